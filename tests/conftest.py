@@ -1,0 +1,42 @@
+"""Fixtures shared by all tests: where the real data lies, and one thread for every library by default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("WSI_NUCSSL_SHARED", ROOT.parent / "shared"))
+
+
+def _data(*parts: str) -> Path:
+    path = SHARED.joinpath("data", *parts)
+    if not path.exists():
+        pytest.skip(f"needs the real data in {Path('shared', 'data', *parts)} beside the checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def monuseg() -> Path:
+    """Folder of the 30 MoNuSeg training images: images/, labels/, annotations/, manifest.json."""
+    return _data("monuseg")
+
+
+@pytest.fixture(scope="session")
+def metric_cases() -> Path:
+    """Folder of label image pairs with reference metric values."""
+    return _data("metric_cases")
+
+
+@pytest.fixture(scope="session")
+def cmu_slide() -> Path:
+    """Real Aperio slide, one level, JPEG, 0.499 mpp."""
+    return _data("slides", "CMU-1-Small-Region.svs")
+
+
+@pytest.fixture(scope="session")
+def tcga_slide() -> Path:
+    """Real Aperio slide, two levels, JPEG 2000, no mpp."""
+    return _data("slides", "TCGA-CR-7395-01A-01-TS1.svs")

@@ -1,0 +1,108 @@
+"""Files that are either whole or absent: atomic writes, locks, hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from wsi_nucssl.errors import OutputLocked, ResourceError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is fsynced and takes the final name, else it is removed.
+
+    Raises
+    ------
+    ResourceError : the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with disk_errors(path):
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+            _sync_directory(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn "no space left" into a ResourceError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise ResourceError(
+                "the disk is full", path=path, remedy="Free some space and run the same command with --resume"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the one writer's lock of a run directory.
+
+    Raises
+    ------
+    OutputLocked : another process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputLocked(
+            "another process is writing here", path=directory, remedy="Wait for it or choose another output"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safe_stem(path: Path) -> str:
+    """The file's stem as a name that is safe on every file system: letters, digits, dot, dash, underscore."""
+    return re.sub(r"[^\w.-]+", "_", path.stem).strip("._") or "slide"
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory and all in it; absent is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

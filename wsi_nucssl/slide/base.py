@@ -1,0 +1,95 @@
+"""What a slide is: one contract, thin backends behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
+
+RGB = NDArray[np.uint8]
+"""Image of shape (row, col, 3), sRGB, uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of the pyramid. `downsample` is level-0 px per px of this level (≥ 1)."""
+
+    size: Size
+    downsample: float
+
+
+class Slide(Protocol):
+    """A whole-slide image, read-only and safe to share among threads.
+
+    Attributes
+    ----------
+    path : the file (or folder) it came from.
+    reader : name of the backend: "openslide", "tiffslide", "tiff" or "image".
+    levels : finest first; `levels[0].downsample` is 1.
+    mpp : µm per level-0 px, or None where the file does not say. Never guessed.
+    mpp_source : where `mpp` comes from, for instance "aperio.MPP" or "--mpp"; "" if unknown.
+    bounds : level-0 box of the scanned area (`openslide.bounds-*`); the whole of level 0 where the file names none.
+    vendor : the scanner's format as OpenSlide names it ("aperio", "hamamatsu", …), "generic-tiff" or "image".
+    properties : the file's own metadata, as strings.
+    associated_images : names of the label, macro and thumbnail images.
+    """
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def reader(self) -> str: ...
+    @property
+    def levels(self) -> tuple[Level, ...]: ...
+    @property
+    def mpp(self) -> Mpp | None: ...
+    @property
+    def mpp_source(self) -> str: ...
+    @property
+    def bounds(self) -> Box: ...
+    @property
+    def vendor(self) -> str: ...
+    @property
+    def properties(self) -> Mapping[str, str]: ...
+    @property
+    def associated_images(self) -> tuple[str, ...]: ...
+
+    @property
+    def dimensions(self) -> Size:
+        """Size of level 0 in px."""
+        ...
+
+    def read_region(self, location_l0: Point, level: int, size: Size) -> RGB:
+        """Read `size` px of `level` whose top left pixel lies at level-0 `location_l0`.
+
+        Returns uint8 RGB (row, col, 3). Alpha is composited on white; what lies outside the slide is white.
+
+        Raises
+        ------
+        SlideError : the region cannot be decoded.
+        """
+        ...
+
+    def read_level(self, level: int, box: Box) -> RGB:
+        """Read `box`, given in px of `level` itself: what resampling builds on. Outside the slide is white."""
+        ...
+
+    def associated_image(self, name: str) -> RGB:
+        """The label, macro or thumbnail image of that name, uint8 RGB."""
+        ...
+
+    def close(self) -> None:
+        """Give back the file handle. Closing twice is fine."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
