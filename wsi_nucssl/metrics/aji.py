@@ -1,0 +1,54 @@
+"""Aggregated Jaccard index, as Kumar defined it and with a one-to-one matching."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsi_nucssl.metrics.contingency import Contingency, Ints, Labels, contingency
+from wsi_nucssl.metrics.matching import match
+
+
+def aji(true: Labels, pred: Labels) -> float:
+    """Aggregated Jaccard index (Kumar et al., IEEE TMI 36(7), 2017, algorithm 1), in [0, 1].
+
+    Each true nucleus takes the predicted one of highest IoU among those it overlaps (a tie goes to the
+    smallest id); C sums the intersections, U the unions. A true nucleus that overlaps nothing adds its
+    area to U; so does, once, every predicted nucleus never taken. A prediction may be taken more than
+    once. AJI = C / U.
+
+    Both images empty: nan. One empty: 0.
+    """
+    return aji_of(contingency(true, pred))
+
+
+def aji_plus(true: Labels, pred: Labels) -> float:
+    """AJI+ (Graham et al., HoVer-Net, 2019), in [0, 1]: as AJI, but matched one to one for the largest ΣIoU.
+
+    Both images empty: nan. One empty: 0.
+    """
+    return aji_plus_of(contingency(true, pred))
+
+
+def aji_of(table: Contingency) -> float:
+    """`aji` from the overlaps."""
+    return _aggregate(table, _best_pairs(table))
+
+
+def aji_plus_of(table: Contingency) -> float:
+    """`aji_plus` from the overlaps."""
+    return _aggregate(table, match(table, above=0.0))
+
+
+def _best_pairs(table: Contingency) -> Ints:
+    """Index of the pair of highest IoU of every true instance that overlaps anything."""
+    order = np.lexsort((table.cols, -table.ious, table.rows))
+    first: Ints = order[np.diff(table.rows[order], prepend=-1) > 0]
+    return first
+
+
+def _aggregate(table: Contingency, pairs: Ints) -> float:
+    """ΣI / ΣU over the pairs, with every instance in no pair added to the unions."""
+    lone_true = np.delete(table.true_areas, np.unique(table.rows[pairs]))
+    lone_pred = np.delete(table.pred_areas, np.unique(table.cols[pairs]))
+    union = table.unions[pairs].sum() + lone_true.sum() + lone_pred.sum()
+    return table.ratio(table.intersections[pairs].sum(), union)

@@ -1,0 +1,59 @@
+"""Panoptic quality and F1: how many nuclei were found, and how well those found were drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
+from wsi_nucssl.metrics.matching import match
+
+
+@dataclass(frozen=True, slots=True)
+class PanopticQuality:
+    """Panoptic quality and the two factors it is made of.
+
+    Attributes
+    ----------
+    pq : sq × dq.
+    sq : segmentation quality, the mean IoU of the matched pairs; 0 if none matched.
+    dq : detection quality, the F1 score 2tp / (2tp + fp + fn).
+    tp, fp, fn : matched pairs, predictions and true nuclei left over.
+    """
+
+    pq: float
+    sq: float
+    dq: float
+    tp: int
+    fp: int
+    fn: int
+
+
+def pq(true: Labels, pred: Labels, iou: float = 0.5) -> PanopticQuality:
+    """Panoptic quality (Kirillov et al., CVPR 2019): a pair matches if its IoU is strictly above `iou`.
+
+    From 0.5 up the matching is unique. Below, it is the one-to-one matching that maximises ΣIoU among the
+    pairs above `iou`. Both images empty: pq, sq and dq are nan.
+
+    Raises
+    ------
+    UsageError : `iou` is not in [0, 1).
+    """
+    return pq_of(contingency(true, pred), iou)
+
+
+def f1(true: Labels, pred: Labels, iou: float = 0.5) -> float:
+    """F1 score of detection at IoU > `iou`, in [0, 1]: the `dq` of `pq`. Both images empty: nan."""
+    return pq(true, pred, iou).dq
+
+
+def pq_of(table: Contingency, iou: float = 0.5) -> PanopticQuality:
+    """`pq` from the overlaps."""
+    if not 0 <= iou < 1:
+        raise UsageError(f"the IoU threshold must lie in [0, 1), not {iou}")
+    pairs = match(table, above=iou)
+    tp = int(pairs.size)
+    fp, fn = table.pred_ids.size - tp, table.true_ids.size - tp
+    dq = table.ratio(2 * tp, 2 * tp + fp + fn)
+    sq = table.ratio(table.ious[pairs].sum(), tp)
+    return PanopticQuality(pq=sq * dq, sq=sq, dq=dq, tp=tp, fp=fp, fn=fn)
