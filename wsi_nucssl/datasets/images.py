@@ -1,0 +1,70 @@
+"""Image files to RGB arrays, by content and not by extension."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsi_nucssl.datasets.sample import Image
+from wsi_nucssl.errors import DatasetError
+
+IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
+
+_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def read_rgb(path: Path) -> Image:
+    """Read a PNG, TIFF, JPEG or WebP image as uint8 RGB (row, col, 3); transparency is composited on white.
+
+    Raises
+    ------
+    DatasetError : the file is damaged, of another format, or not 8-bit RGB.
+    """
+    pixels = read_pixels(path)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise DatasetError(
+            f"not an 8-bit RGB image: shape {pixels.shape}, {pixels.dtype}",
+            path=path,
+            remedy="Convert it to 8-bit RGB",
+        )
+    return np.ascontiguousarray(pixels) if pixels.shape[2] == 3 else _on_white(pixels)
+
+
+def read_pixels(path: Path) -> NDArray[Any]:
+    """Read the pixels of an image file as they are stored: (row, col[, channel]), any dtype.
+
+    Raises
+    ------
+    DatasetError : the file is damaged or of another format.
+    """
+    data = path.read_bytes()
+    try:
+        pixels: NDArray[Any] = _decode(data, path)
+    except (RuntimeError, ValueError) as error:
+        raise DatasetError(
+            f"the image cannot be decoded ({error})", path=path, remedy="Download or export it again"
+        ) from error
+    return pixels
+
+
+def _decode(data: bytes, path: Path) -> NDArray[Any]:
+    if data.startswith(b"\x89PNG"):
+        return imagecodecs.png_decode(data)
+    if data.startswith(b"\xff\xd8"):
+        return imagecodecs.jpeg8_decode(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return imagecodecs.webp_decode(data)
+    if data.startswith(_TIFF_MAGIC):
+        return tifffile.imread(path, key=0)
+    raise ValueError("it is neither PNG, JPEG, WebP nor TIFF")
+
+
+def _on_white(rgba: NDArray[np.uint8]) -> Image:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    blended = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return blended.astype(np.uint8)

@@ -1,0 +1,117 @@
+"""Label images as people store them: PNG or TIFF, .npy, .mat with `inst_map`, CPM's text masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from wsi_nucssl.datasets.images import read_pixels
+from wsi_nucssl.datasets.sample import LabelImage, Shape
+from wsi_nucssl.errors import DatasetError
+
+_LARGEST_ID = np.iinfo(np.int32).max
+_ONE_ID_PER_NUCLEUS = "Store one integer id per nucleus, 0 for background"
+
+
+def read_labels(path: Path, shape: Shape) -> LabelImage:
+    """Read a label image for an image of `shape` (rows, cols), as int32 (row, col), by the file's suffix.
+
+    Raises
+    ------
+    DatasetError : the file is damaged, or does not hold one integer id per pixel.
+    """
+    values = _READERS[path.suffix.lower()](path, shape)
+    return _as_labels(values, path)
+
+
+def _as_labels(values: NDArray[Any], path: Path) -> LabelImage:
+    """Check that an array is a label image; floats pass if they are whole numbers, as MATLAB stores them."""
+    if values.ndim != 2 or values.dtype.kind not in "iuf":
+        raise DatasetError(
+            f"not a label image: shape {values.shape}, {values.dtype}", path=path, remedy=_ONE_ID_PER_NUCLEUS
+        )
+    if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
+        raise DatasetError("the ids are not whole numbers", path=path, remedy=_ONE_ID_PER_NUCLEUS)
+    low, high = values.min(initial=0), values.max(initial=0)
+    if low < 0 or high > _LARGEST_ID:
+        raise DatasetError(f"ids reach from {low} to {high}", path=path, remedy=_ONE_ID_PER_NUCLEUS)
+    if high == 255 and np.isin(values, (0, 255)).all():
+        raise DatasetError(
+            "this is a mask of 0 and 255, which does not tell nuclei apart",
+            path=path,
+            remedy=_ONE_ID_PER_NUCLEUS,
+        )
+    return np.ascontiguousarray(values, dtype=np.int32)
+
+
+def _read_picture(path: Path, _shape: Shape) -> NDArray[Any]:
+    return read_pixels(path)
+
+
+def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
+    try:
+        values: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(
+            f"not a readable .npy array ({error})", path=path, remedy="Save it with numpy.save, as integers"
+        ) from error
+    return values
+
+
+def _read_mat(path: Path, _shape: Shape) -> NDArray[Any]:
+    try:
+        content = loadmat(path, variable_names=["inst_map"])
+    except (ValueError, MatReadError, NotImplementedError, OSError) as error:
+        raise DatasetError(
+            f"not a readable MATLAB file ({error})", path=path, remedy="Save it with save -v7 in MATLAB"
+        ) from error
+    if "inst_map" not in content:
+        raise DatasetError(
+            "no variable inst_map is in this MATLAB file",
+            path=path,
+            remedy="Name the label image inst_map, as HoVer-Net's tools do",
+        )
+    values: NDArray[Any] = content["inst_map"]
+    return values
+
+
+def _read_cpm_text(path: Path, shape: Shape) -> NDArray[Any]:
+    """CPM-15 and CPM-17: "width height", then one id per pixel, row by row.
+
+    Some copies give "height width"; whichever order fits the image is taken. Neither: the file's own
+    order stands, and the sizes are found to differ.
+    """
+    try:
+        numbers = np.array(path.read_text(encoding="ascii").split(), dtype=np.int64)
+    except ValueError as error:
+        raise DatasetError(
+            f"not a text of whole numbers ({error})",
+            path=path,
+            remedy="A CPM mask starts with its width and height, then has one id per pixel",
+        ) from error
+    if numbers.size < 2 or numbers[0] * numbers[1] != numbers.size - 2:
+        raise DatasetError(
+            f"{max(numbers.size - 2, 0)} ids do not fill the stated size {numbers[:2].tolist()}",
+            path=path,
+            remedy="The file seems cut off; copy it again",
+        )
+    width, height = int(numbers[0]), int(numbers[1])
+    rows, cols = shape if shape == (width, height) else (height, width)
+    return numbers[2:].reshape(rows, cols)
+
+
+_READERS: dict[str, Callable[[Path, Shape], NDArray[Any]]] = {
+    ".png": _read_picture,
+    ".tif": _read_picture,
+    ".tiff": _read_picture,
+    ".npy": _read_npy,
+    ".mat": _read_mat,
+    ".txt": _read_cpm_text,
+}
+LABEL_SUFFIXES = frozenset(_READERS)

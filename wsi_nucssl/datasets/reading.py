@@ -1,0 +1,50 @@
+"""Open a dataset: find out how its files lie, pair images with annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from wsi_nucssl.datasets import folders
+from wsi_nucssl.datasets.sample import Dataset
+from wsi_nucssl.errors import DatasetError, UsageError
+
+Layout = Literal["auto", "folders", "beside"]
+
+_OPENERS: dict[str, Callable[[Path], Dataset | None]] = {
+    "folders": folders.open_folders,
+    "beside": folders.open_beside,
+}
+_KNOWN = (
+    "Known layouts: a folder of images and one of labels (images/ + labels/, Tissue Images/ + Annotations/), "
+    "or images and annotations of the same name in one folder"
+)
+
+
+def open_dataset(path: Path, *, layout: Layout = "auto") -> Dataset:
+    """Open a folder of annotated images; nothing but file names is read yet.
+
+    Parameters
+    ----------
+    path : the dataset's folder.
+    layout : "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside"
+        (image and
+        annotation of the same name in one folder: MoNuSeg's test set, CPM) or "auto" (the first that fits).
+
+    Raises
+    ------
+    DatasetError : there is no such folder, it fits no layout, or an image has no annotation.
+    UsageError : the layout is unknown.
+    """
+    if layout != "auto" and layout not in _OPENERS:
+        raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(_OPENERS)}")
+    if not path.is_dir():
+        raise DatasetError("no such folder", path=path, remedy="Give the folder that holds the images")
+    openers = _OPENERS.values() if layout == "auto" else [_OPENERS[layout]]
+    for opener in openers:
+        dataset = opener(path)
+        if dataset is not None:
+            return dataset
+    fault = "the layout is not one we know" if layout == "auto" else f"the layout is not {layout!r}"
+    raise DatasetError(f"no dataset found: {fault}", path=path, remedy=_KNOWN)

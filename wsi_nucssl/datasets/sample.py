@@ -1,0 +1,141 @@
+"""One annotated image, and an ordered set of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import DatasetError
+
+Image = NDArray[np.uint8]
+"""RGB image of shape (row, col, 3), sRGB, uint8."""
+LabelImage = NDArray[np.int32]
+"""Label image of shape (row, col), int32; 0 = background."""
+Shape = tuple[int, int]
+"""(rows, cols)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image and its nuclei, read from disk each time they are asked for; picklable.
+
+    Attributes
+    ----------
+    id : unique in its dataset.
+    organ : lower-case name, or None where neither the dataset nor the id tells.
+    source : the file of the annotation, for messages.
+    read_image : reads the RGB image.
+    read_labels : reads the label image, given the (rows, cols) of the image.
+    """
+
+    id: str
+    organ: str | None
+    source: Path
+    read_image: Callable[[], Image]
+    read_labels: Callable[[Shape], LabelImage]
+
+    def image(self) -> Image:
+        """The RGB image, uint8 (row, col, 3).
+
+        Raises
+        ------
+        DatasetError : the file cannot be read or is not an 8-bit RGB image.
+        """
+        return self.read_image()
+
+    def labels(self) -> LabelImage:
+        """The label image, int32 (row, col), of the size of the image. As `pair()[1]`."""
+        return self.pair()[1]
+
+    def pair(self) -> tuple[Image, LabelImage]:
+        """Image and label image, of one size.
+
+        Raises
+        ------
+        DatasetError : a file cannot be read, or their sizes differ.
+        """
+        image = self.image()
+        shape = (image.shape[0], image.shape[1])
+        labels = self.read_labels(shape)
+        if labels.shape != shape:
+            raise DatasetError(
+                f"the labels of {self.id} are {_size(labels.shape)}, the image {_size(shape)} (width × height)",
+                path=self.source,
+                remedy="Give the labels that were drawn on this image, at the same scale",
+            )
+        return image, labels
+
+    def hashes(self) -> tuple[str, str]:
+        """Hex SHA-256 of the image's raw RGB bytes, and of the labels as little-endian int32; both row by
+        row.
+        """
+        image, labels = self.pair()
+        return _sha256(image), _sha256(labels.astype("<i4", copy=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples in the order of their ids.
+
+    Attributes
+    ----------
+    path : where it was read from.
+    layout : how the files lie there, one of the names that `open_dataset` takes.
+    samples : ordered by id, at least one, ids unique.
+    notes : what the user should know about these data, each one sentence or two.
+    """
+
+    path: Path
+    layout: str
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [sample.id for sample in self.samples]
+        if not ids:
+            raise DatasetError("no annotated image is in this dataset", path=self.path)
+        if ids != sorted(set(ids)):
+            raise ValueError("samples must be ordered by id, each id once")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids, ascending."""
+        return tuple(sample.id for sample in self.samples)
+
+    def subset(self, ids: Iterable[str]) -> Dataset:
+        """The samples of these ids, again in the order of their ids.
+
+        Raises
+        ------
+        DatasetError : an id is not in the dataset, or none was given.
+        """
+        return replace(self, samples=tuple(self[name] for name in sorted(set(ids))))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        for sample in self.samples:
+            if sample.id == sample_id:
+                return sample
+        raise DatasetError(
+            f"no image of id {sample_id!r} is in this dataset of {len(self)}",
+            path=self.path,
+            remedy=f"Ids look like {self.samples[0].id!r}",
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(side) for side in reversed(shape))
+
+
+def _sha256(array: NDArray[np.uint8] | NDArray[np.int32]) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
