@@ -1,1 +1,1 @@
-"""."""
+"""Three-class ResUNets: encoders, decoder, the builder, and weights in and out."""

@@ -1,1 +1,1 @@
-"""."""
+"""Fine-tuning on annotated images, and the training loop that pretraining shares."""

@@ -1,0 +1,222 @@
+"""Weights in and out: safetensors with everything a user of them needs in the header."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from wsi_nucssl.errors import UsageError, WeightsError
+from wsi_nucssl.files import atomic_path, sha256_file
+from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.resunet import CLASSES, ResUNet
+from wsi_nucssl.models.spec import ARCHITECTURES, build
+from wsi_nucssl.nuclei.instances import InstanceConfig
+
+BUNDLED: Final = Path(__file__).parent / "bundled"
+DEFAULT_MODEL: Final = "resunet18-monuseg"
+Storage = Literal["float32", "bfloat16", "int8"]
+
+_SCALE: Final = ".int8_scale"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a weights file says of itself.
+
+    Attributes
+    ----------
+    name : for messages and output files.
+    arch : a key of `ARCHITECTURES`.
+    mpp : µm per px that the network was trained at.
+    classes : in the order of the network's channels.
+    instances : how its probabilities become nuclei, as calibrated on validation images.
+    provenance : data, split, recipe, seed, versions, scores: whatever its maker wrote down.
+    """
+
+    name: str
+    arch: str
+    mpp: float
+    instances: InstanceConfig
+    classes: tuple[str, ...] = CLASSES
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network ready to predict, what it is, and the hash of the file it came from."""
+
+    network: ResUNet
+    info: ModelInfo
+    sha256: str
+
+
+def bundled_models() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    return tuple(sorted(path.stem for path in BUNDLED.glob("*.safetensors")))
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Load a bundled model by name, or a weights file by path; on the CPU, in float32, in evaluation mode.
+
+    Raises
+    ------
+    WeightsError : no such model, a damaged file, another architecture.
+    """
+    path = _resolve(name_or_path)
+    tensors, header = _read(path)
+    info = _parse_info(path, header)
+    network = build(info.arch)
+    _fill(network, tensors, path)
+    return Model(network.eval(), info, sha256_file(path))
+
+
+def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage = "float32") -> None:
+    """Write network and info atomically.
+
+    `storage` says how convolution weights are kept: "float32" exactly; "bfloat16" in half the bytes; "int8" in a quarter, with
+    one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        tensors |= _pack(name, value.detach().cpu().contiguous(), storage)
+    header = {"wsi_nucssl": json.dumps(asdict(info)), "format": "pt"}
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata=header)
+
+
+def save_encoder(path: Path, encoder: Encoder, provenance: dict[str, Any]) -> None:
+    """Write a pretrained encoder alone, for `load_encoder`."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+    header = {"wsi_nucssl_encoder": json.dumps({"name": encoder.name, "provenance": provenance}), "format": "pt"}
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata=header)
+
+
+def load_encoder(encoder: Encoder, source: str | Path) -> None:
+    """Fill an encoder: from "imagenet", from an encoder file, or from the encoder of a whole model's file.
+
+    Raises
+    ------
+    WeightsError : no such file, a damaged one, another architecture, or ImageNet weights that cannot be fetched.
+    """
+    if str(source) == "imagenet":
+        _fill(encoder, _imagenet_state(encoder), Path("imagenet"))
+        return
+    path = _resolve(source)
+    tensors, header = _read(path)
+    if "wsi_nucssl_encoder" not in header:
+        info = _parse_info(path, header)
+        name = ARCHITECTURES[info.arch].encoder
+        tensors = {key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")}
+    else:
+        name = json.loads(header["wsi_nucssl_encoder"])["name"]
+    if name != encoder.name:
+        raise WeightsError(
+            f"holds a {name}, but the model wants a {encoder.name}", path=path, remedy="Choose the matching --arch"
+        )
+    _fill(encoder, tensors, path)
+
+
+def _resolve(name_or_path: str | Path) -> Path:
+    """A bundled name, a weights file, or a run directory that holds `best.safetensors` or `encoder.safetensors`."""
+    text = str(name_or_path)
+    if text in bundled_models():
+        return BUNDLED / f"{text}.safetensors"
+    path = Path(text)
+    if path.is_dir():
+        for name in ("best.safetensors", "encoder.safetensors"):
+            if (path / name).exists():
+                return path / name
+        raise WeightsError("the run holds no weights yet", path=path, remedy="Let it finish, or name a file")
+    if not path.exists():
+        raise WeightsError(
+            "there is no such model", path=text, remedy=f"Bundled models: {', '.join(bundled_models()) or 'none'}"
+        )
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header: dict[str, str] = file.metadata() or {}
+            packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"not a whole safetensors file ({error})", path=path, remedy="Copy or download it again"
+        ) from error
+    return _unpack(packed), header
+
+
+def _parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
+    try:
+        raw = json.loads(header["wsi_nucssl"])
+        raw["instances"] = InstanceConfig(**raw["instances"])
+        raw["classes"] = tuple(raw["classes"])
+        info = ModelInfo(**raw)
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise WeightsError(
+            f"the header does not describe a wsi-nucssl model ({error!r})",
+            path=path,
+            remedy="Use a file written by wsi-nucssl finetune",
+        ) from error
+    if info.arch not in ARCHITECTURES or info.classes != CLASSES:
+        raise WeightsError(
+            f"architecture {info.arch!r} with classes {info.classes} is unknown to this version",
+            path=path,
+            remedy="Update wsi-nucssl",
+        )
+    return info
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise WeightsError(
+            f"the tensors do not fit the architecture ({first[0].strip()})", path=path, remedy="Use a matching file"
+        ) from error
+
+
+def _pack(name: str, value: Tensor, storage: Storage) -> dict[str, Tensor]:
+    if storage == "float32" or value.ndim < 4 or not value.is_floating_point() or value.shape[0] == 1:
+        return {name: value}
+    if storage == "bfloat16":
+        return {name: value.to(torch.bfloat16)}
+    scale = value.abs().amax(dim=(1, 2, 3)).clamp_min(1e-12) / 127
+    quantised = torch.round(value / scale.view(-1, 1, 1, 1)).to(torch.int8)
+    return {name: quantised, name + _SCALE: scale}
+
+
+def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    whole: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if name.endswith(_SCALE):
+            continue
+        scale = tensors.get(name + _SCALE)
+        if scale is not None:
+            value = value.float() * scale.view(-1, 1, 1, 1)
+        whole[name] = value.float() if value.is_floating_point() else value
+    return whole
+
+
+def _imagenet_state(encoder: Encoder) -> dict[str, Tensor]:
+    """torchvision's default ImageNet weights, without the classifier."""
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(encoder.name).DEFAULT
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False)
+    except OSError as error:
+        raise WeightsError(
+            f"torchvision's ImageNet weights for {encoder.name} cannot be fetched ({error})",
+            remedy=f"Put {Path(weights.url).name} into torch's hub cache, or use another --encoder",
+        ) from error
+    return {name: value for name, value in state.items() if not name.startswith("fc.")}

@@ -1,0 +1,73 @@
+"""The windows that the network sees: a grid of cores on the canvas, each read with a margin that is then discarded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.models.resunet import MULTIPLE
+from wsi_nucssl.segment.engine import BodyBoundary, Engine
+from wsi_nucssl.tiles.grid import Tile, TileGrid
+
+MARGIN: Final = 64
+"""px of context on each side of a core; docs/seams.md has the measurement that chose it."""
+CORE: Final = 1024
+"""Largest side of a core, in px."""
+
+ReadRGB = Callable[[Box], NDArray[np.uint8]]
+"""Reads a box inside the canvas as RGB (row, col, 3)."""
+
+
+def window_grid(extent: Size, margin: int = MARGIN, core: int = CORE, shift: Point = Point(0, 0)) -> TileGrid:
+    """The grid of windows of a canvas: as few as possible, all of one size, none larger than `core`.
+
+    With its margins a window's sides are multiples of what the network wants. `shift` moves the grid lines; it is there to
+    measure what the seams cost.
+    """
+    width, height = (_even_share(side, core, margin) for side in (extent.width, extent.height))
+    return TileGrid(extent, Size(width, height), margin, shift)
+
+
+def _even_share(side: int, core: int, margin: int) -> int:
+    count = -(-side // core)
+    share = -(-side // count) + 2 * margin
+    return -(-share // MULTIPLE) * MULTIPLE - 2 * margin
+
+
+def read_window(read: ReadRGB, tile: Tile, extent: Size, shape: Size) -> NDArray[np.uint8]:
+    """RGB of a window, `shape` px whatever the tile's place: beyond the canvas it is mirrored.
+
+    Every window of a grid has the same shape, that of an inner tile with its margins, so that engines see one shape only.
+    """
+    whole = Box(0, 0, extent.width, extent.height)
+    wanted = Box.at(tile.read.origin, shape)
+    inside = wanted.clip(whole)
+    pixels = read(inside)
+    pad = (
+        (inside.y0 - wanted.y0, wanted.y1 - inside.y1),
+        (inside.x0 - wanted.x0, wanted.x1 - inside.x1),
+        (0, 0),
+    )
+    return np.pad(pixels, pad, mode="symmetric") if any(map(any, pad)) else pixels
+
+
+def window_shape(grid: TileGrid) -> Size:
+    """Width and height of every window of the grid, margins included."""
+    return Size(grid.tile.width + 2 * grid.margin, grid.tile.height + 2 * grid.margin)
+
+
+def predict_batch(engine: Engine, windows: Sequence[NDArray[np.uint8]], batch_size: int) -> BodyBoundary:
+    """Predict up to `batch_size` windows; a short batch is filled up, so that the engine always sees the same shape."""
+    count = len(windows)
+    batch = np.stack([*windows, *[windows[-1]] * (batch_size - count)])
+    return engine.predict(batch)[:count]
+
+
+def core_of(tile: Tile, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The core's part of a window's prediction (channel, row, col)."""
+    rows, cols = tile.core.relative_to(tile.read.origin).rc
+    return window[:, rows, cols]

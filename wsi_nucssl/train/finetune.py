@@ -1,0 +1,225 @@
+"""Fine-tune a ResUNet on annotated images: dataset in, the best weights by validation AJI out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+import wsi_nucssl
+from wsi_nucssl.datasets import Dataset, Split
+from wsi_nucssl.errors import DatasetError, WsiNucsslError
+from wsi_nucssl.files import sha256_file, write_atomic
+from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.models.spec import build
+from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_model
+from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.runs import run_directory
+from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
+from wsi_nucssl.train.history import History
+from wsi_nucssl.train.loop import Batch, Loop, Progress
+from wsi_nucssl.train.losses import SegmentationLoss
+from wsi_nucssl.train.recipe import Recipe
+from wsi_nucssl.train.validate import calibrate, predictions, validate
+
+CALIBRATION_VIEWS: Final = 8
+_CURVES: Final = (("loss",), ("validation_aji", "validation_dice1"), ("loader_share",))
+
+Report = Callable[[Mapping[str, float]], None]
+"""Called after each epoch with what was written to history.csv."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneJob:
+    """Everything that decides the fine-tuned weights.
+
+    Attributes
+    ----------
+    arch : a key of `ARCHITECTURES`.
+    encoder : where its encoder starts: "none", "imagenet", a pretraining run or a weights file.
+    mpp : µm per px of the dataset.
+    seed : of initialisation and of every crop.
+    """
+
+    dataset: Dataset
+    split: Split
+    recipe: Recipe
+    arch: str = "resunet101"
+    encoder: str = "none"
+    mpp: float = 0.25
+    seed: int = 0
+
+    def manifest(self) -> dict[str, Any]:
+        """The run's identity: data by hash, settings by value."""
+        is_file = self.encoder not in ("none", "imagenet") and Path(self.encoder).is_file()
+        return {
+            "kind": "finetune",
+            "version": wsi_nucssl.__version__,
+            "torch": torch.__version__.split("+")[0],
+            "arch": self.arch,
+            "encoder": sha256_file(Path(self.encoder)) if is_file else self.encoder,
+            "mpp": self.mpp,
+            "seed": self.seed,
+            "split": asdict(self.split),
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """The best weights of a run and their scores on the validation images."""
+
+    weights: Path
+    validation_aji: float
+    finished: bool
+
+
+class _Segmentation:
+    """Crops and the segmentation loss, as a `Task`."""
+
+    def __init__(self, crops: Crops, loss: SegmentationLoss) -> None:
+        self.crops, self.criterion = crops, loss
+
+    def batch(self, index: int) -> Batch:
+        return self.crops.batch(index)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        image = batch["image"].float().contiguous(memory_format=torch.channels_last)
+        return self.criterion(model(image), batch["classes"]), {}
+
+
+def finetune(
+    job: FinetuneJob,
+    run: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    loader_threads: int = 1,
+    report: Report = lambda row: None,
+) -> FinetuneResult:
+    """Train `job` in the run directory `run`; leaves best.safetensors, history.csv, curves.png and split.json there.
+
+    Killed anywhere and resumed, it ends with the weights of an undisturbed run (on the CPU, bit for bit).
+
+    Raises
+    ------
+    DatasetError : an image or label cannot be used.
+    OutputExists, OutputLocked, RunMismatch : the run directory cannot be taken.
+    """
+    with run_directory(run, job.manifest(), resume=resume, overwrite=overwrite):
+        single_threaded_opencv()
+        job.split.write(run / "split.json")
+        trainer = _Finetuning(job, run, device, loader_threads, report)
+        if (run / "done.json").exists():
+            return FinetuneResult(**{**json.loads((run / "done.json").read_text()), "weights": run / "best.safetensors"})
+        return trainer.run()
+
+
+class _Finetuning:
+    """One process's part of a fine-tuning run: the loop, and what happens at the end of each epoch."""
+
+    def __init__(self, job: FinetuneJob, run: Path, device: str, loader_threads: int, report: Report) -> None:
+        recipe = job.recipe
+        self.job, self.directory, self.report = job, run, report
+        torch.manual_seed(job.seed)
+        network = build(job.arch)
+        if job.encoder != "none":
+            load_encoder(network.encoder, job.encoder)
+        accelerator = Accelerator(
+            cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
+        )
+        training, self.validation = (
+            [_read(job.dataset, name) for name in ids] for ids in (job.split.train_ids, job.split.validation_ids)
+        )
+        self.epoch_steps = max(1, len(training) * recipe.crops_per_image // recipe.batch_size)
+        task = _Segmentation(
+            Crops(training, recipe, job.seed),
+            SegmentationLoss(recipe.loss.class_weights, recipe.loss.dice).to(accelerator.device),
+        )
+        steps = self.epoch_steps * recipe.epochs
+        self.loop = Loop(network, task, steps, recipe.optimisation, accelerator, loader_threads)
+        self.state = run / "state.pt"
+        if self.state.exists():
+            self.loop.load(self.state)
+        self.history = History(run, self.loop.step)
+        self.best = max((row.get("validation_aji", -1.0) for row in self.history.rows), default=-1.0)
+        self.config = InstanceConfig(regrow_px=recipe.band_px * 2)
+
+    @property
+    def network(self) -> ResUNet:
+        network = self.loop.result
+        assert isinstance(network, ResUNet)
+        return network
+
+    def run(self) -> FinetuneResult:
+        weights = self.directory / "best.safetensors"
+        if not self.loop.run(self.epoch_steps, self._end_epoch):
+            self.loop.save(self.state)
+            return FinetuneResult(weights, self.best, finished=False)
+        score = self._calibrate(weights)
+        done = {"validation_aji": score, "finished": True}
+        write_atomic(self.directory / "done.json", json.dumps(done))
+        return FinetuneResult(weights, score, finished=True)
+
+    def _end_epoch(self, progress: Progress) -> None:
+        epoch = -(-progress.step // self.epoch_steps)
+        row = {
+            "step": progress.step,
+            "epoch": epoch,
+            "seconds": round(progress.seconds, 2),
+            "loader_share": round(progress.loader_share, 4),
+            **{name: round(value, 5) for name, value in progress.scalars.items()},
+        }
+        last = epoch == self.job.recipe.epochs
+        if self.validation and (last or epoch % self.job.recipe.validate_every == 0):
+            row |= self._validate()
+        if not self.validation or row.get("validation_aji", -1.0) > self.best:
+            self.best = row.get("validation_aji", 0.0)
+            self._save_best(self.config, {"validation_aji": self.best, "epoch": epoch}, "float32")
+        self.history.add(row)
+        self.history.draw(_CURVES)
+        self.loop.save(self.state)
+        self.report(row)
+
+    def _validate(self) -> dict[str, float]:
+        scores = validate(self.network.eval(), self.validation, self.loop.accelerator.device, self.config)
+        return {
+            "validation_aji": round(scores.mean_aji, 5),
+            "validation_dice1": round(scores.mean_dice1, 5),
+        }
+
+    def _calibrate(self, weights: Path) -> float:
+        """Fit the extraction settings to the best weights on the validation images; needs some, else keeps the defaults."""
+        if not self.validation:
+            return 0.0
+        network = load_model(weights).network.to(self.loop.accelerator.device)
+        planes = list(predictions(network, self.validation, self.loop.accelerator.device, CALIBRATION_VIEWS))
+        config, score = calibrate(planes, self.validation, self.config)
+        info = load_model(weights).info
+        scores = {**info.provenance["scores"], "calibrated_aji_8_views": round(score, 5)}
+        save_model(
+            weights, network, ModelInfo(info.name, info.arch, info.mpp, config, provenance={**info.provenance, "scores": scores})
+        )
+        return score
+
+    def _save_best(self, config: InstanceConfig, scores: dict[str, float], storage: Storage) -> None:
+        provenance = {**self.job.manifest(), "scores": scores}
+        info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, config, provenance=provenance)
+        save_model(self.directory / "best.safetensors", self.network, info, storage)
+
+
+def _read(dataset: Dataset, name: str) -> Annotated:
+    image, labels = dataset[name].pair()
+    if int(labels.max(initial=0)) > np.iinfo(np.uint16).max:
+        raise DatasetError(
+            f"{name} has a label above 65,535", path=dataset[name].source, remedy="Number its nuclei from 1 on"
+        )
+    return Annotated(name, image, labels.astype(np.uint16))

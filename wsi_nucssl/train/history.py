@@ -1,0 +1,60 @@
+"""What a run leaves to look at: history.csv, curves.png and TensorBoard scalars."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wsi_nucssl.files import atomic_path, write_atomic
+
+Row = Mapping[str, float]
+
+
+class History:
+    """Rows of scalars by step, kept in `history.csv`; a resumed run forgets what came after its checkpoint."""
+
+    def __init__(self, run: Path, step: int = 0) -> None:
+        self.csv, self.curves, self.events = run / "history.csv", run / "curves.png", run / "events"
+        self.rows: list[Row] = [row for row in self._read() if row["step"] <= step]
+
+    def _read(self) -> list[Row]:
+        if not self.csv.exists():
+            return []
+        with self.csv.open(newline="") as file:
+            return [{name: float(v) for name, v in row.items() if v != ""} for row in csv.DictReader(file)]
+
+    def add(self, row: Row) -> None:
+        """Append a row and write everything out again."""
+        self.rows.append(row)
+        names = list(dict.fromkeys(name for each in self.rows for name in each))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomic(self.csv, text.getvalue())
+        self._tensorboard(row)
+
+    def _tensorboard(self, row: Row) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.events)) as writer:
+            for name, value in row.items():
+                writer.add_scalar(name, value, int(row["step"]))
+
+    def draw(self, panels: Sequence[Sequence[str]]) -> None:
+        """Draw `curves.png`: one panel for each group of columns, over steps."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
+        for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            for name in names:
+                points = [(row["step"], row[name]) for row in self.rows if name in row]
+                if points:
+                    axes.plot(*zip(*points, strict=True), label=name)
+            axes.set_xlabel("step")
+            axes.grid(alpha=0.3)
+            axes.legend()
+        with atomic_path(self.curves) as partial:
+            figure.savefig(partial, format="png", dpi=110)

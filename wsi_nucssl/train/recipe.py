@@ -1,0 +1,80 @@
+"""The numbers of a fine-tuning run, read from one YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wsi_nucssl.errors import UsageError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(_Section):
+    """How a crop is varied. Probabilities `*_p`; ranges are symmetric around no change."""
+
+    scale: float = Field(0.25, ge=0, lt=1, description="zoom by a factor in [1 / (1 + scale), 1 + scale], log-uniform")
+    shear: float = Field(0.1, ge=0, lt=1, description="shear of each axis")
+    elastic_px: float = Field(4.0, ge=0, description="standard deviation of the elastic displacement")
+    elastic_cell_px: int = Field(48, ge=8, description="spacing of the elastic control points")
+    stain: float = Field(0.2, ge=0, lt=1, description="relative jitter of each stain's optical density")
+    stain_shift: float = Field(0.04, ge=0, description="additive jitter of each stain's optical density")
+    brightness: float = Field(0.08, ge=0, lt=1, description="relative jitter of the light")
+    coarse_p: float = Field(0.2, ge=0, le=1, description="show the crop as if scanned at up to twice the mpp")
+    blur_p: float = Field(0.2, ge=0, le=1, description="blur by a Gaussian of up to 1.2 px")
+    noise_p: float = Field(0.2, ge=0, le=1, description="add Gaussian noise of up to 8 grey values")
+
+
+class Loss(_Section):
+    """Weights of the terms: cross-entropy by class (background, body, boundary), and soft Dice."""
+
+    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.5)
+    dice: float = Field(1.0, ge=0)
+
+
+class Optimisation(_Section):
+    """AdamW with warm-up and cosine decay to zero."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup_steps: int = Field(200, ge=0)
+    clip_norm: float = Field(5.0, gt=0)
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="0 turns the average off")
+
+
+class Recipe(_Section):
+    """Everything that decides a fine-tuned model besides data, architecture and seed."""
+
+    epochs: int = Field(75, ge=1)
+    crops_per_image: int = Field(32, ge=1, description="crops of each training image in an epoch")
+    batch_size: int = Field(8, ge=1)
+    crop_px: int = Field(256, ge=64, multiple_of=32)
+    band_px: int = Field(2, ge=1, le=5, description="width of the boundary class inside the contour")
+    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    precision: Literal["bf16", "fp32"] = "bf16"
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    optimisation: Optimisation = Optimisation()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a recipe; what the file does not name keeps its default.
+
+        Raises
+        ------
+        UsageError : no such file, not YAML, an unknown name or a value out of range.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text()) or {})
+        except FileNotFoundError:
+            raise UsageError("there is no such recipe", path=path, remedy="Check the path") from None
+        except yaml.YAMLError as error:
+            raise UsageError(f"not a YAML file: {error}", path=path) from error
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise UsageError(faults, path=path, remedy="See docs/finetune.md for the names and ranges") from error
