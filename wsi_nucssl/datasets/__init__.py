@@ -6,6 +6,7 @@ when asked for. `holdout`, `k_fold` and `fraction` split them; a `Split` is a JS
 every image and label.
 """
 
+from wsi_nucssl.datasets.monuseg import monuseg_2018
 from wsi_nucssl.datasets.organs import MONUSEG_2018_TEST, MONUSEG_2018_TRAINING, organ_of
 from wsi_nucssl.datasets.reading import Layout, open_dataset
 from wsi_nucssl.datasets.sample import Dataset, Sample
@@ -22,6 +23,7 @@ __all__ = [
     "fraction",
     "holdout",
     "k_fold",
+    "monuseg_2018",
     "open_dataset",
     "organ_of",
 ]

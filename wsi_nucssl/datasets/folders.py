@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsi_nucssl.datasets.images import IMAGE_SUFFIXES, read_rgb
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
+from wsi_nucssl.datasets.monuseg import notes_on
 from wsi_nucssl.datasets.organs import organ_of
 from wsi_nucssl.datasets.sample import Dataset, Sample
 from wsi_nucssl.errors import DatasetError
@@ -44,7 +45,7 @@ def _dataset(path: Path, layout: str, images: list[Path], labels: list[Path]) ->
     image_of, label_of = _by_id(images, path), _by_id(labels, path)
     _check_complete(path, image_of, label_of)
     samples = tuple(_sample(name, image_of[name], label_of[name]) for name in sorted(image_of))
-    return Dataset(path, layout, samples)
+    return Dataset(path, layout, samples, notes_on([sample.id for sample in samples]))
 
 
 def _sample(name: str, image: Path, label: Path) -> Sample:
@@ -92,7 +93,7 @@ def _check_complete(path: Path, images: dict[str, Path], labels: dict[str, Path]
         raise DatasetError(
             f"{len(bare)} of {len(images)} images have no annotation, the first is {images[bare[0]].name}",
             path=path,
-            remedy="Add the annotation, or move the image out; without nuclei, its annotation is empty",
+            remedy="Add the annotation, or move the image out",
         )
     if orphans:
         raise DatasetError(

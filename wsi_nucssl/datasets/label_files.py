@@ -1,4 +1,6 @@
-"""Label images as people store them: PNG or TIFF, .npy, .mat with `inst_map`, CPM's text masks."""
+"""Label images as people store them: PNG or TIFF, .npy, .mat with `inst_map`, CPM's text masks, Aperio's
+XML.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from wsi_nucssl.datasets.aperio_xml import read_xml_labels
 from wsi_nucssl.datasets.images import read_pixels
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
@@ -113,5 +116,6 @@ _READERS: dict[str, Callable[[Path, Shape], NDArray[Any]]] = {
     ".npy": _read_npy,
     ".mat": _read_mat,
     ".txt": _read_cpm_text,
+    ".xml": read_xml_labels,
 }
 LABEL_SUFFIXES = frozenset(_READERS)

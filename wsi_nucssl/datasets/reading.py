@@ -6,19 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from wsi_nucssl.datasets import folders
+from wsi_nucssl.datasets import folders, pannuke
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError, UsageError
 
-Layout = Literal["auto", "folders", "beside"]
+Layout = Literal["auto", "folders", "beside", "pannuke"]
 
 _OPENERS: dict[str, Callable[[Path], Dataset | None]] = {
+    "pannuke": pannuke.open_pannuke,
     "folders": folders.open_folders,
     "beside": folders.open_beside,
 }
 _KNOWN = (
     "Known layouts: a folder of images and one of labels (images/ + labels/, Tissue Images/ + Annotations/), "
-    "or images and annotations of the same name in one folder"
+    "images and annotations of the same name in one folder, or PanNuke's images.npy and masks.npy"
 )
 
 

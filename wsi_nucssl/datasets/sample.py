@@ -64,7 +64,7 @@ class Sample:
         labels = self.read_labels(shape)
         if labels.shape != shape:
             raise DatasetError(
-                f"the labels of {self.id} are {_size(labels.shape)}, the image {_size(shape)} (width × height)",
+                f"the labels of {self.id} are {_size(labels.shape)}, the image {_size(shape)} px",
                 path=self.source,
                 remedy="Give the labels that were drawn on this image, at the same scale",
             )

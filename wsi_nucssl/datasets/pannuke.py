@@ -1,0 +1,119 @@
+"""PanNuke: each fold is images.npy, masks.npy and types.npy (Gamper et al., arXiv:2003.10778)."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.datasets.sample import Dataset, Image, LabelImage, Sample, Shape
+from wsi_nucssl.errors import DatasetError
+
+_CLASSES = 5
+"""masks.npy has a channel of instance ids for each class of nucleus, then one for the background."""
+
+
+def open_pannuke(path: Path) -> Dataset | None:
+    """A PanNuke fold, or a folder of folds; None if no images.npy lies below `path`.
+
+    Images are called after the folder of their images.npy and their place in it: fold1-00042.
+    """
+    folds = sorted(path.rglob("images.npy"))
+    if not folds:
+        return None
+    samples = [sample for fold in folds for sample in _fold(fold)]
+    return Dataset(path, "pannuke", tuple(sorted(samples, key=lambda sample: sample.id)))
+
+
+def _fold(images: Path) -> list[Sample]:
+    masks = _masks_of(images)
+    count = _stack(images, (3,)).shape[0]
+    if _stack(masks, (_CLASSES + 1,)).shape[0] != count:
+        raise DatasetError(
+            f"images.npy holds {count} images, this another number",
+            path=masks,
+            remedy="Take both files from the same fold",
+        )
+    return [
+        Sample(
+            id=f"{images.parent.name}-{index:05d}",
+            organ=organ,
+            source=masks,
+            read_image=partial(_read_image, images, index),
+            read_labels=partial(_read_labels, masks, index),
+        )
+        for index, organ in enumerate(_organs(images.with_name("types.npy"), count))
+    ]
+
+
+def _masks_of(images: Path) -> Path:
+    """masks.npy beside images.npy, or at `masks/fold1/` where the images are at `images/fold1/`, as
+    published.
+    """
+    swapped = Path(*("masks" if part == "images" else part for part in images.parts[:-1]), "masks.npy")
+    for masks in (images.with_name("masks.npy"), swapped):
+        if masks.exists():
+            return masks
+    raise DatasetError(
+        "no masks.npy belongs to these images", path=images, remedy=f"Put it there or at {swapped}"
+    )
+
+
+def _organs(types: Path, count: int) -> list[str | None]:
+    """Lower-case organ of each image; PanNuke without its types.npy is fine, and has none."""
+    if not types.exists():
+        return [None] * count
+    values = _load(types)
+    if values.shape != (count,) or values.dtype.kind != "U":
+        raise DatasetError(
+            f"not {count} names of organs: shape {values.shape}, {values.dtype}",
+            path=types,
+            remedy="Take all files from the same fold",
+        )
+    return [str(value).lower() for value in values]
+
+
+def _read_image(images: Path, index: int) -> Image:
+    pixels = np.asarray(_stack(images, (3,))[index])
+    if pixels.min() < 0 or pixels.max() > 255:
+        raise DatasetError(f"image {index} is not within 0 to 255", path=images, remedy="Download it again")
+    return np.ascontiguousarray(pixels.astype(np.uint8))
+
+
+def _read_labels(masks: Path, index: int, _shape: Shape) -> LabelImage:
+    """Nuclei of all classes in one label image; ids are kept apart by class, the earlier class keeps an
+    overlap.
+    """
+    channels = np.asarray(_stack(masks, (_CLASSES + 1,))[index, ..., :_CLASSES]).astype(np.int32)
+    labels = np.zeros(channels.shape[:2], np.int32)
+    offset = 0
+    for channel in np.moveaxis(channels, -1, 0):
+        free = (channel > 0) & (labels == 0)
+        labels[free] = channel[free] + offset
+        offset += int(channel.max())
+    return labels
+
+
+def _stack(path: Path, channels: tuple[int]) -> NDArray[Any]:
+    """Memory map of (image, row, col, channel), so that one image costs one image."""
+    stack = _load(path)
+    if stack.ndim != 4 or stack.shape[3:] != channels or stack.dtype.kind not in "iuf":
+        raise DatasetError(
+            f"not (image, row, col, {channels[0]}) numbers: shape {stack.shape}, {stack.dtype}",
+            path=path,
+            remedy="Give PanNuke's own .npy files",
+        )
+    return stack
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(
+            f"not a readable .npy array ({error})", path=path, remedy="Download it again"
+        ) from error
+    return array
