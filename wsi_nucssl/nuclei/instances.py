@@ -1,0 +1,189 @@
+"""Class probabilities to instances: body markers, regrown over the boundary band that they lost.
+
+Input is uint8 of shape (3, row, col): P(body), P(boundary) and hematoxylin optical density. Every decision
+is integer arithmetic on these bytes, and every decision is *local*, which is what lets a slide be cut into
+blocks (`seams`):
+
+1. A **marker** is a 4-connected component of {body ≥ t_body and body + boundary ≥ t_foreground}. One
+   smaller than `min_marker_px` is dropped: that depends on the marker alone.
+2. Markers **regrow** through the foreground {body + boundary ≥ t_foreground} in `regrow_px` waves of
+   4-neighbour steps. The owner of a pixel depends on bytes and kept markers at most `regrow_px` steps away
+   (see `flood`).
+3. An instance smaller than `min_area_px` is dropped: that depends on the instance alone.
+4. Background that is 4-connected and touches nothing but one instance is a hole without anybody in it, and
+   is **filled**; it lies within the instance's bounding box. A hole that holds another instance stays a
+   hole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.nuclei.compiled import compiled
+from wsi_nucssl.nuclei.flood import fill_holes, regrow
+
+Probabilities = NDArray[np.uint8]
+"""(3, row, col) uint8: P(body) and P(boundary) in 255ths, hematoxylin OD in steps of `stain.OD_STEP`."""
+LabelImage = NDArray[np.int32]
+"""(row, col) int32, 0 is background."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceConfig:
+    """How probabilities become instances; calibrated on validation images and stored with the weights.
+
+    Attributes
+    ----------
+    body : least P(body) of a marker pixel, in (0, 1].
+    foreground : least P(body) + P(boundary) of a nucleus pixel, in (0, 1].
+    regrow_px : waves by which markers regrow, in canvas px: about 1.5 × the boundary band of the training
+        targets.
+    min_marker_px : smallest marker kept, in px.
+    min_area_px : smallest instance kept, in px.
+
+    Raises
+    ------
+    UsageError : a value lies out of its range.
+    """
+
+    body: float = 0.5
+    foreground: float = 0.5
+    regrow_px: int = 4
+    min_marker_px: int = 4
+    min_area_px: int = 16
+
+    def __post_init__(self) -> None:
+        for name, value in (("body", self.body), ("foreground", self.foreground)):
+            if not 0 < value <= 1:
+                raise UsageError(f"the {name} threshold must lie in (0, 1], not {value}")
+        for name in ("regrow_px", "min_marker_px", "min_area_px"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} cannot be negative: {getattr(self, name)}")
+
+    @property
+    def body_byte(self) -> int:
+        """The body threshold in 255ths."""
+        return math.ceil(self.body * 255)
+
+    @property
+    def foreground_byte(self) -> int:
+        """The foreground threshold in 255ths."""
+        return math.ceil(self.foreground * 255)
+
+    @property
+    def reach_px(self) -> int:
+        """How far around its marker's bounding box an instance looks (proved in `seams`)."""
+        return 2 * self.regrow_px + max(self.min_marker_px - 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """The marker components of a window, small ones included.
+
+    Attributes
+    ----------
+    labels : int32 (row, col), 1 … k in the order of `anchor_rc`.
+    foreground : uint8 (row, col), 1 where an instance may grow.
+    anchor_rc : int64 (k, 2), each marker's first pixel in raster order; ascending.
+    box : int64 (k, 4), half-open [row0, col0, row1, col1).
+    area : int64 (k,) in px.
+    """
+
+    labels: LabelImage
+    foreground: NDArray[np.uint8]
+    anchor_rc: NDArray[np.int64]
+    box: NDArray[np.int64]
+    area: NDArray[np.int64]
+
+
+def find_markers(probabilities: Probabilities, config: InstanceConfig) -> Markers:
+    """The marker components of uint8 (3, row, col) probabilities."""
+    body, foreground = _threshold(
+        probabilities[0], probabilities[1], config.body_byte, config.foreground_byte
+    )
+    _, components, stats, _ = cv2.connectedComponentsWithStats(body, connectivity=4)
+    labels = np.asarray(components, np.int32)
+    left, top, width, height, area = stats[1:].astype(np.int64).T
+    anchor = np.stack([top, _first_columns(labels, top, left)], axis=1)
+    order = np.lexsort((anchor[:, 1], anchor[:, 0]))
+    rank = np.zeros(len(order) + 1, np.int32)
+    rank[order + 1] = np.arange(1, len(order) + 1, dtype=np.int32)
+    relabel(labels, rank)
+    box = np.stack([top, left, top + height, left + width], axis=1)
+    return Markers(labels, foreground, anchor[order], box[order], area[order])
+
+
+def grow_instances(markers: Markers, probabilities: Probabilities, config: InstanceConfig) -> LabelImage:
+    """Regrow the markers, drop specks, fill holes: a label image that keeps the markers' numbers, with gaps.
+
+    Consumes `markers`: its arrays are reused for the result.
+    """
+    labels = markers.labels
+    numbers = np.arange(len(markers.area) + 1, dtype=np.int32)
+    relabel(labels, np.where(np.append(0, markers.area) >= config.min_marker_px, numbers, 0).astype(np.int32))
+    regrow(labels, markers.foreground, probabilities[0], config.regrow_px)
+    area = _areas(labels, len(numbers))
+    relabel(labels, np.where(area >= config.min_area_px, numbers, 0).astype(np.int32))
+    _, background = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)
+    fill_holes(labels, background)
+    return labels
+
+
+def label_instances(probabilities: Probabilities, config: InstanceConfig) -> LabelImage:
+    """Probabilities of a whole image to its label image, int32 (row, col), numbered 1 … n by anchor.
+
+    The same steps that `seams.extract_block` runs on a block, here with the image as the one block.
+    """
+    labels = grow_instances(find_markers(probabilities, config), probabilities, config)
+    present = _areas(labels, int(labels.max(initial=0)) + 1) > 0
+    present[0] = False
+    relabel(labels, (np.cumsum(present) * present).astype(np.int32))
+    return labels
+
+
+@compiled
+def relabel(labels: LabelImage, numbers: NDArray[np.int32]) -> None:
+    """Replace each label l by `numbers[l]`, in place; `numbers[0]` is taken to be 0."""
+    for row in range(labels.shape[0]):
+        for col in range(labels.shape[1]):
+            label = labels[row, col]
+            if label:
+                labels[row, col] = numbers[label]
+
+
+@compiled
+def _threshold(
+    body: NDArray[np.uint8], boundary: NDArray[np.uint8], least_body: int, least_foreground: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    marker = np.empty(body.shape, np.uint8)
+    foreground = np.empty(body.shape, np.uint8)
+    for row in range(body.shape[0]):
+        for col in range(body.shape[1]):
+            inside = np.int32(body[row, col]) + np.int32(boundary[row, col]) >= least_foreground
+            foreground[row, col] = inside
+            marker[row, col] = inside and body[row, col] >= least_body
+    return marker, foreground
+
+
+@compiled
+def _first_columns(labels: LabelImage, top: NDArray[np.int64], left: NDArray[np.int64]) -> NDArray[np.int64]:
+    first = left.copy()
+    for index in range(len(top)):
+        while labels[top[index], first[index]] != index + 1:
+            first[index] += 1
+    return first
+
+
+@compiled
+def _areas(labels: LabelImage, count: int) -> NDArray[np.int64]:
+    area = np.zeros(count, np.int64)
+    for row in range(labels.shape[0]):
+        for col in range(labels.shape[1]):
+            area[labels[row, col]] += 1
+    return area

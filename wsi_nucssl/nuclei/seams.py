@@ -1,0 +1,173 @@
+"""Seams that do not show: each block extracts the nuclei it owns, exactly as the whole slide would give them.
+
+**Ownership.** An instance belongs to the block whose core box holds the first raster pixel (its *anchor*)
+of its marker. Cores partition the canvas, so each instance has one owner. Markers, not foreground
+components, because in crowded tissue the foreground percolates over whole tiles and markers don't: figures
+in docs/seams.md.
+
+**Invariant.** Let a block read a window: its core and a halo, clipped to the extent. Sides of the window
+that are not sides of the extent are *open*; d(p) is the number of pixels between p and the nearest open
+side. With R = `regrow_px`, m = `min_marker_px` and reach = 2R + max(m − 1, 1): *if the bounding box of a
+marker component K keeps d ≥ reach, then its instance is, pixel for pixel, the one that the whole extent
+gives.* Proof.
+
+1. A component with d ≥ 1 everywhere is the same component in the extent: whatever could extend it is in the
+   window. Only one with a pixel at d = 0 may be *cut*. A cut piece of at least m pixels is kept, and so is
+   its whole. A smaller one may be dropped wrongly, but lies within m − 2 of the open side. So window and
+   extent agree on what is a marker pixel wherever d ≥ m − 1.
+2. The root of a pixel depends on bytes and marker pixels within R steps (`flood.regrow`). So it is right
+   where d ≥ R + max(m − 1, 0).
+3. K's instance A lies within R steps of K, in the window as in the extent, hence where roots are right; K
+   itself is whole. So A is right before holes are filled, its size too, and all of its bounding box has
+   right roots.
+4. A hole of A is a part of the bounding box. An instance in a hole has its marker there too (a path from
+   root to pixel does not cross A), so it is whole and right, and dropped as a speck or not, rightly. So
+   holes are filled rightly. ∎
+
+Two pieces of one component never confuse a third party, because roots are pixels, not labels. A component
+whose anchor lies in the core always shows: the piece that holds the anchor has it as its own first pixel.
+So a block looks at all components whose first pixel is in its core; while one of them comes closer than
+`reach` to an open side, the halo is doubled and the window read again. At `max_halo` it is kept as far as
+seen, and flagged `truncated`; everything else is still exact. (Such a piece spans the halo less the reach,
+so if `max_halo` ≥ reach + min_marker_px + min_area_px it cannot be dropped as a speck.)
+
+Blocks share nothing but the bytes they read: order, worker count and block size cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Box
+from wsi_nucssl.nuclei.instances import (
+    InstanceConfig,
+    LabelImage,
+    Markers,
+    Probabilities,
+    find_markers,
+    grow_instances,
+    relabel,
+)
+from wsi_nucssl.nuclei.measure import measure
+from wsi_nucssl.nuclei.polygons import trace_polygons
+from wsi_nucssl.nuclei.table import Nuclei
+
+Read = Callable[[Box], Probabilities]
+"""Reads a box of canvas px, inside the extent, as uint8 (3, row, col)."""
+
+
+def extract_block(
+    read: Read, core: Box, extent: Box, config: InstanceConfig, *, halo: int, max_halo: int
+) -> Nuclei:
+    """The nuclei that the block `core` owns, exactly as extraction of the whole `extent` gives them.
+
+    Parameters
+    ----------
+    read : gives the canvas's bytes; called with a larger box when a nucleus reaches too far.
+    core : the block, canvas px.
+    extent : the whole canvas.
+    config : how probabilities become instances.
+    halo : px read around the core at first; twice the size of a nucleus is a good value.
+    max_halo : px read around the core at most; a nucleus that reaches farther is flagged `truncated`.
+
+    Raises
+    ------
+    UsageError : the core leaves the extent, or the halos are out of order or too small for `config`.
+    """
+    _check(core, extent, config, halo, max_halo)
+    while True:
+        window = core.grow(halo).clip(extent)
+        probabilities = read(window)
+        markers = find_markers(probabilities, config)
+        owned = _anchored_in(markers, core.relative_to(window.origin))
+        settled = _settled(markers, window, extent, config.reach_px)
+        if halo == max_halo or bool(settled[owned].all()):
+            break
+        halo = min(2 * halo, max_halo)
+    anchor_rc, truncated = markers.anchor_rc, ~settled
+    labels = grow_instances(markers, probabilities, config)
+    kept = _keep(labels, owned)
+    return _describe(labels, probabilities, anchor_rc[kept][:, ::-1], truncated[kept], window)
+
+
+def extract_nuclei(probabilities: Probabilities, config: InstanceConfig) -> Nuclei:
+    """The nuclei of a whole image, uint8 (3, row, col), as one block."""
+    extent = Box(0, 0, probabilities.shape[2], probabilities.shape[1])
+    return extract_block(
+        lambda box: probabilities[:, *box.rc],
+        extent,
+        extent,
+        config,
+        halo=0,
+        max_halo=_least_max_halo(config),
+    )
+
+
+def _check(core: Box, extent: Box, config: InstanceConfig, halo: int, max_halo: int) -> None:
+    if core.is_empty or not extent.contains(core):
+        raise UsageError(f"the block {core} is empty or leaves the canvas {extent}")
+    least = _least_max_halo(config)
+    if max_halo < least:
+        raise UsageError(
+            f"a largest halo of {max_halo} px is too small for these instances",
+            remedy=f"Give at least {least} px, or lower regrow_px, min_marker_px or min_area_px",
+        )
+    if not (0 < halo <= max_halo or core == extent):
+        raise UsageError(f"the halo must lie in 1 … {max_halo} px, not {halo}")
+
+
+def _least_max_halo(config: InstanceConfig) -> int:
+    return config.reach_px + config.min_marker_px + config.min_area_px
+
+
+def _anchored_in(markers: Markers, core: Box) -> NDArray[np.bool_]:
+    row, col = markers.anchor_rc.T
+    inside: NDArray[np.bool_] = (row >= core.y0) & (row < core.y1) & (col >= core.x0) & (col < core.x1)
+    return inside
+
+
+def _settled(markers: Markers, window: Box, extent: Box, reach: int) -> NDArray[np.bool_]:
+    """True for each marker whose bounding box keeps `reach` px from every open side of the window."""
+    row0, col0, row1, col1 = markers.box.T
+    settled: NDArray[np.bool_] = (
+        ((row0 >= reach) | (window.y0 == extent.y0))
+        & ((col0 >= reach) | (window.x0 == extent.x0))
+        & ((row1 <= window.height - reach) | (window.y1 == extent.y1))
+        & ((col1 <= window.width - reach) | (window.x1 == extent.x1))
+    )
+    return settled
+
+
+def _keep(labels: LabelImage, owned: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Renumber the surviving owned instances 1 … n, remove the rest, in place; return their marker indices."""
+    present = np.zeros(len(owned) + 1, np.bool_)
+    present[np.unique(labels[labels > 0])] = True
+    kept = np.flatnonzero(present[1:] & owned)
+    numbers = np.zeros(len(owned) + 1, np.int32)
+    numbers[kept + 1] = np.arange(1, len(kept) + 1, dtype=np.int32)
+    relabel(labels, numbers)
+    return kept
+
+
+def _describe(
+    labels: LabelImage,
+    probabilities: Probabilities,
+    anchor_xy: NDArray[np.int64],
+    truncated: NDArray[np.bool_],
+    window: Box,
+) -> Nuclei:
+    polygons = trace_polygons(labels, len(anchor_xy))
+    measurements = measure(labels, probabilities, polygons, anchor_xy)
+    shift = np.array([window.x0, window.y0])
+    return Nuclei(
+        anchor_xy + shift,
+        polygons.ring_xy + shift.astype(np.int32),
+        polygons.ring_offsets,
+        polygons.polygon_offsets,
+        measurements,
+        truncated,
+    )

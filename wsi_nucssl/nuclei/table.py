@@ -1,0 +1,143 @@
+"""The table of nuclei: what extraction returns and export reads."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import InputError
+from wsi_nucssl.files import atomic_path
+
+MEASUREMENTS = (
+    "area",
+    "perimeter",
+    "circularity",
+    "major_axis",
+    "minor_axis",
+    "eccentricity",
+    "solidity",
+    "probability",
+    "hematoxylin_od",
+)
+"""Columns of `Nuclei.measurements`; lengths in canvas px and the area in px² until export scales them (see
+`measure`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nuclei:
+    """n nuclei as ragged arrays, in canvas px; those of one block in raster order of their anchors.
+
+    Attributes
+    ----------
+    anchor_xy : int64 (n, 2), the first raster pixel (x, y) of the nucleus's marker: its key on the canvas.
+    ring_xy : int32 (m, 2) vertices (x, y) on pixel corners; each ring ends with its first vertex again.
+    ring_offsets : int64 (r + 1,), ring i is `ring_xy[ring_offsets[i]:ring_offsets[i + 1]]`.
+    polygon_offsets : int64 (n + 1,), the rings of nucleus i likewise: the exterior, then its holes.
+    measurements : float32 (n, 9), columns `MEASUREMENTS`.
+    truncated : bool (n,), True where the nucleus is larger than extraction was allowed to look.
+    """
+
+    anchor_xy: NDArray[np.int64]
+    ring_xy: NDArray[np.int32]
+    ring_offsets: NDArray[np.int64]
+    polygon_offsets: NDArray[np.int64]
+    measurements: NDArray[np.float32]
+    truncated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.anchor_xy)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No nuclei."""
+        return cls(
+            np.zeros((0, 2), np.int64),
+            np.zeros((0, 2), np.int32),
+            np.zeros(1, np.int64),
+            np.zeros(1, np.int64),
+            np.zeros((0, len(MEASUREMENTS)), np.float32),
+            np.zeros(0, np.bool_),
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Iterable[Nuclei]) -> Self:
+        """The rows of all tables, in the order given."""
+        parts: list[Nuclei] = [cls.empty(), *tables]
+        return cls(
+            np.concatenate([part.anchor_xy for part in parts]),
+            np.concatenate([part.ring_xy for part in parts]),
+            _chain([part.ring_offsets for part in parts]),
+            _chain([part.polygon_offsets for part in parts]),
+            np.concatenate([part.measurements for part in parts]),
+            np.concatenate([part.truncated for part in parts]),
+        )
+
+    def rings(self, index: int) -> list[NDArray[np.int32]]:
+        """Rings of one nucleus, each int32 (vertices, 2): the exterior, then its holes."""
+        first, last = self.polygon_offsets[index], self.polygon_offsets[index + 1]
+        ends = self.ring_offsets[first : last + 1]
+        return [self.ring_xy[a:b] for a, b in pairwise(ends)]
+
+    def slices(self, size: int) -> Iterator[Nuclei]:
+        """The table in runs of at most `size` nuclei; views, not copies, of the large arrays."""
+        for first in range(0, len(self), size):
+            rows = slice(first, min(first + size, len(self)))
+            polygons = self.polygon_offsets[rows.start : rows.stop + 1]
+            rings = self.ring_offsets[polygons[0] : polygons[-1] + 1]
+            yield Nuclei(
+                self.anchor_xy[rows],
+                self.ring_xy[rings[0] : rings[-1]],
+                rings - rings[0],
+                polygons - polygons[0],
+                self.measurements[rows],
+                self.truncated[rows],
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the table as .npz, atomically; equal tables give equal bytes."""
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a table that `save` wrote.
+
+        Raises
+        ------
+        InputError : the file is absent, damaged or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                table = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+            table._check()
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"not a table of nuclei ({error})", path=path, remedy="Remove it and run again with --resume"
+            ) from error
+        return table
+
+    def _check(self) -> None:
+        count = len(self)
+        sound = (
+            self.anchor_xy.shape == (count, 2)
+            and self.measurements.shape == (count, len(MEASUREMENTS))
+            and self.truncated.shape == (count,)
+            and len(self.polygon_offsets) == count + 1
+            and self.polygon_offsets[-1] == len(self.ring_offsets) - 1
+            and self.ring_offsets[-1] == len(self.ring_xy)
+        )
+        if not sound:
+            raise ValueError("its arrays do not fit each other")
+
+
+def _chain(offsets: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Offsets of ragged arrays laid end to end."""
+    lengths = np.concatenate([np.diff(part) for part in offsets])
+    return np.append(0, np.cumsum(lengths)).astype(np.int64)
