@@ -1,5 +1,4 @@
-"""Images with annotated nuclei, read from the layouts people have, and splits of them. Neither torch nor
-a slide library.
+"""Images with annotated nuclei, read from the layouts people have, and splits of them.
 
 `open_dataset(path)` yields samples in the order of their ids, each an RGB image and its label image, read
 when asked for. `holdout`, `k_fold` and `fraction` split them; a `Split` is a JSON file with the hash of

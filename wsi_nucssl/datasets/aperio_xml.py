@@ -37,7 +37,7 @@ class Annotation:
 
 
 def read_xml_labels(path: Path, shape: Shape) -> LabelImage:
-    """Draw an annotation file as int32 label image of `shape` (rows, cols): region n is id n, earlier ones in front.
+    """Draw an annotation file as an int32 label image of `shape` (rows, cols): ids in file order, earlier in front.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read_annotation(path: Path) -> Annotation:
         parseString(path.read_bytes(), collector)
     except SAXParseException as error:
         raise DatasetError(
-            f"broken XML at line {error.getLineNumber()}, column {error.getColumnNumber()}: {error.getMessage()}",
+            f"broken XML at line {error.getLineNumber()}: {error.getMessage()}",
             path=path,
             remedy="Download it again or save it anew in ImageScope",
         ) from error
@@ -93,10 +93,10 @@ class _Collector(ContentHandler):
         self._locator: Locator | None = None
         self._root_seen = False
 
-    def setDocumentLocator(self, locator: Locator) -> None:  # noqa: N802, D102 - named by xml.sax
+    def setDocumentLocator(self, locator: Locator) -> None:  # noqa: N802 - named by xml.sax
         self._locator = locator
 
-    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802, D102 - named by xml.sax
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802 - named by xml.sax
         if not self._root_seen and name != "Annotations":
             self._fail(f"the root is <{name}>, not <Annotations>, so this is no Aperio annotation")
         self._root_seen = True

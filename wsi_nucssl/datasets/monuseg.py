@@ -26,8 +26,9 @@ def notes_on(ids: Sequence[str]) -> tuple[str, ...]:
     if not more or not patients.issuperset(MONUSEG_2018_TRAINING):
         return ()
     notes = [
-        f"{len(ids)} images: the 30 training images of the MoNuSeg 2018 challenge and {len(more)} more, as in its later "
-        f"release of 37 ({', '.join(more)}). Published figures train on the 30; monuseg_2018(dataset) keeps just those"
+        f"{len(ids)} images: the 30 training images of the MoNuSeg 2018 challenge and {len(more)} more, as "
+        f"in its later release of 37 ({', '.join(more)}). Published figures train on the 30; "
+        "monuseg_2018(dataset) keeps just those"
     ]
     tested = [name for name in more if patient_of(name) in MONUSEG_2018_TEST]
     if tested:

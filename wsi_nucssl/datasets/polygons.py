@@ -21,12 +21,12 @@ def area_of(polygon: Polygon) -> float:
 
 
 def rasterise(polygons: Iterable[Polygon], shape: Shape) -> LabelImage:
-    """Draw polygons 1, 2, … onto an int32 label image of `shape` (rows, cols); a pixel keeps the first it gets.
+    """Draw polygons 1, 2, … onto an int32 label image of `shape` (rows, cols); the first to take a pixel keeps it.
 
-    Pixel (x, y) lies inside if a ray from the point (x, y), integers, towards +y crosses an odd number of edges.
-    Edges are half-open in x (they own their end of smaller x), so polygons that share an edge share no pixel.
-    The published label images of MoNuSeg follow this rule to the pixel; a ray towards +x decides pixels on the
-    outline otherwise.
+    Pixel (x, y) lies inside if a ray from the point (x, y), integers, towards +y crosses an odd number of
+    edges. Edges are half-open in x (they own their end of smaller x), so polygons that share an edge share
+    no pixel. The published label images of MoNuSeg follow this rule to the pixel; a ray towards +x decides
+    pixels on the outline otherwise.
     """
     labels = np.zeros(shape, np.int32)
     for number, polygon in enumerate(polygons, start=1):
@@ -45,8 +45,8 @@ def _extent(polygon: Polygon) -> Box:
 def _inside(polygon: Polygon, box: Box) -> NDArray[np.bool_]:
     """Mask of shape (box.height, box.width): True where the pixel of `box` lies inside.
 
-    An edge that crosses column x at y_c lies ahead of every pixel y < y_c, so it flips all rows above ceil(y_c): one
-    count per crossing at that row, then a sum from below.
+    An edge that crosses column x at y_c lies ahead of every pixel y < y_c, so it flips all rows above
+    ceil(y_c): one count per crossing at that row, then a sum from below.
     """
     start, end = polygon, np.roll(polygon, -1, axis=0)
     x = np.arange(box.x0, box.x1)

@@ -24,14 +24,14 @@ _KNOWN = (
 
 
 def open_dataset(path: Path, *, layout: Layout = "auto") -> Dataset:
-    """Open a folder of annotated images; nothing but file names is read yet.
+    """Open a folder of annotated images; no image is read yet.
 
     Parameters
     ----------
     path : the dataset's folder.
     layout : "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside"
-        (image and
-        annotation of the same name in one folder: MoNuSeg's test set, CPM) or "auto" (the first that fits).
+        (image and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy
+        files) or "auto" (the first that fits).
 
     Raises
     ------
