@@ -23,7 +23,7 @@ GLASS = 243.0
 def stamp_nuclei(
     nuclei: NDArray[np.void], x0: int, y0: int, scale: float, density: NDArray[np.float32]
 ) -> None:
-    """Write the dye of nuclei into `density` (row, col), whose top left is (x0, y0); where two meet, the more."""
+    """Write the dye of nuclei into `density` (row, col), top left (x0, y0); where two meet, the more."""
     rows, cols = density.shape
     for index in range(len(nuclei)):
         one = nuclei[index]
