@@ -1,0 +1,119 @@
+"""One grid for the whole slide at the resolution that the model wants."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import numpy as np
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.slide.base import RGB, Slide
+from wsi_nucssl.slide.reader import WHITE
+from wsi_nucssl.slide.resample import resample, triangle_taps
+from wsi_nucssl.slide.resolution import require_mpp
+
+_LEVEL_TOLERANCE = 1.02
+"""A level up to 2 % coarser than the canvas still serves: enlarging by that little loses nothing visible."""
+
+_SAME = 1e-6
+
+
+class Canvas:
+    """The slide resampled to `mpp`, defined once: a pixel's value does not depend on the box that reads it.
+
+    Canvas pixel (x, y) covers level-0 [x · scale_x, (x + 1) · scale_x) × [y · scale_y, (y + 1) · scale_y).
+    Safe to share among threads, as its slide is.
+
+    Parameters
+    ----------
+    slide : the slide; it stays the caller's to close.
+    mpp : µm per canvas px.
+
+    Attributes
+    ----------
+    size : px of the canvas; it covers all of level 0.
+    scale_x, scale_y : level-0 px per canvas px.
+
+    Raises
+    ------
+    MissingMpp : the slide's own resolution is unknown.
+    """
+
+    def __init__(self, slide: Slide, mpp: Mpp) -> None:
+        own = require_mpp(slide)
+        self._lay_out(slide, mpp.x / own.x, mpp.y / own.y)
+
+    @classmethod
+    def at_scale(cls, slide: Slide, scale: float) -> Self:
+        """The canvas of `scale` level-0 px per px, for slides of any or unknown resolution."""
+        canvas = cls.__new__(cls)
+        canvas._lay_out(slide, scale, scale)
+        return canvas
+
+    def _lay_out(self, slide: Slide, scale_x: float, scale_y: float) -> None:
+        if min(scale_x, scale_y) < 1 / 64:
+            raise UsageError(
+                f"that enlarges the slide {1 / min(scale_x, scale_y):.0f} times",
+                path=slide.path,
+                remedy="Check --mpp",
+            )
+        self.slide = slide
+        fitting = min(scale_x, scale_y) * _LEVEL_TOLERANCE
+        self._level = max(
+            index for index, level in enumerate(slide.levels) if index == 0 or level.downsample <= fitting
+        )
+        downsample = slide.levels[self._level].downsample
+        self.scale_x, self.scale_y = _snap(scale_x, downsample), _snap(scale_y, downsample)
+        self._step_x, self._step_y = self.scale_x / downsample, self.scale_y / downsample
+        self.size = Size(
+            _count(slide.dimensions.width, self.scale_x), _count(slide.dimensions.height, self.scale_y)
+        )
+
+    @property
+    def level(self) -> int:
+        """The slide level that every pixel is computed from."""
+        return self._level
+
+    @property
+    def box(self) -> Box:
+        """The whole canvas."""
+        return Box.at(Point(0, 0), self.size)
+
+    def to_level0(self, box: Box) -> Box:
+        """The least level-0 box that covers `box`, which is in canvas px."""
+        return Box(
+            math.floor(box.x0 * self.scale_x),
+            math.floor(box.y0 * self.scale_y),
+            math.ceil(box.x1 * self.scale_x),
+            math.ceil(box.y1 * self.scale_y),
+        )
+
+    def read(self, box: Box) -> RGB:
+        """The pixels of `box`, in canvas px: uint8 RGB (row, col, 3), white outside the canvas."""
+        inside = box.clip(self.box)
+        if inside == box and not box.is_empty:
+            return self._read_inside(box)
+        image = np.full((*box.size.shape_rc, 3), WHITE, np.uint8)
+        if not inside.is_empty:
+            image[inside.relative_to(box.origin).rc] = self._read_inside(inside)
+        return image
+
+    def _read_inside(self, box: Box) -> RGB:
+        source = self.slide.levels[self._level].size
+        if self._step_x == 1 and self._step_y == 1:
+            return self.slide.read_level(self._level, box)
+        cols = triangle_taps(box.x0, box.x1, self._step_x, source.width)
+        rows = triangle_taps(box.y0, box.y1, self._step_y, source.height)
+        pixels = self.slide.read_level(self._level, Box(cols.start, rows.start, cols.stop, rows.stop))
+        return resample(pixels, rows, cols)
+
+
+def _snap(scale: float, downsample: float) -> float:
+    return downsample if abs(scale / downsample - 1) < _SAME else scale
+
+
+def _count(length_l0: int, scale: float) -> int:
+    """Canvas px that cover `length_l0`; an excess below a millionth of a px is rounding noise."""
+    return max(1, math.ceil(length_l0 / scale - 1e-6))

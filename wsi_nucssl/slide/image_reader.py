@@ -1,0 +1,96 @@
+"""A plain image (PNG, JPEG, TIFF, WebP) as a slide of one level."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from wsi_nucssl.errors import SlideError
+from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
+_MAX_PX = 150_000_000
+_TIFF_TAGS = {282: "tiff.XResolution", 283: "tiff.YResolution"}
+_TIFF_RESOLUTION_UNIT = 296
+_UNITS = {2: "inch", 3: "centimeter"}
+
+
+class ImageReader(Reader):
+    """The image is decoded once, on opening, and held: 3 bytes a pixel."""
+
+    name = "image"
+
+    def __init__(self, path: Path, mpp: float | None = None) -> None:
+        self._pixels, properties = _load(path)
+        height, width = self._pixels.shape[:2]
+        super().__init__(path, SlideFacts((Size(width, height),), "image", properties, ()), mpp)
+
+    def _decode(self, level: int, box: Box) -> RGB:  # noqa: ARG002 - an image has one level
+        return self._pixels[box.rc].copy()
+
+    def _decode_associated(self, name: str) -> RGB:
+        raise KeyError(name)
+
+    def close(self) -> None:
+        """Let go of the pixels' file; the file itself was closed on opening."""
+
+
+def _load(path: Path) -> tuple[RGB, dict[str, str]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=_FORMATS)
+        with image:
+            _check(image, path)
+            properties = {"image.format": str(image.format), **_tiff_resolution(image)}
+            return flatten_alpha(
+                np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB"))
+            ), properties
+    except UnidentifiedImageError as error:
+        raise SlideError(
+            "it is no image that can be read",
+            path=path,
+            remedy="Give a slide, or a PNG, JPEG, TIFF or WebP image",
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, str(error)) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SlideError(
+            f"the image is damaged: {error}", path=path, remedy="Copy or export it again"
+        ) from error
+
+
+def _check(image: Image.Image, path: Path) -> None:
+    if image.width * image.height > _MAX_PX:
+        raise _too_large(path, f"{image.width} × {image.height} px")
+    if image.mode not in _MODES:
+        raise SlideError(
+            f"it is no 8-bit colour image (mode {image.mode})", path=path, remedy="Convert it to 8-bit RGB"
+        )
+
+
+def _too_large(path: Path, detail: str) -> SlideError:
+    return SlideError(
+        f"the image is too large to be held whole ({detail})",
+        path=path,
+        remedy="Convert it to a tiled TIFF, for instance with: vips tiffsave IN OUT.tif --tile --pyramid",
+    )
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in {"LA", "RGBA"} or "transparency" in image.info
+
+
+def _tiff_resolution(image: Image.Image) -> dict[str, str]:
+    if image.format != "TIFF":
+        return {}
+    tags = image.getexif()
+    found = {name: str(float(tags[tag])) for tag, name in _TIFF_TAGS.items() if tag in tags}
+    unit = _UNITS.get(tags.get(_TIFF_RESOLUTION_UNIT, 2))
+    return {**found, "tiff.ResolutionUnit": unit} if unit else found

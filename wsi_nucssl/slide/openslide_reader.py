@@ -1,0 +1,94 @@
+"""Slides through OpenSlide: every vendor's format, and the reference for what a region means."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from wsi_nucssl.errors import SlideError
+from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.lru import TileCache
+from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
+
+_CELL_PX = 512
+_CELL_CACHE_BYTES = 64 << 20
+
+
+class OpenSlideReader(Reader):
+    """OpenSlide addresses every level by whole level-0 px and interpolates in between.
+
+    Where its downsample is no whole number, the same pixel of a level would so come out differently for different
+    regions. Such levels are read in fixed cells, hence a pixel has one value (at most half a level-0 px off).
+    """
+
+    name = "openslide"
+
+    def __init__(self, path: Path, mpp: float | None = None) -> None:
+        try:
+            self._slide = openslide.OpenSlide(path)
+        except openslide.OpenSlideError as error:
+            raise SlideError(
+                f"OpenSlide cannot open it: {error}", path=path, remedy="Check that the file is complete"
+            ) from error
+        self._cells = TileCache(_CELL_CACHE_BYTES)
+        self._closing = threading.Lock()
+        properties = dict(self._slide.properties)
+        sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
+        names = tuple(sorted(self._slide.associated_images))
+        vendor = properties.get("openslide.vendor", "unknown")
+        super().__init__(path, SlideFacts(sizes, vendor, properties, names, _bounds(properties)), mpp)
+
+    def _decode(self, level: int, box: Box) -> RGB:
+        if self._slide.level_downsamples[level].is_integer():
+            return self._read(level, box)
+        image = np.empty((*box.size.shape_rc, 3), np.uint8)
+        for top in range(box.y0 - box.y0 % _CELL_PX, box.y1, _CELL_PX):
+            for left in range(box.x0 - box.x0 % _CELL_PX, box.x1, _CELL_PX):
+                cell = Box(left, top, left + _CELL_PX, top + _CELL_PX)
+                part = cell.clip(box)
+                image[part.relative_to(box.origin).rc] = self._cell(level, cell)[
+                    part.relative_to(cell.origin).rc
+                ]
+        return image
+
+    def _cell(self, level: int, cell: Box) -> RGB:
+        key = (level, cell.x0, cell.y0)
+        pixels = self._cells.get(key)
+        if pixels is None:
+            size = self.levels[level].size
+            pixels = self._read(level, cell.clip(Box(0, 0, size.width, size.height)))
+            self._cells.put(key, pixels)
+        return pixels
+
+    def _read(self, level: int, box: Box) -> RGB:
+        downsample = self._slide.level_downsamples[level]
+        location = round(box.x0 * downsample), round(box.y0 * downsample)
+        try:
+            region = self._slide.read_region(location, level, (box.width, box.height))
+        except openslide.OpenSlideError as error:
+            raise self._damaged(f"level {level} cannot be read at {box}: {error}") from error
+        return flatten_alpha(np.asarray(region))
+
+    def _decode_associated(self, name: str) -> RGB:
+        try:
+            return flatten_alpha(np.asarray(self._slide.associated_images[name]))
+        except openslide.OpenSlideError as error:
+            raise self._damaged(f"its {name} image cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Give back the file handle. Closing twice is fine."""
+        with self._closing:
+            self._slide.close()
+            self._cells.clear()
+
+
+def _bounds(properties: dict[str, str]) -> Box | None:
+    names = [f"openslide.bounds-{side}" for side in ("x", "y", "width", "height")]
+    if not all(name in properties for name in names):
+        return None
+    x, y, width, height = (int(properties[name]) for name in names)
+    return Box.at(Point(x, y), Size(width, height))

@@ -1,0 +1,189 @@
+"""What every backend shares: clipping, white outside the slide, resolution, the context manager."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from wsi_nucssl.errors import SlideError, UsageError
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.slide.base import RGB, Level
+from wsi_nucssl.slide.resolution import stated_mpp
+
+WHITE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFacts:
+    """What a backend learns on opening a file. `bounds` None means the whole of level 0."""
+
+    sizes: tuple[Size, ...]
+    vendor: str
+    properties: Mapping[str, str]
+    associated_images: tuple[str, ...]
+    bounds: Box | None = None
+
+
+class Reader(ABC):
+    """A slide on some backend; subclasses decode boxes that lie inside a level.
+
+    Parameters
+    ----------
+    path : the file.
+    facts : what the backend learnt from it.
+    mpp : µm per level-0 px given by the user; None takes what the file states.
+    """
+
+    name: str
+
+    def __init__(self, path: Path, facts: SlideFacts, mpp: float | None) -> None:
+        self._path = path
+        self._facts = facts
+        self._levels = tuple(Level(size, _downsample(facts.sizes[0], size)) for size in facts.sizes)
+        self._bounds = facts.bounds or Box.at(Point(0, 0), facts.sizes[0])
+        if mpp is None:
+            self._mpp, self._mpp_source = stated_mpp(facts.properties)
+        else:
+            self._mpp, self._mpp_source = Mpp.square(mpp), "--mpp"
+
+    @abstractmethod
+    def _decode(self, level: int, box: Box) -> RGB:
+        """The pixels of `box`, a box that is not empty and lies inside `level`."""
+
+    @abstractmethod
+    def _decode_associated(self, name: str) -> RGB: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back the file handle. Closing twice is fine."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def reader(self) -> str:
+        """Name of the backend."""
+        return self.name
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Finest first."""
+        return self._levels
+
+    @property
+    def dimensions(self) -> Size:
+        """Size of level 0 in px."""
+        return self._levels[0].size
+
+    @property
+    def mpp(self) -> Mpp | None:
+        """µm per level-0 px, None where unknown."""
+        return self._mpp
+
+    @property
+    def mpp_source(self) -> str:
+        """Where `mpp` comes from; "" if unknown."""
+        return self._mpp_source
+
+    @property
+    def bounds(self) -> Box:
+        """Level-0 box of the scanned area."""
+        return self._bounds
+
+    @property
+    def vendor(self) -> str:
+        """Format of the scanner."""
+        return self._facts.vendor
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """The file's own metadata."""
+        return self._facts.properties
+
+    @property
+    def associated_images(self) -> tuple[str, ...]:
+        """Names of the label, macro and thumbnail images."""
+        return self._facts.associated_images
+
+    def read_region(self, location_l0: Point, level: int, size: Size) -> RGB:
+        """Read `size` px of `level` whose top left pixel lies at level-0 `location_l0` (nearest px of the level)."""
+        downsample = self._level(level).downsample
+        origin = Point(
+            math.floor(location_l0.x / downsample + 0.5), math.floor(location_l0.y / downsample + 0.5)
+        )
+        return self.read_level(level, Box.at(origin, size))
+
+    def read_level(self, level: int, box: Box) -> RGB:
+        """Read `box`, in px of `level`; white outside the slide."""
+        inside = box.clip(Box.at(Point(0, 0), self._level(level).size))
+        if inside == box and not box.is_empty:
+            return self._decode(level, box)
+        image = np.full((*box.size.shape_rc, 3), WHITE, np.uint8)
+        if not inside.is_empty:
+            image[inside.relative_to(box.origin).rc] = self._decode(level, inside)
+        return image
+
+    def associated_image(self, name: str) -> RGB:
+        """The label, macro or thumbnail image of that name."""
+        if name not in self.associated_images:
+            known = ", ".join(self.associated_images) or "none"
+            raise UsageError(f"no associated image {name!r}; this slide has: {known}", path=self._path)
+        return self._decode_associated(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path.name}: {self.dimensions}, mpp {self._mpp or 'unknown'}>"
+
+    def _level(self, level: int) -> Level:
+        if not 0 <= level < len(self._levels):
+            raise UsageError(
+                f"no level {level}; this slide has 0 to {len(self._levels) - 1}", path=self._path
+            )
+        return self._levels[level]
+
+    def _damaged(self, what: str) -> SlideError:
+        return SlideError(
+            what, path=self._path, remedy="Copy or export the slide again; this file is damaged"
+        )
+
+
+def _downsample(finest: Size, size: Size) -> float:
+    """Level-0 px per px: the whole number that explains both sides by rounding, else the mean ratio.
+
+    Writers halve odd sizes by dropping a column. Taking the ratio of the sizes instead (4443 / 2221 = 2.0005) would
+    shift the far edge of a slide by pixels.
+    """
+    ratio = (finest.width / size.width + finest.height / size.height) / 2
+    whole = round(ratio)
+    pairs = ((finest.width, size.width), (finest.height, size.height))
+    if all(abs(fine / whole - coarse) < 1 for fine, coarse in pairs):
+        return float(whole)
+    return ratio
+
+
+def flatten_alpha(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> RGB:
+    """Composite an RGBA image (row, col, 4), alpha not premultiplied, on white; RGB passes through."""
+    if image.shape[2] == 3:
+        return np.ascontiguousarray(image)
+    alpha = image[..., 3]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(image[..., :3])
+    weight = alpha[..., None].astype(np.uint32)
+    blended = image[..., :3].astype(np.uint32) * weight + WHITE * (255 - weight)
+    return ((blended + 127) // 255).astype(np.uint8)

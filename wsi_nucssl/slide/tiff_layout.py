@@ -1,0 +1,163 @@
+"""Where the stored tiles of a TIFF lie, checked before a byte of pixels is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import SlideError
+from wsi_nucssl.geometry import Size
+from wsi_nucssl.slide import aperio
+
+Decoder = Callable[..., tuple[NDArray[Any] | None, Any, Any]]
+
+_CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001}
+"""None, LZW, JPEG, deflate (twice), JPEG 2000 (Aperio RGB, and standard), zstd, WebP."""
+
+_PHOTOMETRIC = {1, 2, 6}  # grey, RGB, YCbCr
+_MAX_TILE_PX = 1 << 25
+_FOREIGN = (
+    "is_ndpi", "is_scn", "is_bif", "is_philips", "is_qpi", "is_ome", "is_imagej", "is_lsm", "is_stk", "is_avs",
+)  # fmt: skip
+_TRUNCATED = "Copy the slide again: its end is missing"
+_UNITS = {1: "none", 2: "inch", 3: "centimeter"}
+
+
+class UnsupportedTiff(SlideError):
+    """A TIFF that is sound as far as we can tell but that another reader understands better."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiffLevel:
+    """One level: tile (row r, col c) is segment `r * cols + c`; `decode` turns its bytes into pixels."""
+
+    size: Size
+    tile: Size
+    cols: int
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    decode: Decoder
+    jpegtables: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TiffLayout:
+    """Levels finest first, associated images by page index, and the file's metadata."""
+
+    levels: tuple[TiffLevel, ...]
+    associated: Mapping[str, int]
+    vendor: str
+    properties: Mapping[str, str]
+
+
+def parse_layout(path: Path) -> TiffLayout:
+    """Read a TIFF's directories.
+
+    Raises
+    ------
+    UnsupportedTiff : the pixels are stored in a way that this reader does not fully understand.
+    SlideError : the file is no TIFF, damaged or truncated.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return _layout(tiff, path)
+    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise SlideError(
+            f"its TIFF directories cannot be read: {error}", path=path, remedy=_TRUNCATED
+        ) from error
+
+
+def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
+    foreign = [name[3:] for name in _FOREIGN if getattr(tiff, name)]
+    if foreign:
+        raise UnsupportedTiff(f"it is a TIFF of its own kind ({foreign[0]})", path=path)
+    pages = list(tiff.pages)
+    first = pages[0]
+    from_aperio = aperio.is_aperio(first.description)
+    level_pages = [first] + [page for page in pages[1:] if _is_level(page, from_aperio)]
+    level_pages.sort(key=lambda page: -page.imagewidth)
+    levels = tuple(_level(page, path) for page in level_pages)
+    _check_pyramid(levels, path)
+    associated = {
+        name: index
+        for index, page in enumerate(pages)
+        if from_aperio and not page.is_tiled and (name := aperio.associated_name(page.description, index))
+    }
+    return TiffLayout(
+        levels, associated, "aperio" if from_aperio else "generic-tiff", _properties(first, from_aperio)
+    )
+
+
+def _is_level(page: tifffile.TiffPage, from_aperio: bool) -> bool:
+    return bool(page.is_tiled and (from_aperio or page.subfiletype & 1))
+
+
+def _level(page: tifffile.TiffPage, path: Path) -> TiffLevel:
+    _check_understood(page, path)
+    size = Size(page.imagewidth, page.imagelength)
+    tile = (
+        Size(page.tilewidth, page.tilelength)
+        if page.is_tiled
+        else Size(size.width, min(page.rowsperstrip, size.height))
+    )
+    if not size.area or not tile.area or tile.area > _MAX_TILE_PX:
+        raise UnsupportedTiff(f"its stored tiles of {tile} px are too large to decode one by one", path=path)
+    cols, rows = -(-size.width // tile.width), -(-size.height // tile.height)
+    if len(page.dataoffsets) != cols * rows or len(page.databytecounts) != cols * rows:
+        raise SlideError(
+            f"it declares {size} px, which takes {cols * rows} tiles, but lists {len(page.dataoffsets)}",
+            path=path,
+            remedy="The header is damaged; copy the slide again",
+        )
+    offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
+    length, end = path.stat().st_size, int((offsets + counts).max())
+    if end > length:
+        raise SlideError(
+            f"it is truncated: {length} bytes, but tiles reach to {end}", path=path, remedy=_TRUNCATED
+        )
+    return TiffLevel(size, tile, cols, offsets, counts, page.decode, page.jpegtables)
+
+
+def _check_understood(page: tifffile.TiffPage, path: Path) -> None:
+    faults = {
+        f"compression {page.compression}": page.compression not in _CODECS,
+        f"photometric interpretation {page.photometric}": page.photometric not in _PHOTOMETRIC,
+        "uncompressed YCbCr": page.photometric == 6 and page.compression != 7,
+        f"{page.bitspersample} bits a sample": page.bitspersample != 8 or page.sampleformat != 1,
+        f"{page.samplesperpixel} samples a pixel": page.samplesperpixel not in (1, 3, 4),
+        "planes stored apart": page.planarconfig != 1 and page.samplesperpixel > 1,
+        "premultiplied alpha": page.samplesperpixel == 4 and tuple(page.extrasamples) != (2,),
+        "several planes": page.imagedepth != 1,
+    }
+    for fault, present in faults.items():
+        if present:
+            raise UnsupportedTiff(f"the fast TIFF reader does not read {fault}", path=path)
+
+
+def _check_pyramid(levels: tuple[TiffLevel, ...], path: Path) -> None:
+    finest = levels[0].size
+    for level in levels[1:]:
+        ratio = finest.width / level.size.width
+        if abs(finest.height / ratio - level.size.height) > 2:
+            raise UnsupportedTiff(f"{level.size} px is no reduced copy of {finest} px", path=path)
+
+
+def _properties(page: tifffile.TiffPage, from_aperio: bool) -> dict[str, str]:
+    found = {"tiff.ImageDescription": page.description} if page.description else {}
+    found |= aperio.parse_description(page.description) if from_aperio else {}
+    for name in ("Make", "Model", "Software", "DateTime"):
+        if name in page.tags:
+            found[f"tiff.{name}"] = str(page.tags[name].value)
+    for name in ("XResolution", "YResolution"):
+        if name in page.tags:
+            numerator, denominator = page.tags[name].value
+            found[f"tiff.{name}"] = f"{numerator / denominator:.10g}" if denominator else "0"
+    unit = page.tags.get("ResolutionUnit")
+    found["tiff.ResolutionUnit"] = _UNITS.get(int(unit.value) if unit else 2, "none")
+    return found

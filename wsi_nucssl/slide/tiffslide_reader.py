@@ -1,0 +1,64 @@
+"""Slides through tiffslide: tifffile's formats, OpenSlide's interface."""
+
+from __future__ import annotations
+
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import tiffslide
+
+from wsi_nucssl.errors import SlideError
+from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
+
+
+class TiffSlideReader(Reader):
+    """One lock guards the file: tiffslide's stores are not made to be shared among threads."""
+
+    name = "tiffslide"
+
+    def __init__(self, path: Path, mpp: float | None = None) -> None:
+        try:
+            self._slide = tiffslide.TiffSlide(path)
+        except (tiffslide.TiffFileError, tifffile.TiffFileError, ValueError, NotImplementedError) as error:
+            raise SlideError(
+                f"tiffslide cannot open it: {error}", path=path, remedy="Check that the file is complete"
+            ) from error
+        self._lock = threading.Lock()
+        found = {key: str(value) for key, value in self._slide.properties.items() if value is not None}
+        sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
+        names = tuple(sorted(self._slide.associated_images))
+        vendor = found.get("tiffslide.vendor", "generic-tiff")
+        super().__init__(path, SlideFacts(sizes, vendor, found, names, _bounds(found)), mpp)
+
+    def _decode(self, level: int, box: Box) -> RGB:
+        downsample = self._slide.level_downsamples[level]
+        # tiffslide truncates location / downsample: the least whole location that lands on the pixel is its ceiling.
+        location = math.ceil(box.x0 * downsample - 1e-6), math.ceil(box.y0 * downsample - 1e-6)
+        with self._lock:
+            try:
+                region = self._slide.read_region(location, level, (box.width, box.height), as_array=True)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise self._damaged(f"level {level} cannot be read at {box}: {error}") from error
+        return flatten_alpha(np.asarray(region, np.uint8))
+
+    def _decode_associated(self, name: str) -> RGB:
+        with self._lock:
+            return flatten_alpha(np.asarray(self._slide.associated_images[name].convert("RGB")))
+
+    def close(self) -> None:
+        """Give back the file handle. Closing twice is fine."""
+        with self._lock:
+            self._slide.close()
+
+
+def _bounds(properties: dict[str, str]) -> Box | None:
+    names = [f"tiffslide.bounds-{side}" for side in ("x", "y", "width", "height")]
+    if not all(name in properties for name in names):
+        return None
+    x, y, width, height = (int(properties[name]) for name in names)
+    return Box.at(Point(x, y), Size(width, height))
