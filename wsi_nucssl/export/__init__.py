@@ -1,1 +1,1 @@
-"""."""
+"""What other programs read: GeoJSON for QuPath."""

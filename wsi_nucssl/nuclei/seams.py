@@ -143,7 +143,7 @@ def _settled(markers: Markers, window: Box, extent: Box, reach: int) -> NDArray[
 
 
 def _keep(labels: LabelImage, owned: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Renumber the surviving owned instances 1 … n, remove the rest, in place; return their marker indices."""
+    """Number the surviving owned instances 1 … n, remove the rest, in place; their marker indices."""
     present = np.zeros(len(owned) + 1, np.bool_)
     present[np.unique(labels[labels > 0])] = True
     kept = np.flatnonzero(present[1:] & owned)

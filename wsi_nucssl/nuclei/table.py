@@ -114,7 +114,7 @@ class Nuclei:
         InputError : the file is absent, damaged or something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 table = cls(**{field.name: arrays[field.name] for field in fields(cls)})
             table._check()
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -1,0 +1,73 @@
+"""The table of nuclei on disk and in pieces."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.nuclei.scenes import configs, scenes
+from wsi_nucssl.errors import InputError
+from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.table import Nuclei
+
+
+def assert_same(one: Nuclei, other: Nuclei) -> None:
+    for field in fields(Nuclei):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        np.testing.assert_array_equal(left, right)
+        assert left.dtype == right.dtype
+
+
+@settings(max_examples=40, deadline=None)
+@given(scenes(), configs, st.integers(1, 5))
+def test_slices_concatenate_to_the_whole(scene: NDArray[np.uint8], config: InstanceConfig, size: int) -> None:
+    nuclei = extract_nuclei(scene, config)
+    pieces = list(nuclei.slices(size))
+    assert_same(Nuclei.concatenate(pieces), nuclei)
+    for index in range(len(nuclei)):
+        for ours, whole in zip(pieces[index // size].rings(index % size), nuclei.rings(index), strict=True):
+            np.testing.assert_array_equal(ours, whole)
+
+
+@pytest.fixture
+def nuclei() -> Nuclei:
+    return extract_nuclei(
+        np.random.default_rng(0).integers(0, 256, (3, 80, 80), dtype=np.uint8),
+        InstanceConfig(min_marker_px=0, min_area_px=0),
+    )
+
+
+def test_saved_and_loaded(tmp_path: Path, nuclei: Nuclei) -> None:
+    assert len(nuclei) > 10
+    for name in ("a.npz", "b.npz"):
+        nuclei.save(tmp_path / name)
+    assert_same(Nuclei.load(tmp_path / "a.npz"), nuclei)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_damaged_files_are_named(tmp_path: Path, nuclei: Nuclei) -> None:
+    whole = tmp_path / "whole.npz"
+    nuclei.save(whole)
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(whole.read_bytes()[:-200])
+    foreign = tmp_path / "foreign.npz"
+    np.savez(foreign, something=np.zeros(3))
+    arrays = {field.name: getattr(nuclei, field.name) for field in fields(Nuclei)}
+    unfit = tmp_path / "unfit.npz"
+    np.savez(unfit, **arrays | {"truncated": np.zeros(1, bool)})
+    for path in (cut, foreign, unfit, tmp_path / "absent.npz"):
+        with pytest.raises(InputError, match=path.name):
+            Nuclei.load(path)
+
+
+def test_empty(tmp_path: Path) -> None:
+    Nuclei.empty().save(tmp_path / "empty.npz")
+    assert len(Nuclei.load(tmp_path / "empty.npz")) == 0
+    assert len(Nuclei.concatenate([])) == 0
