@@ -37,7 +37,7 @@ class Annotation:
 
 
 def read_xml_labels(path: Path, shape: Shape) -> LabelImage:
-    """Draw an annotation file as an int32 label image of `shape` (rows, cols): ids in file order, earlier in front.
+    """Draw an annotation file as an int32 label image of `shape` (rows, cols), ids in file order.
 
     Raises
     ------

@@ -50,9 +50,7 @@ def _fold(images: Path) -> list[Sample]:
 
 
 def _masks_of(images: Path) -> Path:
-    """masks.npy beside images.npy, or at `masks/fold1/` where the images are at `images/fold1/`, as
-    published.
-    """
+    """The masks.npy beside images.npy, or at masks/fold1/ for images at images/fold1/, as published."""
     swapped = Path(*("masks" if part == "images" else part for part in images.parts[:-1]), "masks.npy")
     for masks in (images.with_name("masks.npy"), swapped):
         if masks.exists():
@@ -84,9 +82,7 @@ def _read_image(images: Path, index: int) -> Image:
 
 
 def _read_labels(masks: Path, index: int, _shape: Shape) -> LabelImage:
-    """Nuclei of all classes in one label image; ids are kept apart by class, the earlier class keeps an
-    overlap.
-    """
+    """Nuclei of all classes in one label image, ids kept apart; the earlier class keeps an overlap."""
     channels = np.asarray(_stack(masks, (_CLASSES + 1,))[index, ..., :_CLASSES]).astype(np.int32)
     labels = np.zeros(channels.shape[:2], np.int32)
     offset = 0

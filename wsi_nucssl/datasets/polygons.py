@@ -21,7 +21,7 @@ def area_of(polygon: Polygon) -> float:
 
 
 def rasterise(polygons: Iterable[Polygon], shape: Shape) -> LabelImage:
-    """Draw polygons 1, 2, … onto an int32 label image of `shape` (rows, cols); the first to take a pixel keeps it.
+    """Draw polygons 1, 2, … onto an int32 label image of `shape` (rows, cols). The first one keeps a pixel.
 
     Pixel (x, y) lies inside if a ray from the point (x, y), integers, towards +y crosses an odd number of
     edges. Edges are half-open in x (they own their end of smaller x), so polygons that share an edge share

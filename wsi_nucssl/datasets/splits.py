@@ -131,8 +131,7 @@ def holdout(dataset: Dataset, *, validation: int = 6, seed: int = 0) -> Split:
 
 
 def k_fold(dataset: Dataset, *, k: int = 5, seed: int = 0) -> tuple[Split, ...]:
-    """`k` splits; every image validates in exactly one. Folds differ by at most one image, over all and
-    per organ.
+    """`k` splits; every image validates in exactly one. Folds differ by at most one image, per organ too.
 
     Raises
     ------
@@ -147,18 +146,17 @@ def k_fold(dataset: Dataset, *, k: int = 5, seed: int = 0) -> tuple[Split, ...]:
 
 
 def fraction(split: Split, share: float) -> Split:
-    """The split with only a share of its training images, ceil(share × N), organs in proportion;
-    validation as it is.
+    """The split with only ceil(share × N) of its N training images, organs in proportion.
 
-    Smaller shares are nested in larger ones: 10 % ⊂ 30 % ⊂ 50 % ⊂ 70 % ⊂ 100 %.
+    Validation stays as it is. Smaller shares are nested in larger ones: 10 % ⊂ 30 % ⊂ 50 % ⊂ 70 % ⊂ 100 %.
 
     Raises
     ------
     UsageError : `share` is not in (0, 1].
     """
-    exact = Fraction(share).limit_denominator(10_000)
-    if not 0 < exact <= 1:
+    if not 0 < share <= 1:
         raise UsageError(f"a share of the labels must lie in (0, 1], not {share}")
+    exact = Fraction(share).limit_denominator(10_000)
     strata: dict[str, list[Entry]] = defaultdict(list)
     for entry in split.train:
         strata[entry.organ or ""].append(entry)

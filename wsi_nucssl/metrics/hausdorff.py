@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
 
@@ -10,6 +11,7 @@ from wsi_nucssl.metrics.contingency import Contingency, Ints, Labels, contingenc
 from wsi_nucssl.metrics.matching import match
 
 _Window = tuple[slice, ...]
+_Mask = NDArray[np.bool_]
 
 
 def hausdorff(true: Labels, pred: Labels) -> float:
@@ -27,29 +29,33 @@ def hausdorff_of(table: Contingency, true: Labels, pred: Labels) -> float:
     if pairs.size == 0:
         return float("nan")
     true_windows, pred_windows = _windows(true, table.true_ids), _windows(pred, table.pred_ids)
-    distances = [
-        _distance(
-            _pixels(true, true_windows[row], table.true_ids[row]),
-            _pixels(pred, pred_windows[col], table.pred_ids[col]),
-        )
-        for row, col in zip(table.rows[pairs], table.cols[pairs], strict=True)
-    ]
+    distances = []
+    for row, col in zip(table.rows[pairs], table.cols[pairs], strict=True):
+        window = _joint(true_windows[row], pred_windows[col])
+        first, second = true[window] == table.true_ids[row], pred[window] == table.pred_ids[col]
+        distances.append(max(_directed(first, second), _directed(second, first)))
     return float(np.mean(distances))
 
 
 def _windows(labels: Labels, ids: Ints) -> list[_Window]:
     """The bounding slices of each id, in the order of `ids`."""
-    compact = np.searchsorted(ids, labels) + 1
-    found: list[_Window] = find_objects(np.where(labels > 0, compact, 0), max_label=ids.size)
+    index = np.zeros(labels.shape, np.int32)
+    foreground = labels > 0
+    index[foreground] = np.searchsorted(ids, labels[foreground]) + 1
+    found: list[_Window] = find_objects(index, max_label=ids.size)
     return found
 
 
-def _pixels(labels: Labels, window: _Window, label: np.int64) -> Ints:
-    """(N, 2) rows and cols of one instance."""
-    pixels: Ints = np.argwhere(labels[window] == label) + [side.start for side in window]
-    return pixels
+def _joint(first: _Window, second: _Window) -> _Window:
+    """The smallest window that holds both."""
+    return tuple(
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
+    )
 
 
-def _distance(first: Ints, second: Ints) -> float:
-    there, back = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
-    return float(max(np.max(there), np.max(back)))
+def _directed(source: _Mask, target: _Mask) -> float:
+    """Largest distance from a pixel of `source` to the nearest of `target`; shared ones are at 0."""
+    stray = np.argwhere(source & ~target)
+    if stray.size == 0:
+        return 0.0
+    return float(np.max(cKDTree(np.argwhere(target)).query(stray)[0]))
