@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from wsi_nucssl.errors import DatasetError
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
 
+_DAMAGED = (RuntimeError, ValueError, IndexError, struct.error)
+"""What imagecodecs and tifffile raise on files that are cut off or otherwise damaged."""
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
@@ -44,23 +48,26 @@ def read_pixels(path: Path) -> NDArray[Any]:
     """
     data = path.read_bytes()
     try:
-        pixels: NDArray[Any] = _decode(data, path)
-    except (RuntimeError, ValueError) as error:
+        pixels: NDArray[Any] = _decode(data)
+    except _DAMAGED as error:
         raise DatasetError(
             f"the image cannot be decoded ({error})", path=path, remedy="Download or export it again"
         ) from error
     return pixels
 
 
-def _decode(data: bytes, path: Path) -> NDArray[Any]:
+def _decode(data: bytes) -> NDArray[Any]:
     if data.startswith(b"\x89PNG"):
         return imagecodecs.png_decode(data)
     if data.startswith(b"\xff\xd8"):
+        if not data.rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
+            # libjpeg would fill the rest with grey and say nothing
+            raise ValueError("the JPEG is cut off: no end marker")
         return imagecodecs.jpeg8_decode(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return imagecodecs.webp_decode(data)
     if data.startswith(_TIFF_MAGIC):
-        return tifffile.imread(path, key=0)
+        return tifffile.imread(BytesIO(data), key=0)
     raise ValueError("it is neither PNG, JPEG, WebP nor TIFF")
 
 

@@ -1,0 +1,215 @@
+"""Splits: in proportion, nested, the same everywhere, and written down."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+import subprocess
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.datasets import factory
+from wsi_nucssl.datasets import (
+    MONUSEG_2018_TRAINING,
+    Dataset,
+    Sample,
+    Split,
+    fraction,
+    holdout,
+    k_fold,
+    open_dataset,
+    organ_of,
+)
+from wsi_nucssl.errors import DatasetError, UsageError
+
+FROZEN_VALIDATION = "38-6178 A7-A13E AY-A8YK B0-5698 G2-A2EK G9-6356"
+SHARES = (0.1, 0.3, 0.5, 0.7, 1.0)
+
+
+def no_nuclei(shape: tuple[int, int]) -> np.ndarray:
+    return np.zeros(shape, np.int32)
+
+
+def dataset_of(organs: dict[str, str | None]) -> Dataset:
+    """A dataset in memory: one tiny image for each id, with its organ."""
+    samples = [
+        Sample(name, organ, Path("memory"), partial(factory.image, len(name)), no_nuclei)
+        for name, organ in organs.items()
+    ]
+    return Dataset(Path("memory"), "folders", tuple(sorted(samples, key=lambda sample: sample.id)))
+
+
+MONUSEG = dataset_of(dict(MONUSEG_2018_TRAINING))
+datasets = st.lists(st.sampled_from(["breast", "liver", "colon", None]), min_size=2, max_size=25).map(
+    lambda organs: dataset_of({f"image-{n:02d}": organ for n, organ in enumerate(organs)})
+)
+
+
+def test_the_thirty_patients_have_seven_organs() -> None:
+    assert Counter(MONUSEG_2018_TRAINING.values()) == {
+        "breast": 6,
+        "liver": 6,
+        "kidney": 6,
+        "prostate": 6,
+        "bladder": 2,
+        "colon": 2,
+        "stomach": 2,
+    }
+    assert organ_of("TCGA-HE-7129-01Z-00-DX1") == "kidney"
+    assert organ_of("TCGA-HE-7129X") is organ_of("image01") is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holdout_is_24_to_6_and_organs_are_in_proportion(seed: int) -> None:
+    split = holdout(MONUSEG, seed=seed)
+    assert (len(split.train), len(split.validation)) == (24, 6)
+    held = Counter(entry.organ for entry in split.validation)
+    assert {held[organ] for organ in ("breast", "liver", "kidney", "prostate")} == {1}
+    assert sorted(held[organ] for organ in ("bladder", "colon", "stomach")) == [0, 1, 1]
+
+
+def test_seeds_matter() -> None:
+    assert len({holdout(MONUSEG, seed=seed).validation_ids for seed in range(8)}) == 8
+
+
+@given(datasets, st.integers(0, 5), st.data())
+def test_holdout_quotas(dataset: Dataset, seed: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, len(dataset) - 1))
+    split = holdout(dataset, validation=size, seed=seed)
+    assert sorted(split.train_ids + split.validation_ids) == list(dataset.ids)
+    held, total = Counter(e.organ for e in split.validation), Counter(s.organ for s in dataset)
+    assert held.total() == size
+    for organ, count in total.items():
+        assert abs(held[organ] - count * size / len(dataset)) < 1
+
+
+@given(datasets, st.integers(0, 5), st.data())
+def test_folds_are_even_and_cover_everything_once(dataset: Dataset, seed: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(2, len(dataset)))
+    folds = k_fold(dataset, k=k, seed=seed)
+    assert sorted(name for fold in folds for name in fold.validation_ids) == list(dataset.ids)
+    for organ in {None, *(sample.organ for sample in dataset)}:
+        counts = [sum(entry.organ == organ for entry in fold.validation) for fold in folds]
+        assert max(counts) - min(counts) <= 1
+    assert all(sorted(fold.train_ids + fold.validation_ids) == list(dataset.ids) for fold in folds)
+    assert max(len(f.validation) for f in folds) - min(len(f.validation) for f in folds) <= 1
+
+
+@given(datasets, st.integers(0, 5))
+def test_fractions_are_nested(dataset: Dataset, seed: int) -> None:
+    split = holdout(dataset, validation=1, seed=seed)
+    parts = [fraction(split, share) for share in SHARES]
+    count = len(split.train)
+    assert [len(part.train) for part in parts] == [
+        math.ceil(count * tenths / 10) for tenths in (1, 3, 5, 7, 10)
+    ]
+    for smaller, larger in itertools.pairwise(parts):
+        assert set(smaller.train_ids) <= set(larger.train_ids)
+    assert parts[-1].train == split.train
+    assert all(part.validation == split.validation for part in parts)
+
+
+def test_fractions_of_24_images() -> None:
+    split = holdout(MONUSEG)
+    parts = [fraction(split, share) for share in SHARES]
+    assert [len(part.train) for part in parts] == [3, 8, 12, 17, 24]
+    assert parts[0].name == "holdout-6-labels-10%"
+    assert len({entry.organ for entry in parts[0].train}) == 3
+
+
+def test_the_draw_is_the_same_in_any_order_and_process() -> None:
+    names = list(MONUSEG_2018_TRAINING)
+    random.Random(0).shuffle(names)
+    shuffled = dataset_of({name: MONUSEG_2018_TRAINING[name] for name in names})
+    assert holdout(shuffled) == holdout(MONUSEG)
+    script = (
+        "from tests.datasets.test_splits import MONUSEG, fraction, holdout, k_fold;"
+        "print(holdout(MONUSEG).validation_ids, fraction(holdout(MONUSEG), 0.3).train_ids,"
+        "k_fold(MONUSEG)[2].validation_ids)"
+    )
+    root = Path(__file__).parents[2]
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=root,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+
+
+def test_the_draw_does_not_change_between_versions() -> None:
+    assert holdout(MONUSEG, seed=0).validation_ids == tuple(
+        f"TCGA-{patient}" for patient in FROZEN_VALIDATION.split()
+    )
+
+
+def test_written_read_and_verified(tmp_path: Path) -> None:
+    dataset = open_dataset(factory.write_folders(tmp_path / "data", "a", "b", "c"))
+    split = holdout(dataset, validation=1, seed=3)
+    split.write(tmp_path / "split.json")
+    assert Split.read(tmp_path / "split.json") == split
+    split.verify(dataset)
+    changed = split.train_ids[0]
+    factory.write_png(tmp_path / "data" / "labels" / f"{changed}.png", np.ones(factory.SHAPE, np.uint8))
+    with pytest.raises(DatasetError, match=f"the labels of {changed} differ"):
+        split.verify(dataset)
+    with pytest.raises(DatasetError, match="no image of id"):
+        split.verify(dataset.subset(split.validation_ids))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": "other"}, "format 'other'"),
+        ({"train": [{"id": "a"}]}, "missing"),
+        ({"name": None, "train": None}, "not a split file"),
+    ],
+)
+def test_a_damaged_split_file(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    file = tmp_path / "split.json"
+    holdout(MONUSEG).write(file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(DatasetError, match=says):
+        Split.read(file)
+
+
+def test_a_split_file_that_leaks_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "split.json"
+    holdout(MONUSEG).write(file)
+    content = json.loads(file.read_text())
+    content["validation"].append(content["train"][0])
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="both trains and validates"):
+        Split.read(file)
+    file.write_text("{")
+    with pytest.raises(DatasetError, match="not a split file"):
+        Split.read(file)
+    file.unlink()
+    with pytest.raises(DatasetError, match="no such split file"):
+        Split.read(file)
+
+
+def test_impossible_splits() -> None:
+    for size in (0, 30):
+        with pytest.raises(UsageError, match="cannot hold"):
+            holdout(MONUSEG, validation=size)
+    for k in (1, 31):
+        with pytest.raises(UsageError, match="cannot make"):
+            k_fold(MONUSEG, k=k)
+    for share in (0.0, 1.1, math.nan):
+        with pytest.raises(UsageError, match="share of the labels"):
+            fraction(holdout(MONUSEG), share)
