@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,9 +124,9 @@ class Dataset:
         return iter(self.samples)
 
     def __getitem__(self, sample_id: str) -> Sample:
-        for sample in self.samples:
-            if sample.id == sample_id:
-                return sample
+        place = bisect_left(self.samples, sample_id, key=lambda sample: sample.id)
+        if place < len(self) and self.samples[place].id == sample_id:
+            return self.samples[place]
         raise DatasetError(
             f"no image of id {sample_id!r} is in this dataset of {len(self)}",
             path=self.path,

@@ -156,7 +156,8 @@ def fraction(split: Split, share: float) -> Split:
     """
     if not 0 < share <= 1:
         raise UsageError(f"a share of the labels must lie in (0, 1], not {share}")
-    exact = Fraction(share).limit_denominator(10_000)
+    exact = Fraction(share).limit_denominator(1_000_000)
+    count = max(1, math.ceil(exact * len(split.train)))
     strata: dict[str, list[Entry]] = defaultdict(list)
     for entry in split.train:
         strata[entry.organ or ""].append(entry)
@@ -165,7 +166,7 @@ def fraction(split: Split, share: float) -> Split:
         for entries in strata.values()
         for rank, entry in enumerate(sorted(entries, key=lambda e: _draw(split.seed, "fraction", e.id)))
     }
-    kept = sorted(split.train, key=lambda entry: position[entry.id])[: math.ceil(exact * len(split.train))]
+    kept = sorted(split.train, key=lambda entry: position[entry.id])[:count]
     name = f"{split.name}-labels-{float(100 * exact):g}%"
     return Split(name, split.seed, tuple(sorted(kept, key=lambda entry: entry.id)), split.validation)
 
