@@ -128,7 +128,7 @@ def grow_instances(markers: Markers, probabilities: Probabilities, config: Insta
     numbers = np.arange(len(markers.area) + 1, dtype=np.int32)
     relabel(labels, np.where(np.append(0, markers.area) >= config.min_marker_px, numbers, 0).astype(np.int32))
     regrow(labels, markers.foreground, probabilities[0], config.regrow_px)
-    area = _areas(labels, len(numbers))
+    area = areas(labels, len(numbers))
     relabel(labels, np.where(area >= config.min_area_px, numbers, 0).astype(np.int32))
     _, background = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)
     fill_holes(labels, background)
@@ -141,7 +141,7 @@ def label_instances(probabilities: Probabilities, config: InstanceConfig) -> Lab
     The same steps that `seams.extract_block` runs on a block, here with the image as the one block.
     """
     labels = grow_instances(find_markers(probabilities, config), probabilities, config)
-    present = _areas(labels, int(labels.max(initial=0)) + 1) > 0
+    present = areas(labels, int(labels.max(initial=0)) + 1) > 0
     present[0] = False
     relabel(labels, (np.cumsum(present) * present).astype(np.int32))
     return labels
@@ -181,7 +181,8 @@ def _first_columns(labels: LabelImage, top: NDArray[np.int64], left: NDArray[np.
 
 
 @compiled
-def _areas(labels: LabelImage, count: int) -> NDArray[np.int64]:
+def areas(labels: LabelImage, count: int) -> NDArray[np.int64]:
+    """Pixels of each label 0 … count − 1, int64 (count,)."""
     area = np.zeros(count, np.int64)
     for row in range(labels.shape[0]):
         for col in range(labels.shape[1]):

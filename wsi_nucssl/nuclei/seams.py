@@ -2,8 +2,8 @@
 
 **Ownership.** An instance belongs to the block whose core box holds the first raster pixel (its *anchor*)
 of its marker. Cores partition the canvas, so each instance has one owner. Markers, not foreground
-components, because in crowded tissue the foreground percolates over whole tiles and markers don't: figures
-in docs/seams.md.
+components: in crowded tissue touching nuclei join into components many nuclei wide, markers don't (figures
+in docs/seams.md).
 
 **Invariant.** Let a block read a window: its core and a halo, clipped to the extent. Sides of the window
 that are not sides of the extent are *open*; d(p) is the number of pixels between p and the nearest open
@@ -48,6 +48,7 @@ from wsi_nucssl.nuclei.instances import (
     LabelImage,
     Markers,
     Probabilities,
+    areas,
     find_markers,
     grow_instances,
     relabel,
@@ -144,9 +145,7 @@ def _settled(markers: Markers, window: Box, extent: Box, reach: int) -> NDArray[
 
 def _keep(labels: LabelImage, owned: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Number the surviving owned instances 1 … n, remove the rest, in place; their marker indices."""
-    present = np.zeros(len(owned) + 1, np.bool_)
-    present[np.unique(labels[labels > 0])] = True
-    kept = np.flatnonzero(present[1:] & owned)
+    kept = np.flatnonzero((areas(labels, len(owned) + 1)[1:] > 0) & owned)
     numbers = np.zeros(len(owned) + 1, np.int32)
     numbers[kept + 1] = np.arange(1, len(kept) + 1, dtype=np.int32)
     relabel(labels, numbers)

@@ -1,0 +1,64 @@
+"""A million nuclei to GeoJSON; run with -m benchmark --benchmark-enable, alone for an honest peak of memory."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from wsi_nucssl.export.geojson import Placement, write_geojson
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
+
+pytestmark = pytest.mark.benchmark
+
+BLOCK, VERTICES = 1000, 30
+
+
+def block_of_nuclei(rng: np.random.Generator) -> Nuclei:
+    """A block of nuclei of 30 vertices each, the closing one included."""
+    anchor = rng.integers(0, 1000, (BLOCK, 2))
+    rings = (anchor[:, None] + rng.integers(0, 30, (BLOCK, VERTICES, 2))).astype(np.int32)
+    rings[:, -1] = rings[:, 0]
+    return Nuclei(
+        anchor,
+        rings.reshape(-1, 2),
+        np.arange(BLOCK + 1) * VERTICES,
+        np.arange(BLOCK + 1),
+        rng.uniform(0, 500, (BLOCK, len(MEASUREMENTS))).astype(np.float32),
+        np.zeros(BLOCK, np.bool_),
+    )
+
+
+def blocks(count: int) -> Iterator[Nuclei]:
+    block = block_of_nuclei(np.random.default_rng(0))
+    for number in range(count):
+        shift = np.array([number % 100, number // 100]) * 1000
+        yield replace(
+            block, anchor_xy=block.anchor_xy + shift, ring_xy=block.ring_xy + shift.astype(np.int32)
+        )
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def test_a_million_nuclei(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    path = tmp_path / "million.geojson"
+
+    def write(count: int) -> int:
+        return write_geojson(
+            path, blocks(count), Placement(0.501, 0.501), mpp=Mpp.square(0.25), identity="s", header={}
+        )
+
+    write(10)
+    before = peak_mib()
+    assert benchmark.pedantic(write, args=(1000,), rounds=3) == 1_000_000
+    benchmark.extra_info |= {"peak growth MiB": peak_mib() - before, "file MB": path.stat().st_size / 1e6}
+    assert peak_mib() - before < 50
+    assert benchmark.stats is None or benchmark.stats["median"] <= 10
