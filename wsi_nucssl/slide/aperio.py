@@ -15,7 +15,7 @@ def parse_description(description: str) -> dict[str, str]:
 
 
 def associated_name(description: str, page_index: int) -> str:
-    """What an untiled page of an Aperio file shows: "thumbnail", "label", "macro", or "" if it does not say."""
+    """What an untiled page of an Aperio file shows: "thumbnail", "label", "macro", or "" if unsaid."""
     if page_index == 1:
         return "thumbnail"
     lines = description.splitlines()

@@ -35,30 +35,56 @@ class Slide(Protocol):
     levels : finest first; `levels[0].downsample` is 1.
     mpp : µm per level-0 px, or None where the file does not say. Never guessed.
     mpp_source : where `mpp` comes from, for instance "aperio.MPP" or "--mpp"; "" if unknown.
-    bounds : level-0 box of the scanned area (`openslide.bounds-*`); the whole of level 0 where the file names none.
+    bounds : level-0 box of the scanned area (`openslide.bounds-*`); all of level 0 where the file names none.
     vendor : the scanner's format as OpenSlide names it ("aperio", "hamamatsu", …), "generic-tiff" or "image".
     properties : the file's own metadata, as strings.
     associated_images : names of the label, macro and thumbnail images.
     """
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The file (or folder) it came from."""
+        ...
+
     @property
-    def reader(self) -> str: ...
+    def reader(self) -> str:
+        """Name of the backend."""
+        ...
+
     @property
-    def levels(self) -> tuple[Level, ...]: ...
+    def levels(self) -> tuple[Level, ...]:
+        """Finest first."""
+        ...
+
     @property
-    def mpp(self) -> Mpp | None: ...
+    def mpp(self) -> Mpp | None:
+        """µm per level-0 px, None where unknown."""
+        ...
+
     @property
-    def mpp_source(self) -> str: ...
+    def mpp_source(self) -> str:
+        """Where `mpp` comes from; "" if unknown."""
+        ...
+
     @property
-    def bounds(self) -> Box: ...
+    def bounds(self) -> Box:
+        """Level-0 box of the scanned area."""
+        ...
+
     @property
-    def vendor(self) -> str: ...
+    def vendor(self) -> str:
+        """Format of the scanner."""
+        ...
+
     @property
-    def properties(self) -> Mapping[str, str]: ...
+    def properties(self) -> Mapping[str, str]:
+        """The file's own metadata."""
+        ...
+
     @property
-    def associated_images(self) -> tuple[str, ...]: ...
+    def associated_images(self) -> tuple[str, ...]:
+        """Names of the label, macro and thumbnail images."""
+        ...
 
     @property
     def dimensions(self) -> Size:
@@ -77,7 +103,7 @@ class Slide(Protocol):
         ...
 
     def read_level(self, level: int, box: Box) -> RGB:
-        """Read `box`, given in px of `level` itself: what resampling builds on. Outside the slide is white."""
+        """Read `box`, given in px of `level` itself: what resampling builds on. Outside is white."""
         ...
 
     def associated_image(self, name: str) -> RGB:

@@ -19,8 +19,8 @@ def open_slide(path: str | Path, *, reader: str = "auto", mpp: float | None = No
     Parameters
     ----------
     path : the file.
-    reader : "auto", or the backend to use: "tiff" (fast, tiled TIFF and SVS), "openslide", "tiffslide", "image".
-        "auto" takes the first of them that understands the content; the file's name plays no part.
+    reader : "auto", or the backend to use: "tiff" (fast, tiled TIFF and SVS), "openslide", "tiffslide",
+        "image". "auto" takes the first of them that understands the content; the file's name plays no part.
     mpp : µm per level-0 px; it goes before what the file states.
 
     Raises
@@ -64,11 +64,11 @@ def _first_bytes(path: Path) -> bytes:
 
 def _open_tiff(path: Path, mpp: float | None) -> Slide:
     """The fast reader where it understands the file fully, then whoever else does."""
-    from wsi_nucssl.slide.tiff_layout import UnsupportedTiff
+    from wsi_nucssl.slide.tiff_layout import UnsupportedTiffError
 
     try:
         return _tiff(path, mpp)
-    except UnsupportedTiff as error:
+    except UnsupportedTiffError as error:
         reasons = [error.what]
     if _openslide_knows(path):
         return _openslide(path, mpp)

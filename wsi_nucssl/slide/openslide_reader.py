@@ -21,8 +21,9 @@ _CELL_CACHE_BYTES = 64 << 20
 class OpenSlideReader(Reader):
     """OpenSlide addresses every level by whole level-0 px and interpolates in between.
 
-    Where its downsample is no whole number, the same pixel of a level would so come out differently for different
-    regions. Such levels are read in fixed cells, hence a pixel has one value (at most half a level-0 px off).
+    Where its downsample is no whole number, the same pixel of a level would so come out differently for
+    different regions. Such levels are read in fixed cells, hence a pixel has one value; cells lie at most half
+    a level-0 px off their place.
     """
 
     name = "openslide"

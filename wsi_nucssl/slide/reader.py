@@ -115,7 +115,7 @@ class Reader(ABC):
         return self._facts.associated_images
 
     def read_region(self, location_l0: Point, level: int, size: Size) -> RGB:
-        """Read `size` px of `level` whose top left pixel lies at level-0 `location_l0` (nearest px of the level)."""
+        """Read `size` px of `level` whose top left pixel lies nearest to level-0 `location_l0`."""
         downsample = self._level(level).downsample
         origin = Point(
             math.floor(location_l0.x / downsample + 0.5), math.floor(location_l0.y / downsample + 0.5)
@@ -166,8 +166,8 @@ class Reader(ABC):
 def _downsample(finest: Size, size: Size) -> float:
     """Level-0 px per px: the whole number that explains both sides by rounding, else the mean ratio.
 
-    Writers halve odd sizes by dropping a column. Taking the ratio of the sizes instead (4443 / 2221 = 2.0005) would
-    shift the far edge of a slide by pixels.
+    Writers halve odd sizes by dropping a column. Taking the ratio of the sizes instead (4443 / 2221 = 2.0005)
+    would shift the far edge of a slide by pixels.
     """
     ratio = (finest.width / size.width + finest.height / size.height) / 2
     whole = round(ratio)

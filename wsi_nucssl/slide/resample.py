@@ -1,8 +1,8 @@
 """Separable resampling in integers: an output pixel is a fixed function of its own index.
 
-A triangle filter as wide as the step it bridges: it averages when shrinking and is bilinear when enlarging. Weights are
-computed in float64 from absolute positions, rounded to Q14 so that they add up to 1 exactly, and applied in int32, so that
-no result depends on the box, the thread or the order of a sum.
+A triangle filter as wide as the step it bridges: it averages when shrinking and is bilinear when enlarging.
+Weights are computed in float64 from absolute positions, rounded to Q14 so that they add up to 1 exactly, and
+applied in int32, so that no result depends on the box, the thread or the order of a sum.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Taps:
     @property
     def stop(self) -> int:
         """One past the last source pixel that is needed."""
-        return int(self.first[-1]) + self.weights.shape[1]
+        return int(self.first[-1] + self.weights.shape[1])
 
 
 def triangle_taps(start: int, stop: int, step: float, source_length: int) -> Taps:
@@ -63,14 +63,14 @@ def triangle_taps(start: int, stop: int, step: float, source_length: int) -> Tap
 
 
 def resample(source: RGB, rows: Taps, cols: Taps) -> RGB:
-    """Resample `source`, whose top left pixel is (rows.start, cols.start), to (len(rows.first), len(cols.first), 3)."""
+    """Resample `source`, whose top left pixel is (rows.start, cols.start), to one pixel per tap (row, col, 3)."""
     out = np.empty((len(rows.first), len(cols.first), 3), np.uint8)
     flat = np.ascontiguousarray(source).reshape(source.shape[0], -1)
     _resample(flat, rows.first - rows.start, rows.weights, cols.first - cols.start, cols.weights, out)
     return out
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _resample(source, row_first, row_weights, col_first, col_weights, out):  # type: ignore[no-untyped-def]
     """Rows first into a Q8 line (vectorised), then columns of that line: Q8 × Q14 fits int32."""
     sums = np.empty(source.shape[1], np.int32)

@@ -23,13 +23,14 @@ _CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001}
 _PHOTOMETRIC = {1, 2, 6}  # grey, RGB, YCbCr
 _MAX_TILE_PX = 1 << 25
 _FOREIGN = (
-    "is_ndpi", "is_scn", "is_bif", "is_philips", "is_qpi", "is_ome", "is_imagej", "is_lsm", "is_stk", "is_avs",
+    "is_ndpi", "is_scn", "is_bif", "is_philips", "is_qpi", "is_ome", "is_imagej", "is_lsm",
+    "is_stk", "is_avs",
 )  # fmt: skip
 _TRUNCATED = "Copy the slide again: its end is missing"
 _UNITS = {1: "none", 2: "inch", 3: "centimeter"}
 
 
-class UnsupportedTiff(SlideError):
+class UnsupportedTiffError(SlideError):
     """A TIFF that is sound as far as we can tell but that another reader understands better."""
 
 
@@ -61,7 +62,7 @@ def parse_layout(path: Path) -> TiffLayout:
 
     Raises
     ------
-    UnsupportedTiff : the pixels are stored in a way that this reader does not fully understand.
+    UnsupportedTiffError : the pixels are stored in a way that this reader does not fully understand.
     SlideError : the file is no TIFF, damaged or truncated.
     """
     try:
@@ -76,8 +77,8 @@ def parse_layout(path: Path) -> TiffLayout:
 def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
     foreign = [name[3:] for name in _FOREIGN if getattr(tiff, name)]
     if foreign:
-        raise UnsupportedTiff(f"it is a TIFF of its own kind ({foreign[0]})", path=path)
-    pages = list(tiff.pages)
+        raise UnsupportedTiffError(f"it is a TIFF of its own kind ({foreign[0]})", path=path)
+    pages = [page.aspage() for page in tiff.pages]
     first = pages[0]
     from_aperio = aperio.is_aperio(first.description)
     level_pages = [first] + [page for page in pages[1:] if _is_level(page, from_aperio)]
@@ -107,7 +108,9 @@ def _level(page: tifffile.TiffPage, path: Path) -> TiffLevel:
         else Size(size.width, min(page.rowsperstrip, size.height))
     )
     if not size.area or not tile.area or tile.area > _MAX_TILE_PX:
-        raise UnsupportedTiff(f"its stored tiles of {tile} px are too large to decode one by one", path=path)
+        raise UnsupportedTiffError(
+            f"its stored tiles of {tile} px are too large to decode one by one", path=path
+        )
     cols, rows = -(-size.width // tile.width), -(-size.height // tile.height)
     if len(page.dataoffsets) != cols * rows or len(page.databytecounts) != cols * rows:
         raise SlideError(
@@ -137,7 +140,7 @@ def _check_understood(page: tifffile.TiffPage, path: Path) -> None:
     }
     for fault, present in faults.items():
         if present:
-            raise UnsupportedTiff(f"the fast TIFF reader does not read {fault}", path=path)
+            raise UnsupportedTiffError(f"the fast TIFF reader does not read {fault}", path=path)
 
 
 def _check_pyramid(levels: tuple[TiffLevel, ...], path: Path) -> None:
@@ -145,7 +148,7 @@ def _check_pyramid(levels: tuple[TiffLevel, ...], path: Path) -> None:
     for level in levels[1:]:
         ratio = finest.width / level.size.width
         if abs(finest.height / ratio - level.size.height) > 2:
-            raise UnsupportedTiff(f"{level.size} px is no reduced copy of {finest} px", path=path)
+            raise UnsupportedTiffError(f"{level.size} px is no reduced copy of {finest} px", path=path)
 
 
 def _properties(page: tifffile.TiffPage, from_aperio: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The fast reader: tiled TIFF and SVS, each stored tile decoded once and scattered into what was asked for."""
+"""The fast reader: tiled TIFF and SVS, each stored tile decoded once, then scattered into the answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _MAX_ASSOCIATED_PX = 100_000_000
 
 
 class TiffReader(Reader):
-    """Threads share one file descriptor by positioned reads, and one cache of decoded tiles.
+    """Threads share one file descriptor by positioned reads and one cache of decoded tiles.
 
-    Decoding releases the GIL, so that reading scales with threads. A tile that the file leaves out (length 0) is white.
+    Decoding releases the GIL, so that reading scales with threads. A tile left out of the file (length 0) is
+    white.
     """
 
     name = "tiff"
@@ -71,7 +72,7 @@ class TiffReader(Reader):
 
     def _decode_associated(self, name: str) -> RGB:
         with tifffile.TiffFile(self._path) as tiff:
-            page = tiff.pages[self._associated[name]]
+            page = tiff.pages[self._associated[name]].aspage()
             if Size(page.imagewidth, page.imagelength).area > _MAX_ASSOCIATED_PX:
                 raise self._damaged(f"its {name} image declares {page.imagewidth} × {page.imagelength} px")
             try:
@@ -90,7 +91,7 @@ def _as_rgb(pixels: RGB) -> RGB:
 
 
 class _PositionedFile:
-    """Reads at an offset, from any thread: `pread` where the system has it, else seek and read under a lock."""
+    """Reads at an offset, from any thread: `pread` where there is one, else seek and read under a lock."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)

@@ -37,7 +37,7 @@ class TiffSlideReader(Reader):
 
     def _decode(self, level: int, box: Box) -> RGB:
         downsample = self._slide.level_downsamples[level]
-        # tiffslide truncates location / downsample: the least whole location that lands on the pixel is its ceiling.
+        # tiffslide truncates location / downsample: the least location that lands on the pixel is its ceiling.
         location = math.ceil(box.x0 * downsample - 1e-6), math.ceil(box.y0 * downsample - 1e-6)
         with self._lock:
             try:

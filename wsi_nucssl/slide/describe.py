@@ -1,0 +1,114 @@
+"""What there is to know about a slide before work begins on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from wsi_nucssl.geometry import Box, Mpp
+from wsi_nucssl.slide.base import RGB, Slide
+from wsi_nucssl.slide.canvas import Canvas
+from wsi_nucssl.slide.identity import identity
+from wsi_nucssl.slide.tissue import TissueMask, read_whole
+
+TILE_PX = 1000
+MIN_TISSUE = 0.1
+_OUTLINE = (0, 140, 60)
+_GLASS_DIM = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class LevelInfo:
+    """Size in px and downsample of one level."""
+
+    width: int
+    height: int
+    downsample: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlideInfo:
+    """All plain values: `to_dict` goes straight into JSON.
+
+    `bounds_l0` is (x, y, width, height). `tiles` counts the 1000-px tiles at `model_mpp` that hold at least 10 %
+    tissue; None where either resolution is unknown, as are `tissue_mm2` and `mpp_x`, `mpp_y`.
+    """
+
+    path: str
+    identity: str
+    reader: str
+    vendor: str
+    width: int
+    height: int
+    levels: tuple[LevelInfo, ...]
+    mpp_x: float | None
+    mpp_y: float | None
+    mpp_source: str
+    bounds_l0: tuple[int, int, int, int]
+    associated_images: tuple[str, ...]
+    tissue_fraction: float
+    tissue_mm2: float | None
+    model_mpp: float | None
+    tiles: int | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Nested dicts, lists, strings and numbers."""
+        return dataclasses.asdict(self)
+
+
+def describe(slide: Slide, mask: TissueMask, model_mpp: float | None = None) -> SlideInfo:
+    """Collect a slide's facts; `mask` is its tissue mask, `model_mpp` the µm per px that a model works at."""
+    tiles = None if model_mpp is None or slide.mpp is None else _count_tiles(slide, mask, model_mpp)
+    bounds = slide.bounds
+    return SlideInfo(
+        path=str(slide.path),
+        identity=identity(slide),
+        reader=slide.reader,
+        vendor=slide.vendor,
+        width=slide.dimensions.width,
+        height=slide.dimensions.height,
+        levels=tuple(LevelInfo(lv.size.width, lv.size.height, lv.downsample) for lv in slide.levels),
+        mpp_x=slide.mpp.x if slide.mpp else None,
+        mpp_y=slide.mpp.y if slide.mpp else None,
+        mpp_source=slide.mpp_source,
+        bounds_l0=(bounds.x0, bounds.y0, bounds.width, bounds.height),
+        associated_images=slide.associated_images,
+        tissue_fraction=mask.fraction,
+        tissue_mm2=mask.area_mm2,
+        model_mpp=model_mpp,
+        tiles=tiles,
+    )
+
+
+def thumbnail_with_mask(slide: Slide, mask: TissueMask, max_side: int = 1024) -> RGB:
+    """The slide in at most `max_side` px a side: glass dimmed, tissue outlined. uint8 RGB (row, col, 3)."""
+    longest = max(slide.dimensions.width, slide.dimensions.height)
+    canvas = Canvas.at_scale(slide, max(1.0, longest / max_side))
+    image = read_whole(canvas)
+    tissue = _mask_on(canvas, mask)
+    outline = tissue & ~ndimage.binary_erosion(tissue, iterations=2)
+    image[~tissue] = (image[~tissue] * _GLASS_DIM).astype(np.uint8)
+    image[outline] = _OUTLINE
+    return image
+
+
+def _mask_on(canvas: Canvas, mask: TissueMask) -> NDArray[np.bool_]:
+    """The mask at the centres of the canvas's pixels."""
+    rows = ((np.arange(canvas.size.height) + 0.5) * canvas.scale_y / mask.scale).astype(np.int64)
+    cols = ((np.arange(canvas.size.width) + 0.5) * canvas.scale_x / mask.scale).astype(np.int64)
+    last_row, last_col = mask.mask.shape[0] - 1, mask.mask.shape[1] - 1
+    return np.asarray(mask.mask[np.ix_(np.minimum(rows, last_row), np.minimum(cols, last_col))])
+
+
+def _count_tiles(slide: Slide, mask: TissueMask, model_mpp: float) -> int:
+    canvas = Canvas(slide, Mpp.square(model_mpp))
+    tiles = (
+        Box(x, y, x + TILE_PX, y + TILE_PX).clip(canvas.box)
+        for y in range(0, canvas.size.height, TILE_PX)
+        for x in range(0, canvas.size.width, TILE_PX)
+    )
+    return sum(mask.coverage(canvas.to_level0(tile)) >= MIN_TISSUE for tile in tiles)
