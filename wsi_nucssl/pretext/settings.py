@@ -1,0 +1,64 @@
+"""The numbers that a pretext task is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.pretext.triplets import TripletGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class Deshortcut:
+    """Blur and noise, drawn independently for each view after it was resized; off in the paper.
+
+    A negative is a magnified piece of the positive and therefore smoother: the variance of its Laplacian alone gives
+    the answer away. With these two that number says nothing any more.
+
+    Attributes
+    ----------
+    on : apply them.
+    max_blur_px : the blur's standard deviation is drawn from [0, max_blur_px].
+    max_noise : the noise's standard deviation in grey values is drawn from [0, max_noise].
+    """
+
+    on: bool = False
+    max_blur_px: float = 2.0
+    max_noise: float = 12.0
+
+    def __post_init__(self) -> None:
+        if self.max_blur_px <= 0 or self.max_noise < 0:
+            raise UsageError(
+                f"blur must be positive and noise not negative: {self.max_blur_px}, {self.max_noise}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """What `build_task` needs beside the task's name.
+
+    Attributes
+    ----------
+    view_px : side of the images that the network sees.
+    geometry : of triplets.
+    margin_triplet, margin_rank : m1 and m2 of equations (1) and (2).
+    turn : turn and mirror each view of a triplet at random.
+    stain : relative jitter of each stain's optical density, shared within a triplet; 0 turns it off.
+    deshortcut : against the resampling shortcut.
+    """
+
+    view_px: int = 768
+    geometry: TripletGeometry = field(default_factory=TripletGeometry)
+    margin_triplet: float = 1.0
+    margin_rank: float = 1.0
+    turn: bool = True
+    stain: float = 0.0
+    deshortcut: Deshortcut = field(default_factory=Deshortcut)
+
+    def __post_init__(self) -> None:
+        if self.view_px < 32 or self.view_px % 32:
+            raise UsageError(
+                f"views of {self.view_px} px do not suit the network", remedy="Use a multiple of 32 px"
+            )
+        if not 0 <= self.stain < 1:
+            raise UsageError(f"stain jitter must lie in [0, 1), not {self.stain}")

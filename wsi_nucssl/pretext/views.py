@@ -1,0 +1,109 @@
+"""Views of tiles, cut, resized and varied on the device in batches.
+
+The loader sends one tile and a few numbers for each item; everything here is a function of those, so a view is the same
+whichever process or worker prepared it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from skimage.color import hed_from_rgb, rgb_from_hed
+from torch import Tensor
+
+DIHEDRAL: Final = torch.tensor(
+    [
+        [[sx * (1 - swap), sx * swap], [sy * swap, sy * (1 - swap)]]
+        for swap in (0, 1)
+        for sx in (1, -1)
+        for sy in (1, -1)
+    ],
+    dtype=torch.float32,
+)
+"""The eight turns and mirrors of a square, (8, 2, 2); the first is the identity."""
+
+_RGB_FROM_HED: Final = torch.as_tensor(rgb_from_hed, dtype=torch.float32)
+_HED_FROM_RGB: Final = torch.as_tensor(hed_from_rgb, dtype=torch.float32)
+
+
+def cut(tiles: Tensor, boxes: Tensor, turns: Tensor, size: int, largest_px: int) -> Tensor:
+    """Cut squares out of tiles and bring each to `size` px.
+
+    Parameters
+    ----------
+    tiles : uint8 (N, 3, T, T).
+    boxes : (N, V, 4), x0, y0, x1, y1 in px of the tile, half-open.
+    turns : (N, V), indices into `DIHEDRAL`.
+    largest_px : side of the largest box; where it exceeds `size`, pixels are averaged so that nothing aliases.
+
+    Returns
+    -------
+    float32 (V · N, 3, size, size), whole numbers in 0 … 255, all first views first. A box of side `size` is copied
+    exactly.
+    """
+    source = tiles.float()
+    oversampling = max(1, -(-largest_px // size))
+    views = []
+    for box, turn in zip(boxes.float().unbind(1), turns.unbind(1), strict=True):
+        theta = _affine(box, turn, tiles.shape[-1])
+        fine = [len(source), 3, size * oversampling, size * oversampling]
+        view = F.grid_sample(
+            source,
+            F.affine_grid(theta, fine, align_corners=False),
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )
+        views.append(F.avg_pool2d(view, oversampling) if oversampling > 1 else view)
+    return torch.cat(views).round_()
+
+
+def _affine(box: Tensor, turn: Tensor, tile_px: int) -> Tensor:
+    """Boxes (N, 4) and turns (N,) → (N, 2, 3), from the view's [-1, 1]² to the tile's."""
+    low, high = box[:, :2], box[:, 2:]
+    scale = ((high - low) / tile_px).unsqueeze(2)
+    matrix = DIHEDRAL.to(box.device)[turn.long()] * scale
+    centre = ((low + high) / tile_px - 1).unsqueeze(2)
+    return torch.cat([matrix, centre], dim=2)
+
+
+def blur(images: Tensor, sigma_px: Tensor, max_sigma_px: float) -> Tensor:
+    """Gaussian blur, its width given for each image: (M, 3, H, W) and (M,) → (M, 3, H, W)."""
+    count, channels, height, width = images.shape
+    reach = math.ceil(3 * max_sigma_px)
+    steps = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-steps.square() / (2 * sigma_px.clamp_min(0.05).square().unsqueeze(1)))
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    planes = F.pad(images, (reach,) * 4, mode="replicate").view(
+        1, count * channels, height + 2 * reach, width + 2 * reach
+    )
+    planes = F.conv2d(planes, kernel[:, None, :, None], groups=count * channels)
+    planes = F.conv2d(planes, kernel[:, None, None, :], groups=count * channels)
+    return planes.view(count, channels, height, width)
+
+
+def add_noise(images: Tensor, sigma: Tensor, seed: int) -> Tensor:
+    """Gaussian noise, its grey-value deviation given for each image: (M, 3, H, W) and (M,) → (M, 3, H, W)."""
+    generator = torch.Generator(images.device).manual_seed(seed)
+    noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+    return images + noise * sigma.view(-1, 1, 1, 1)
+
+
+def restain(images: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """Scale and shift the optical density of hematoxylin, eosin and residual.
+
+    Images (M, 3, H, W), gain and shift (M, 3) → (M, 3, H, W).
+    """
+    to_hed, to_rgb = _HED_FROM_RGB.to(images.device), _RGB_FROM_HED.to(images.device)
+    mixing = to_hed @ (gain.unsqueeze(2) * to_rgb)  # (M, 3, 3), row vectors of density
+    density = -torch.log((images + 1) / 256)
+    density = torch.einsum("mchw,mcd->mdhw", density, mixing) + (shift @ to_rgb)[:, :, None, None]
+    return 256 * torch.exp(-density) - 1
+
+
+def quantise(images: Tensor) -> Tensor:
+    """Whole numbers in 0 … 255, as in an image file."""
+    return images.round_().clamp_(0, 255)
