@@ -1,0 +1,211 @@
+"""From a slide to its tile store: streamed, bounded in memory, and continued where it was interrupted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
+from wsi_nucssl.files import disk_errors, remove_tree, safe_stem
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.runs import digest, run_directory
+from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
+from wsi_nucssl.tiles.codecs import CODECS, CodecName
+from wsi_nucssl.tiles.grid import Tile, TileGrid
+from wsi_nucssl.tiles.store import StoreFacts, TileStore
+
+_STRIP_COLS: Final = 16
+"""Tiles are taken in vertical strips this wide, so that the slide tiles that two rows share are still in the
+reader's cache when the second row comes, however wide the slide."""
+
+_STORE: Final = "store.zarr"
+
+
+@dataclass(frozen=True, slots=True)
+class TileConfig:
+    """What to store of a slide.
+
+    Attributes
+    ----------
+    mpp : µm per px of the tiles.
+    tile_px : side of a tile in px.
+    min_tissue : a tile is stored if at least this part of it is tissue; 0 stores all.
+    codec : "none", "zstd" or "blosc" (all lossless), or "jpeg".
+    """
+
+    mpp: Mpp
+    tile_px: int = 1000
+    min_tissue: float = 0.1
+    codec: CodecName = "zstd"
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.tile_px <= 16384:
+            raise UsageError(f"a tile of {self.tile_px} px", remedy="Choose a side from 16 to 16384")
+        if not 0 <= self.min_tissue <= 1:
+            raise UsageError(f"a tissue part of {self.min_tissue}", remedy="Choose a part from 0 to 1")
+        if self.codec not in CODECS:
+            raise UsageError(f"no codec {self.codec!r}", remedy=f"Choose one of {', '.join(CODECS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class TileProgress:
+    """How far an ingest has come: tiles stored by now, of these found from an earlier run, and in all."""
+
+    done: int
+    resumed: int
+    total: int
+
+
+def store_path(directory: Path, slide_path: Path) -> Path:
+    """Where the store of a slide goes."""
+    return directory / f"{safe_stem(slide_path)}.zarr"
+
+
+def ingest(
+    slide: Slide,
+    destination: Path,
+    config: TileConfig,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[TileProgress], None] = lambda _: None,
+) -> TileStore:
+    """Store the tissue tiles of `slide` at `destination`.
+
+    Work goes on beside `destination` and takes its name only when whole. Interrupted anywhere and called again, it
+    continues; a store that is there already, made of the same slide with the same config, is returned as it is.
+
+    Parameters
+    ----------
+    workers : threads that decode and write; by default one per core.
+    overwrite : replace a store or an unfinished run that is there; the old store stays until the new one is whole.
+    on_progress : called after each tile, from the calling thread.
+
+    Raises
+    ------
+    MissingMpp : the slide's resolution is unknown.
+    OutputExists : something else is there; it is never replaced.
+    RunMismatch : what is there was made of another slide or with another config.
+    OutputLocked : another process is at it.
+    """
+    canvas = Canvas(slide, config.mpp)
+    facts = _facts(slide, canvas, config)
+    existing = _existing(destination)
+    if existing and not overwrite:
+        return _check_same(existing, facts)
+    workshop = destination.with_name(f".{destination.name}.partial")
+    with run_directory(workshop, facts.to_json(), resume=True, overwrite=overwrite):
+        store = _unfinished(workshop / _STORE, facts, canvas)
+        _fill(store, canvas, workers or os.cpu_count() or 1, on_progress)
+        store.finish()
+        remove_tree(destination)
+        store.path.rename(destination)
+    remove_tree(workshop)
+    return TileStore.open(destination)
+
+
+def tissue_parts(slide: Slide, canvas: Canvas, grid: TileGrid) -> NDArray[np.float32]:
+    """The part of each tile's core that is tissue, float32 (row, col)."""
+    mask = tissue_mask(slide)
+    parts = [mask.coverage(canvas.to_level0(tile.core)) for tile in grid]
+    return np.array(parts, np.float32).reshape(grid.rows, grid.cols)
+
+
+def _facts(slide: Slide, canvas: Canvas, config: TileConfig) -> StoreFacts:
+    provenance: dict[str, Any] = {
+        "slide": identity(slide),
+        "reader": slide.reader,
+        "slide_mpp_source": slide.mpp_source,
+        "versions": {"wsi-nucssl": version("wsi-nucssl"), "zarr": zarr.__version__},
+    }
+    return StoreFacts(
+        name=slide.path.name,
+        size=canvas.size,
+        mpp=config.mpp,
+        tile_px=config.tile_px,
+        min_tissue=config.min_tissue,
+        codec=config.codec,
+        provenance=provenance,
+    )
+
+
+def _existing(destination: Path) -> TileStore | None:
+    """The finished store that is at `destination`; nothing else may be there."""
+    if not destination.exists():
+        return None
+    try:
+        return TileStore.open(destination)
+    except InputError as error:
+        raise OutputExists(
+            "something is there that is not a finished tile store",
+            path=destination,
+            remedy="Choose another output",
+        ) from error
+
+
+def _check_same(store: TileStore, facts: StoreFacts) -> TileStore:
+    if digest(store.facts.to_json()) != digest(facts.to_json()):
+        raise RunMismatch(
+            "a tile store of another slide or with other settings is there",
+            path=store.path,
+            remedy="Choose another output, or replace it with --overwrite",
+        )
+    return store
+
+
+def _unfinished(path: Path, facts: StoreFacts, canvas: Canvas) -> TileStore:
+    """The store of an earlier run, or a new one."""
+    if path.exists():
+        return TileStore.open(path, unfinished=True)
+    empty = path.with_name("empty.zarr")
+    TileStore.create(empty, facts, tissue_parts(canvas.slide, canvas, facts.grid))
+    empty.rename(path)
+    return TileStore.open(path, unfinished=True)
+
+
+def _fill(
+    store: TileStore, canvas: Canvas, workers: int, on_progress: Callable[[TileProgress], None]
+) -> None:
+    """Write the tiles that are not there yet."""
+    tiles = sorted(store, key=lambda tile: (tile.col // _STRIP_COLS, tile.row, tile.col))
+    missing = [tile for tile in tiles if not store.holds(tile)]
+    resumed = len(tiles) - len(missing)
+    on_progress(TileProgress(resumed, resumed, len(tiles)))
+
+    def copy(tile: Tile) -> None:
+        store.write(tile, canvas.read(tile.core))
+
+    with disk_errors(store.path):
+        for count in _in_threads(copy, missing, workers):
+            on_progress(TileProgress(resumed + count, resumed, len(tiles)))
+
+
+def _in_threads(work: Callable[[Tile], None], tiles: Iterable[Tile], workers: int) -> Iterator[int]:
+    """Do `work` on each tile, a few at a time, and yield how many are done; the first error ends it all."""
+    done = 0
+    running: set[Future[None]] = set()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="tile")
+    try:
+        for tile in tiles:
+            if len(running) >= 2 * workers:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                    done += 1
+                    yield done
+            running.add(pool.submit(work, tile))
+        for future in running:
+            future.result()
+            done += 1
+            yield done
+    finally:
+        pool.shutdown(cancel_futures=True)
