@@ -12,7 +12,8 @@
     │   ├── OutputExists                … holds something already
     │   ├── OutputLocked                … is being written by another process
     │   └── RunMismatch                 … holds a run made with other settings
-    └── ResourceError              6    disk or memory ran out
+    ├── ResourceError              6    disk or memory ran out
+    └── Stopped              130, 143    Ctrl-C or SIGTERM; what was done is kept
 
 Each error says what went wrong, in which file, and what to do about it. Anything else that escapes is a bug.
 """
@@ -20,7 +21,6 @@ Each error says what went wrong, in which file, and what to do about it. Anythin
 from __future__ import annotations
 
 import os
-from typing import ClassVar
 
 
 class WsiNucsslError(Exception):
@@ -33,7 +33,7 @@ class WsiNucsslError(Exception):
     remedy : what the user can do, as an imperative sentence.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(
         self, what: str, *, path: str | os.PathLike[str] | None = None, remedy: str | None = None
@@ -111,3 +111,16 @@ class ResourceError(WsiNucsslError):
     """Disk or memory ran out."""
 
     exit_code = 6
+
+
+class Stopped(WsiNucsslError):
+    """A signal asked to stop. What was done is kept, and a resumed run goes on from there."""
+
+    def __init__(self, signal: int) -> None:
+        self.signal, self.exit_code = signal, 128 + signal
+        super().__init__(
+            "stopped; what was done is kept", remedy="Run the same command with --resume to go on"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Stopped, (self.signal,)

@@ -1,7 +1,7 @@
 """Run directories: work that can die anywhere and go on where it was.
 
 A run directory holds a manifest (everything that decides the result), the work done so far, and a lock for its one writer. It
-is resumed only by a run with the same manifest.
+is resumed only by a run with the same manifest. Ctrl-C and SIGTERM are honoured where the work can be left safely.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
-from wsi_nucssl.errors import OutputExists, RunMismatch
+from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped
 from wsi_nucssl.files import locked, remove_tree, write_atomic
 
 MANIFEST: Final = "manifest.json"
@@ -83,3 +86,40 @@ def _check_same(path: Path, was: Manifest, now: Manifest) -> None:
             path=path,
             remedy="Use the same settings to resume, or --overwrite to start again",
         )
+
+
+@dataclass(slots=True)
+class StopRequest:
+    """Set once a signal asked to stop; 0 until then."""
+
+    signal: int = 0
+
+    @property
+    def requested(self) -> bool:
+        """True once a signal asked to stop."""
+        return self.signal != 0
+
+    def check(self) -> None:
+        """Raise `Stopped` if a signal asked to stop."""
+        if self.signal:
+            raise Stopped(self.signal)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Turn Ctrl-C and SIGTERM into a request that is honoured where `check` is called; outside the main thread, do nothing."""
+    request = StopRequest()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        request.signal = number
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # signals belong to the main thread
+        yield request
+        return
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -94,7 +94,10 @@ def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage =
 def save_encoder(path: Path, encoder: Encoder, provenance: dict[str, Any]) -> None:
     """Write a pretrained encoder alone, for `load_encoder`."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    header = {"wsi_nucssl_encoder": json.dumps({"name": encoder.name, "provenance": provenance}), "format": "pt"}
+    header = {
+        "wsi_nucssl_encoder": json.dumps({"name": encoder.name, "provenance": provenance}),
+        "format": "pt",
+    }
     with atomic_path(path) as partial:
         save_file(tensors, partial, metadata=header)
 
@@ -114,12 +117,16 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     if "wsi_nucssl_encoder" not in header:
         info = _parse_info(path, header)
         name = ARCHITECTURES[info.arch].encoder
-        tensors = {key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")}
+        tensors = {
+            key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
+        }
     else:
         name = json.loads(header["wsi_nucssl_encoder"])["name"]
     if name != encoder.name:
         raise WeightsError(
-            f"holds a {name}, but the model wants a {encoder.name}", path=path, remedy="Choose the matching --arch"
+            f"holds a {name}, but the model wants a {encoder.name}",
+            path=path,
+            remedy="Choose the matching --arch",
         )
     _fill(encoder, tensors, path)
 
@@ -137,7 +144,9 @@ def _resolve(name_or_path: str | Path) -> Path:
         raise WeightsError("the run holds no weights yet", path=path, remedy="Let it finish, or name a file")
     if not path.exists():
         raise WeightsError(
-            "there is no such model", path=text, remedy=f"Bundled models: {', '.join(bundled_models()) or 'none'}"
+            "there is no such model",
+            path=text,
+            remedy=f"Bundled models: {', '.join(bundled_models()) or 'none'}",
         )
     return path
 
@@ -181,7 +190,9 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise WeightsError(
-            f"the tensors do not fit the architecture ({first[0].strip()})", path=path, remedy="Use a matching file"
+            f"the tensors do not fit the architecture ({first[0].strip()})",
+            path=path,
+            remedy="Use a matching file",
         ) from error
 
 

@@ -2,78 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wsi_nucssl.errors import UsageError
-from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.errors import ResourceError, UsageError
+from wsi_nucssl.geometry import Size
+from wsi_nucssl.models.resunet import MULTIPLE, ResUNet
+from wsi_nucssl.segment.options import VIEWS, Device, EngineName
 
-Device = Literal["auto", "cpu", "cuda"]
 Windows = NDArray[np.uint8]
 """RGB of shape (N, row, col, 3)."""
 BodyBoundary = NDArray[np.uint8]
 """P(body) and P(boundary) in 255ths, of shape (N, 2, row, col)."""
 
-TTA_VIEWS: Final = (1, 2, 4, 8)
-
 
 class Engine(Protocol):
-    """Predicts batches of windows of one fixed shape; the same bytes for the same batch, every time."""
+    """Predicts batches of windows; the same bytes for the same batch, every time."""
 
     @property
     def name(self) -> str:
-        """Engine, device and precision: part of a run's identity, since each rounds in its own way."""
+        """Engine, version, device and precision: part of a run's identity, since each rounds in its own way."""
         ...
 
     def predict(self, windows: Windows) -> BodyBoundary:
-        """(N, row, col, 3) → (N, 2, row, col)."""
+        """(N, row, col, 3) → (N, 2, row, col); rows and cols are multiples of 32."""
         ...
 
 
 class Quantised(nn.Module):
-    """A ResUNet from RGB bytes to probability bytes, averaged over `views` mirrored and rotated inputs."""
+    """A ResUNet from RGB bytes to probability bytes."""
 
-    def __init__(self, network: ResUNet, views: int = 1) -> None:
+    def __init__(self, network: ResUNet) -> None:
         super().__init__()
-        if views not in TTA_VIEWS:
-            raise UsageError(f"test-time augmentation takes {TTA_VIEWS} views, not {views}")
-        self.network, self.views = network, views
+        self.network = network
 
     def forward(self, windows: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) → uint8 (N, 2, H, W), rounded to nearest; H = W where views > 2."""
-        image = windows.permute(0, 3, 1, 2)
-        total = self._probabilities(image, 0)
-        for view in range(1, self.views):
-            total = total + self._probabilities(image, view)
-        return torch.round(total * (255 / self.views)).to(torch.uint8)
-
-    def _probabilities(self, image: Tensor, view: int) -> Tensor:
-        mirror, turns = view % 2 == 1, view // 2
-        seen = torch.rot90(image.flip(-1) if mirror else image, turns, (-2, -1))
-        probabilities = self.network(seen.float()).float().softmax(dim=1)[:, 1:]
-        turned = torch.rot90(probabilities, -turns, (-2, -1))
-        return turned.flip(-1) if mirror else turned
+        """uint8 (N, H, W, 3) → uint8 (N, 2, H, W): body and boundary, rounded to nearest."""
+        logits = self.network(windows.permute(0, 3, 1, 2).float())
+        probabilities = logits.float().softmax(dim=1)[:, 1:]
+        return torch.round(probabilities * 255).to(torch.uint8)
 
 
 class TorchEngine:
     """PyTorch, on the CPU or a CUDA device; bf16 autocast and channels-last where the hardware is fast at it."""
 
-    def __init__(
-        self, network: ResUNet, device: torch.device, views: int = 1, *, compiled: bool = False
-    ) -> None:
+    def __init__(self, network: ResUNet, device: torch.device, *, compiled: bool = False) -> None:
         self.device = device
-        self.autocast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
-        module = Quantised(network, views).eval().to(device, memory_format=torch.channels_last)
+        self.bf16 = device.type == "cuda" or _cpu_has_bf16()
+        module = Quantised(network).eval().to(device, memory_format=torch.channels_last)
         self._forward = torch.compile(module) if compiled else module
 
     @property
     def name(self) -> str:
-        """For instance "torch-2.11-cuda-bf16"."""
-        return f"torch-{torch.__version__}-{self.device.type}-{'bf16' if self.autocast else 'fp32'}"
+        """For instance "torch-2.11.0-cuda-bf16"."""
+        version = torch.__version__.split("+")[0]
+        return f"torch-{version}-{self.device.type}-{'bf16' if self.bf16 else 'fp32'}"
 
     @torch.inference_mode()
     def predict(self, windows: Windows) -> BodyBoundary:
@@ -81,6 +70,115 @@ class TorchEngine:
         batch = torch.from_numpy(windows)
         if self.device.type == "cuda":
             batch = batch.pin_memory().to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            result: BodyBoundary = self._forward(batch).cpu().numpy()
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                result: BodyBoundary = self._forward(batch).cpu().numpy()
+        except torch.cuda.OutOfMemoryError as error:
+            raise ResourceError(
+                f"{len(windows)} windows at a time do not fit the GPU's memory",
+                remedy="Give a smaller --batch-size",
+            ) from error
         return result
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere. Compiled once for each shape it meets."""
+
+    def __init__(self, network: ResUNet) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        example = torch.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3), dtype=torch.uint8)
+        with warnings.catch_warnings():
+            # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
+            warnings.simplefilter("ignore")
+            self._graph = openvino.convert_model(Quantised(network).eval(), example_input=example)
+        self._version = openvino.get_version().split("-")[0]
+        self._compiled: dict[tuple[int, ...], Any] = {}
+
+    @property
+    def name(self) -> str:
+        """For instance "openvino-2026.0.0-cpu-bf16"."""
+        return f"openvino-{self._version}-cpu-{'bf16' if self.bf16 else 'fp32'}"
+
+    def predict(self, windows: Windows) -> BodyBoundary:
+        """See `Engine.predict`."""
+        if windows.shape not in self._compiled:
+            self._compiled[windows.shape] = self._compile(windows.shape)
+        result: BodyBoundary = self._compiled[windows.shape].infer([windows], share_inputs=True)[0].copy()
+        return result
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        self._graph.reshape(list(shape))
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
+        }
+        return self._core.compile_model(self._graph, "CPU", settings).create_infer_request()
+
+
+@dataclass(frozen=True, slots=True)
+class Augmented:
+    """Test-time augmentation: the mean over `views` mirrored and rotated inputs (1, 2, 4 or 8), in whole 255ths."""
+
+    engine: Engine
+    views: int
+
+    def __post_init__(self) -> None:
+        if self.views not in VIEWS:
+            raise UsageError(f"test-time augmentation takes 1, 2, 4 or 8 views, not {self.views}")
+
+    @property
+    def name(self) -> str:
+        """The engine's name and the number of views."""
+        return f"{self.engine.name}-{self.views}-views"
+
+    def predict(self, windows: Windows) -> BodyBoundary:
+        """See `Engine.predict`."""
+        total = np.zeros((len(windows), 2, *windows.shape[1:3]), np.uint16)
+        for view in range(self.views):
+            mirror, turns = view % 2 == 1, view // 2
+            seen = np.rot90(windows[:, :, ::-1] if mirror else windows, turns, (1, 2))
+            turned = np.rot90(self.engine.predict(np.ascontiguousarray(seen)), -turns, (2, 3))
+            total += turned[..., ::-1] if mirror else turned
+        return ((total + self.views // 2) // self.views).astype(np.uint8)
+
+
+def open_engine(
+    network: ResUNet, device: Device = "auto", engine: EngineName = "auto", views: int = 1
+) -> Engine:
+    """The engine for a device: CUDA through PyTorch, the CPU through OpenVINO (or PyTorch where asked for).
+
+    Raises
+    ------
+    UsageError : CUDA was asked for and is not there, or OpenVINO was asked for on CUDA.
+    """
+    cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    if cuda and not torch.cuda.is_available():
+        raise UsageError(
+            "no CUDA device is at hand", remedy="Use --device cpu, or install a driver and a CUDA build"
+        )
+    if cuda and engine == "openvino":
+        raise UsageError("OpenVINO runs on the CPU only here", remedy="Use --device cpu or --engine torch")
+    opened: Engine
+    if cuda:
+        opened = TorchEngine(network, torch.device("cuda"), compiled=True)
+    elif engine == "torch":
+        opened = TorchEngine(network, torch.device("cpu"))
+    else:
+        opened = OpenVinoEngine(network)
+    return opened if views == 1 else Augmented(opened, views)
+
+
+def default_batch_size(engine: Engine, window: Size) -> int:
+    """One window on the CPU, which is busy with it; on CUDA as many as about 16 Mpx."""
+    if "cuda" not in engine.name:
+        return 1
+    return max(1, 16 * 2**20 // window.area)
+
+
+def _cpu_has_bf16() -> bool:
+    """True where PyTorch runs bf16 convolutions in hardware: on AMX, or with AVX-512 BF16."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

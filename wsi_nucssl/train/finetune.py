@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import wsi_nucssl
 from wsi_nucssl.datasets import Dataset, Split
-from wsi_nucssl.errors import DatasetError, WsiNucsslError
+from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import build
@@ -29,7 +29,9 @@ from wsi_nucssl.train.losses import SegmentationLoss
 from wsi_nucssl.train.recipe import Recipe
 from wsi_nucssl.train.validate import calibrate, predictions, validate
 
+BEST: Final = "best.safetensors"
 CALIBRATION_VIEWS: Final = 8
+_DONE: Final = "done.json"
 _CURVES: Final = (("loss",), ("validation_aji", "validation_dice1"), ("loader_share",))
 
 Report = Callable[[Mapping[str, float]], None]
@@ -78,7 +80,6 @@ class FinetuneResult:
 
     weights: Path
     validation_aji: float
-    finished: bool
 
 
 class _Segmentation:
@@ -113,14 +114,15 @@ def finetune(
     ------
     DatasetError : an image or label cannot be used.
     OutputExists, OutputLocked, RunMismatch : the run directory cannot be taken.
+    Stopped : Ctrl-C or SIGTERM; resume to go on.
     """
     with run_directory(run, job.manifest(), resume=resume, overwrite=overwrite):
         single_threaded_opencv()
         job.split.write(run / "split.json")
-        trainer = _Finetuning(job, run, device, loader_threads, report)
-        if (run / "done.json").exists():
-            return FinetuneResult(**{**json.loads((run / "done.json").read_text()), "weights": run / "best.safetensors"})
-        return trainer.run()
+        done = run / _DONE
+        if done.exists():
+            return FinetuneResult(run / BEST, json.loads(done.read_text())["validation_aji"])
+        return _Finetuning(job, run, device, loader_threads, report).run()
 
 
 class _Finetuning:
@@ -137,7 +139,8 @@ class _Finetuning:
             cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
         )
         training, self.validation = (
-            [_read(job.dataset, name) for name in ids] for ids in (job.split.train_ids, job.split.validation_ids)
+            [_read(job.dataset, name) for name in ids]
+            for ids in (job.split.train_ids, job.split.validation_ids)
         )
         self.epoch_steps = max(1, len(training) * recipe.crops_per_image // recipe.batch_size)
         task = _Segmentation(
@@ -160,14 +163,11 @@ class _Finetuning:
         return network
 
     def run(self) -> FinetuneResult:
-        weights = self.directory / "best.safetensors"
-        if not self.loop.run(self.epoch_steps, self._end_epoch):
-            self.loop.save(self.state)
-            return FinetuneResult(weights, self.best, finished=False)
+        weights = self.directory / BEST
+        self.loop.run(self.epoch_steps, self._end_epoch, self.state)
         score = self._calibrate(weights)
-        done = {"validation_aji": score, "finished": True}
-        write_atomic(self.directory / "done.json", json.dumps(done))
-        return FinetuneResult(weights, score, finished=True)
+        write_atomic(self.directory / _DONE, json.dumps({"validation_aji": score}))
+        return FinetuneResult(weights, score)
 
     def _end_epoch(self, progress: Progress) -> None:
         epoch = -(-progress.step // self.epoch_steps)
@@ -206,20 +206,26 @@ class _Finetuning:
         info = load_model(weights).info
         scores = {**info.provenance["scores"], "calibrated_aji_8_views": round(score, 5)}
         save_model(
-            weights, network, ModelInfo(info.name, info.arch, info.mpp, config, provenance={**info.provenance, "scores": scores})
+            weights,
+            network,
+            ModelInfo(
+                info.name, info.arch, info.mpp, config, provenance={**info.provenance, "scores": scores}
+            ),
         )
         return score
 
     def _save_best(self, config: InstanceConfig, scores: dict[str, float], storage: Storage) -> None:
         provenance = {**self.job.manifest(), "scores": scores}
         info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, config, provenance=provenance)
-        save_model(self.directory / "best.safetensors", self.network, info, storage)
+        save_model(self.directory / BEST, self.network, info, storage)
 
 
 def _read(dataset: Dataset, name: str) -> Annotated:
     image, labels = dataset[name].pair()
     if int(labels.max(initial=0)) > np.iinfo(np.uint16).max:
         raise DatasetError(
-            f"{name} has a label above 65,535", path=dataset[name].source, remedy="Number its nuclei from 1 on"
+            f"{name} has a label above 65,535",
+            path=dataset[name].source,
+            remedy="Number its nuclei from 1 on",
         )
     return Annotated(name, image, labels.astype(np.uint16))

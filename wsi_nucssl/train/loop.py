@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import atomic_path
+from wsi_nucssl.runs import stop_requests
 from wsi_nucssl.train.recipe import Optimisation
 
 Batch = Mapping[str, Tensor]
@@ -77,7 +76,9 @@ class Loop:
         self.accelerator, self.loader_threads = accelerator, loader_threads
         self.step = 0
         model = model.to(accelerator.device, memory_format=torch.channels_last)
-        optimiser = torch.optim.AdamW(_decayed_groups(model, settings.weight_decay), lr=settings.learning_rate)
+        optimiser = torch.optim.AdamW(
+            _decayed_groups(model, settings.weight_decay), lr=settings.learning_rate
+        )
         self.average = _average(model, settings.ema_decay)
         self.model, self.optimiser = accelerator.prepare(model, optimiser)
 
@@ -90,27 +91,33 @@ class Loop:
         plain: nn.Module = self.accelerator.unwrap_model(self.model)
         return plain
 
-    def run(self, interval: int, on_interval: Callable[[Progress], None]) -> bool:
+    def run(self, interval: int, on_interval: Callable[[Progress], None], state: Path) -> None:
         """Train to the end of the schedule, calling `on_interval` every `interval` steps and at the end.
 
-        Returns False if Ctrl-C or SIGTERM asked to stop: the step in hand was finished, nothing after it was begun.
+        Raises
+        ------
+        Stopped : Ctrl-C or SIGTERM; the step in hand was finished and everything saved in `state`.
         """
         with stop_requests() as stop, self._batches() as batches:
             meter = _Meter(self.step)
-            while self.step < self.steps and not stop.requested:
+            while self.step < self.steps:
+                if stop.requested:
+                    self.save(state)
+                    stop.check()
                 batch = meter.waiting(lambda: next(batches))
                 meter.add(self._train_step(batch))
                 if self.step % interval == 0 or self.step == self.steps:
                     on_interval(meter.read(self.step))
                     meter = _Meter(self.step)
-        return self.step == self.steps
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         self.model.train()
         rate = self.settings.learning_rate * self._rate_factor()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        on_device = {name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()}
+        on_device = {
+            name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()
+        }
         with self.accelerator.autocast():
             loss, logged = self.task.loss(self.model, on_device)
         self.optimiser.zero_grad(set_to_none=True)
@@ -175,7 +182,9 @@ class Loop:
             self.optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, KeyError, EOFError, ValueError) as error:
             raise WeightsError(
-                f"the training state cannot be read ({error})", path=path, remedy="Start again with --overwrite"
+                f"the training state cannot be read ({error})",
+                path=path,
+                remedy="Start again with --overwrite",
             ) from error
         self.step = int(state["step"])
 
@@ -214,31 +223,3 @@ class _Meter:
         count, seconds = step - self.first, perf_counter() - self.begun
         scalars = {name: float(total) / count for name, total in self.sums.items()}
         return Progress(step, scalars, seconds, self.waited / seconds)
-
-
-@dataclass(slots=True)
-class StopRequest:
-    """Set once a signal asked to stop."""
-
-    requested: bool = False
-    signal: int = 0
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Turn Ctrl-C and SIGTERM into a request that is honoured between steps; outside the main thread, do nothing."""
-    request = StopRequest()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        request.requested, request.signal = True, number
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # signals belong to the main thread
-        yield request
-        return
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

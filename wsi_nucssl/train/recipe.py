@@ -18,7 +18,9 @@ class _Section(BaseModel):
 class Augmentation(_Section):
     """How a crop is varied. Probabilities `*_p`; ranges are symmetric around no change."""
 
-    scale: float = Field(0.25, ge=0, lt=1, description="zoom by a factor in [1 / (1 + scale), 1 + scale], log-uniform")
+    scale: float = Field(
+        0.25, ge=0, lt=1, description="zoom by a factor in [1 / (1 + scale), 1 + scale], log-uniform"
+    )
     shear: float = Field(0.1, ge=0, lt=1, description="shear of each axis")
     elastic_px: float = Field(4.0, ge=0, description="standard deviation of the elastic displacement")
     elastic_cell_px: int = Field(48, ge=8, description="spacing of the elastic control points")
@@ -77,4 +79,6 @@ class Recipe(_Section):
             raise UsageError(f"not a YAML file: {error}", path=path) from error
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise UsageError(faults, path=path, remedy="See docs/finetune.md for the names and ranges") from error
+            raise UsageError(
+                faults, path=path, remedy="See docs/finetune.md for the names and ranges"
+            ) from error

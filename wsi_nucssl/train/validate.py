@@ -13,7 +13,7 @@ import torch
 from wsi_nucssl.metrics import aji, dice1
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.nuclei.instances import InstanceConfig, Probabilities, label_instances
-from wsi_nucssl.segment.engine import TorchEngine
+from wsi_nucssl.segment.engine import Augmented, TorchEngine
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.crops import Annotated
 
@@ -46,7 +46,7 @@ def predictions(
     network: ResUNet, images: Sequence[Annotated], device: torch.device, views: int = 1
 ) -> Iterator[Probabilities]:
     """Probabilities of each image, through the same windows as `segment`."""
-    engine = TorchEngine(network, device, views)
+    engine = Augmented(TorchEngine(network, device), views)
     for annotated in images:
         yield predict_image(engine, annotated.image)
 
@@ -85,8 +85,6 @@ def calibrate(
     return best, best_aji
 
 
-def _mean_aji(
-    planes: Sequence[Probabilities], images: Sequence[Annotated], config: InstanceConfig
-) -> float:
+def _mean_aji(planes: Sequence[Probabilities], images: Sequence[Annotated], config: InstanceConfig) -> float:
     pairs = zip(planes, images, strict=True)
     return float(np.mean([aji(image.labels, label_instances(plane, config)) for plane, image in pairs]))

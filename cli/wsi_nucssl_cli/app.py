@@ -1,0 +1,72 @@
+"""`wsi-nucssl`: parse, build a configuration, call one public function, print.
+
+Exit codes: 0 ok · 1 bug · 2 usage · 3 some slides failed · 4 unreadable or unsuitable input · 5 output exists,
+locked or mismatched · 6 out of disk or memory · 130 Ctrl-C · 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+import wsi_nucssl
+from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
+from wsi_nucssl_cli import finetune, info, segment
+from wsi_nucssl_cli.display import say_error
+
+app = typer.Typer(
+    name="wsi-nucssl",
+    help="Nuclei in whole-slide images: tile, segment into QuPath GeoJSON, fine-tune on your own labels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("info")(info.info)
+app.command("segment")(segment.segment)
+app.command("finetune")(finetune.finetune)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(wsi_nucssl.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Entry point: run the command line and turn every expected error into one message and its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        app()
+    except Stopped as error:
+        say_error(f"{error.what}. Go on with: {_resume_command()}")
+        sys.exit(error.exit_code)
+    except WsiNucsslError as error:
+        say_error(str(error))
+        sys.exit(error.exit_code)
+    except MemoryError:
+        say_error("out of memory. Give fewer --workers or a smaller --batch-size")
+        sys.exit(ResourceError.exit_code)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Signals end commands that do not ask for a softer stop (see `runs.stop_requests`)."""
+    raise Stopped(number)
+
+
+def _resume_command() -> str:
+    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+    return shlex.join(["wsi-nucssl", *words, "--resume"])

@@ -1,0 +1,74 @@
+"""What commands print: messages, and progress that suits a terminal or a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+_PLAIN_SECONDS: Final = 10.0
+
+out: Final = Console(highlight=False, soft_wrap=True)
+err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say_error(message: str) -> None:
+    """One line on stderr."""
+    err.print(
+        f"[bold red]error:[/] {message}" if err.is_terminal else f"error: {message}", markup=err.is_terminal
+    )
+
+
+class Meter:
+    """Progress of one job: a live bar on a terminal, a plain line every few seconds elsewhere, nothing if quiet.
+
+    `update` takes how much is done of how much, and a remark; rate and remaining time are worked out here.
+    """
+
+    def __init__(self, name: str, unit: str, *, quiet: bool = False) -> None:
+        self.name, self.unit = name, unit
+        self._begun = self._said = time.monotonic()
+        self._first: int | None = None
+        self._bar: Progress | None = None
+        self._quiet = quiet
+        if not quiet and sys.stderr.isatty():
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[remark]}"),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._task = self._bar.add_task(name, total=1, remark="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int, remark: str = "") -> None:
+        """Show `done` of `total` units."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._begun = done, now
+        rate = (done - self._first) / (now - self._begun) if now > self._begun else 0.0
+        pace = f"{rate:.2f} {self.unit}/s" if rate else ""
+        remark = " · ".join(part for part in (pace, remark) if part)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total, remark=remark)
+        elif not self._quiet and now - self._said >= _PLAIN_SECONDS:
+            self._said = now
+            left = f" · {(total - done) / rate:.0f} s left" if rate else ""
+            err.print(f"{self.name}: {done}/{total} {self.unit} · {remark}{left}", markup=False)

@@ -1,0 +1,75 @@
+"""`wsi-nucssl info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from wsi_nucssl_cli.display import out
+
+if TYPE_CHECKING:
+    from wsi_nucssl.slide import RGB, SlideInfo
+
+
+def info(
+    slide: Annotated[Path, typer.Argument(help="Slide or image.", show_default=False)],
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of level 0, where the slide does not say.")
+    ] = None,
+    model_mpp: Annotated[float, typer.Option(help="µm per px to count tiles at.")] = 0.25,
+    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    thumbnail: Annotated[
+        Path | None, typer.Option(help="Write the thumbnail with the tissue mask to this PNG.")
+    ] = None,
+) -> None:
+    """Show what a slide is: size, levels, resolution, tissue, tiles."""
+    from wsi_nucssl.slide import describe, open_slide, thumbnail_with_mask, tissue_mask
+
+    with open_slide(slide, reader=reader, mpp=mpp) as opened:
+        tissue = tissue_mask(opened)
+        facts = describe(opened, tissue, model_mpp)
+        if thumbnail is not None:
+            _write_png(thumbnail, thumbnail_with_mask(opened, tissue))
+    if as_json:
+        typer.echo(json.dumps(facts.to_dict(), indent=2))
+    else:
+        out.print(_table(facts))
+
+
+def _write_png(path: Path, image: RGB) -> None:
+    from imagecodecs import png_encode
+
+    from wsi_nucssl.files import write_atomic
+
+    write_atomic(path, png_encode(image))
+
+
+def _table(facts: SlideInfo) -> Table:
+    unknown = "unknown: give --mpp"
+    x, y, width, height = facts.bounds_l0
+    rows = {
+        "slide": facts.path,
+        "vendor": f"{facts.vendor} (read by {facts.reader})",
+        "size": f"{facts.width} × {facts.height} px",
+        "levels": "\n".join(f"{lv.width} × {lv.height}  1/{lv.downsample:.4g}" for lv in facts.levels),
+        "mpp": f"{facts.mpp_x:.4g} × {facts.mpp_y:.4g} µm ({facts.mpp_source})" if facts.mpp_x else unknown,
+        "bounds": f"{width} × {height} px at ({x}, {y})",
+        "associated": ", ".join(facts.associated_images) or "none",
+        "tissue": f"{facts.tissue_fraction:.1%}"
+        + (f", {facts.tissue_mm2:.2f} mm²" if facts.tissue_mm2 else ""),
+        "tiles": unknown
+        if facts.tiles is None
+        else f"{facts.tiles} of 1000 px at {facts.model_mpp} µm per px",
+        "identity": facts.identity,
+    }
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,225 @@
+"""Windows through the network and blocks out of its probabilities, all at once and in bounded memory.
+
+Readers work ahead of the engine; what it predicted is stored, and a block is extracted as soon as the windows around it are
+there, while the engine goes on. Results do not depend on any of that timing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Final, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.seams import extract_block
+from wsi_nucssl.nuclei.stain import hematoxylin_od
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.runs import StopRequest
+from wsi_nucssl.segment.engine import Engine
+from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
+from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
+from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, window_shape
+from wsi_nucssl.slide import Canvas
+from wsi_nucssl.tiles.grid import Tile
+
+P = ParamSpec("P")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+_AHEAD: Final = 3
+"""Jobs in flight for each worker: enough that none waits, few enough that memory stays small."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a slide is."""
+
+    windows: int
+    windows_done: int = 0
+    blocks: int = 0
+    blocks_done: int = 0
+    nuclei: int = 0
+    network_seconds: float = 0.0
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One slide's way from pixels to tables of nuclei.
+
+    Attributes
+    ----------
+    canvas, plan : what is read, and how it is cut.
+    store : takes the probabilities and gives them back.
+    blocks : folder of extracted blocks, one table a block; one that is there is done.
+    stop : checked between batches and blocks.
+    """
+
+    canvas: Canvas
+    plan: Plan
+    engine: Engine
+    config: InstanceConfig
+    store: ProbabilityStore
+    blocks: Path
+    batch_size: int
+    workers: int
+    stop: StopRequest
+    on_progress: OnProgress = field(default=lambda _: None)
+
+    def block_path(self, block: Tile) -> Path:
+        """Where the nuclei of a block are kept."""
+        return self.blocks / f"{block.row:05d}-{block.col:05d}.npz"
+
+    def run(self) -> Progress:
+        """Predict and extract all that is not there yet.
+
+        Raises
+        ------
+        SlideError : a region cannot be read.
+        ResourceError : the disk is full.
+        Stopped : a signal asked to stop; everything finished so far is kept.
+        """
+        missing = self.store.missing()
+        todo = deque(block for block in self.plan.active if not self.block_path(block).exists())
+        progress = Progress(len(self.plan.selected), blocks=len(self.plan.active))
+        progress.windows_done = progress.windows - len(missing)
+        progress.blocks_done = progress.blocks - len(todo)
+        most = _AHEAD * self.workers
+        with _pool(self.workers) as reading, _pool(self.workers) as finishing:
+            finishers = _Finishers(finishing, most, progress)
+            windows = _ahead(reading, most, self._read, missing)
+            for batch in _batches(windows, self.batch_size):
+                self.stop.check()
+                progress.network_seconds += self._predict(batch, finishers)
+                self._extract_ready(todo, finishers)
+                self.on_progress(progress)
+            finishers.drain()
+            self._extract_rest(todo, finishers)
+        self.on_progress(progress)
+        return progress
+
+    def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
+        return tile, read_window(self.canvas.read, tile, self.plan.extent, window_shape(self.plan.windows))
+
+    def _predict(self, batch: list[tuple[Tile, NDArray[np.uint8]]], finishers: _Finishers) -> float:
+        """Predict a batch and have it stored; returns the seconds that the network took."""
+        begun = perf_counter()
+        predicted = predict_batch(self.engine, [pixels for _, pixels in batch], self.batch_size)
+        seconds = perf_counter() - begun
+        for (tile, pixels), planes in zip(batch, predicted, strict=True):
+            finishers.submit(self._finish_window, tile, pixels, planes)
+        return seconds
+
+    def _finish_window(self, tile: Tile, pixels: NDArray[np.uint8], planes: NDArray[np.uint8]) -> _Done:
+        """Add the stain plane to a predicted window and store its core."""
+        own = core_of(tile, np.moveaxis(pixels, 2, 0)).transpose(1, 2, 0)
+        stain = hematoxylin_od(np.ascontiguousarray(own))
+        self.store.write(tile, np.concatenate([core_of(tile, planes), stain[None]]))
+        return _Done(windows=1)
+
+    def _extract_ready(self, todo: deque[Tile], finishers: _Finishers) -> None:
+        """Begin the blocks, in raster order, whose windows are all there."""
+        while todo and self.store.has(todo[0].core.grow(HALO).clip(self.plan.box)):
+            finishers.submit(self._extract, todo.popleft())
+
+    def _extract_rest(self, todo: deque[Tile], finishers: _Finishers) -> None:
+        """Now that every window is there, extract the blocks that are left, those put off among them."""
+        for block in (*todo, *finishers.put_off):
+            self.stop.check()
+            finishers.submit(self._extract, block)
+        finishers.drain()
+
+    def _extract(self, block: Tile) -> _Done:
+        """Extract one block and keep its table; put it off if a nucleus reaches where nothing is predicted yet."""
+        extent = self.plan.box
+        try:
+            nuclei = extract_block(
+                self.store.read, block.core, extent, self.config, halo=HALO, max_halo=MAX_HALO
+            )
+        except NotPredicted:
+            return _Done(put_off=block)
+        nuclei.save(self.block_path(block))
+        return _Done(blocks=1, nuclei=len(nuclei))
+
+    def tables(self) -> Iterator[Nuclei]:
+        """The tables of all blocks, in raster order, one at a time."""
+        for block in self.plan.active:
+            yield Nuclei.load(self.block_path(block))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a finished job came to."""
+
+    windows: int = 0
+    blocks: int = 0
+    nuclei: int = 0
+    put_off: Tile | None = None
+
+
+class _Finishers:
+    """Threads that store windows and extract blocks, with a bounded number of jobs in flight."""
+
+    def __init__(self, pool: ThreadPoolExecutor, most: int, progress: Progress) -> None:
+        self._pool, self._most, self._progress = pool, most, progress
+        self._pending: set[Future[_Done]] = set()
+        self.put_off: list[Tile] = []
+
+    def submit(self, job: Callable[P, _Done], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Begin a job; wait first if too many are in flight. A job that failed earlier raises here."""
+        while len(self._pending) >= self._most:
+            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
+            self._count(done)
+        self._pending.add(self._pool.submit(job, *args, **kwargs))
+
+    def drain(self) -> None:
+        """Wait for every job."""
+        self._count(self._pending)
+        self._pending = set()
+
+    def _count(self, futures: set[Future[_Done]]) -> None:
+        for future in futures:
+            done = future.result()
+            self._progress.windows_done += done.windows
+            self._progress.blocks_done += done.blocks
+            self._progress.nuclei += done.nuclei
+            if done.put_off is not None:
+                self.put_off.append(done.put_off)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, most: int, job: Callable[[In], Out], inputs: Iterable[In]
+) -> Iterator[Out]:
+    """Results of `job` over `inputs`, in their order, up to `most` of them computed ahead."""
+    remaining = iter(inputs)
+    jobs = deque(pool.submit(job, each) for each in islice(remaining, most))
+    while jobs:
+        result = jobs.popleft().result()
+        jobs.extend(pool.submit(job, each) for each in islice(remaining, 1))
+        yield result
+
+
+def _batches(items: Iterator[Out], size: int) -> Iterator[list[Out]]:
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that drop what they have not begun when the work ends early."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,294 @@
+"""Segment slides: pixels in, a file of nuclei out, resumable anywhere between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import wsi_nucssl
+from wsi_nucssl.errors import (
+    InputError,
+    OutputError,
+    OutputExists,
+    SomeSlidesFailed,
+    UsageError,
+    WsiNucsslError,
+)
+from wsi_nucssl.export.geojson import SUFFIXES, Placement, write_geojson
+from wsi_nucssl.files import remove_tree, safe_stem, sha256_file, write_atomic
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.weights import Model
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.runs import run_directory, stop_requests
+from wsi_nucssl.segment.engine import Engine, default_batch_size, open_engine
+from wsi_nucssl.segment.options import Format, SegmentOptions
+from wsi_nucssl.segment.pipeline import OnProgress, Pipeline
+from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.probabilities import ProbabilityStore
+from wsi_nucssl.segment.seam_figure import SeamFigure
+from wsi_nucssl.segment.windows import window_shape
+from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
+
+_SUMMARY: Final = "summary.json"
+_STORE: Final = "probabilities.zarr"
+_BLOCKS: Final = "blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSummary:
+    """What segmenting a slide came to.
+
+    Attributes
+    ----------
+    output, sha256 : the file and its hash.
+    nuclei : how many.
+    tissue_mm2 : area of the tissue mask.
+    seconds, network_seconds : of this process: wall time of the slide, and within it of the network alone.
+    seams : traces of the grid in the result.
+    """
+
+    output: Path
+    sha256: str
+    nuclei: int
+    tissue_mm2: float
+    seconds: float
+    network_seconds: float
+    seams: SeamFigure
+
+    @property
+    def per_mm2(self) -> float:
+        """Nuclei per mm² of tissue."""
+        return self.nuclei / self.tissue_mm2 if self.tissue_mm2 else 0.0
+
+
+def run_path(output: Path) -> Path:
+    """The run directory that belongs to an output file: what is resumed, and later the output's provenance."""
+    return output.with_name(f"{output.name}.run")
+
+
+def segment_slide(
+    slide_path: Path,
+    output: Path,
+    model: Model,
+    options: SegmentOptions,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+    engine: Engine | None = None,
+) -> SegmentSummary:
+    """Write the nuclei of one slide to `output`, a .geojson or .geojson.gz.
+
+    Work goes on in `output`.run beside it; when all is done, the manifest and the summary stay there. `engine` spares setting
+    one up for each of many slides; it must be that of `model` and `options`.
+
+    Raises
+    ------
+    SlideError, MissingMpp : the slide cannot be read, or does not say its mpp.
+    OutputExists, OutputLocked, RunMismatch : the output cannot be taken.
+    ResourceError : disk or memory ran out.
+    Stopped : Ctrl-C or SIGTERM; resume to go on.
+    """
+    begun = perf_counter()
+    _check_output(output, resume=resume, overwrite=overwrite)
+    with open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
+        engine = engine or open_engine(model.network, options.device, options.engine, options.views)
+        canvas = Canvas(slide, Mpp.square(model.info.mpp))
+        tissue = tissue_mask(slide)
+        plan = make_plan(canvas, tissue, block_px=options.block_px)
+        batch_size = options.batch_size or default_batch_size(engine, window_shape(plan.windows))
+        manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
+        with (
+            run_directory(run_path(output), manifest, resume=resume, overwrite=overwrite) as run,
+            stop_requests() as stop,
+        ):
+            finished = _finished(run, output)
+            if finished is not None:
+                return finished
+            pipeline = Pipeline(
+                canvas=canvas,
+                plan=plan,
+                engine=engine,
+                config=model.info.instances,
+                store=ProbabilityStore.resume(run / _STORE, plan),
+                blocks=run / _BLOCKS,
+                batch_size=batch_size,
+                workers=options.workers,
+                stop=stop,
+                on_progress=on_progress,
+            )
+            network_seconds = pipeline.run().network_seconds
+            nuclei, seams = _export(pipeline, slide, model, options, manifest, output)
+            summary = SegmentSummary(
+                output=output,
+                sha256=sha256_file(output),
+                nuclei=nuclei,
+                tissue_mm2=tissue.area_mm2 or 0.0,
+                seconds=perf_counter() - begun,
+                network_seconds=network_seconds,
+                seams=seams,
+            )
+            _tidy(run, summary, options)
+            return summary
+
+
+def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
+    if not output.name.endswith(SUFFIXES):
+        raise UsageError(
+            "the output must end in .geojson or .geojson.gz",
+            path=output,
+            remedy="Rename it, or give a folder",
+        )
+    if output.exists() and not (resume or overwrite):
+        raise OutputExists(
+            "the output is there already",
+            path=output,
+            remedy="Add --overwrite, or --resume to keep finished slides",
+        )
+
+
+def _manifest(
+    slide: Slide, model: Model, options: SegmentOptions, engine: str, batch_size: int, plan: Plan
+) -> dict[str, Any]:
+    """Everything that decides the output's bytes."""
+    assert slide.mpp is not None  # the canvas has asked for it
+    return {
+        "kind": "segment",
+        "version": wsi_nucssl.__version__,
+        "slide": identity(slide),
+        "slide_mpp": [slide.mpp.x, slide.mpp.y],
+        "reader": slide.reader,
+        "model": model.info.name,
+        "model_sha256": model.sha256,
+        "model_mpp": model.info.mpp,
+        "instances": asdict(model.info.instances),
+        "engine": engine,
+        "batch_size": batch_size,
+        "window_px": [*window_shape(plan.windows).shape_rc],
+        "margin_px": plan.windows.margin,
+        "block_px": [*plan.blocks.tile.shape_rc],
+        "halo_px": [HALO, MAX_HALO],
+        "origin": options.origin,
+    }
+
+
+def _finished(run: Path, output: Path) -> SegmentSummary | None:
+    """The summary of a run whose output is there, unchanged."""
+    try:
+        kept = json.loads((run / _SUMMARY).read_text())
+    except FileNotFoundError:
+        return None
+    if not output.exists() or sha256_file(output) != kept["sha256"]:
+        return None
+    return SegmentSummary(**{**kept, "output": output, "seams": SeamFigure(**kept["seams"])})
+
+
+def _export(
+    pipeline: Pipeline,
+    slide: Slide,
+    model: Model,
+    options: SegmentOptions,
+    manifest: dict[str, Any],
+    output: Path,
+) -> tuple[int, SeamFigure]:
+    """Stream all blocks into the output; returns the number of nuclei and the seam figure."""
+    seams = SeamFigure()
+
+    def counted() -> Iterator[Nuclei]:
+        nonlocal seams
+        for table in pipeline.tables():
+            seams += SeamFigure.of(table, pipeline.plan.windows)
+            yield table
+
+    canvas = pipeline.canvas
+    corner = slide.bounds.origin if options.origin == "qupath" else canvas.box.origin
+    count = write_geojson(
+        output,
+        counted(),
+        Placement(canvas.scale_x, canvas.scale_y, corner.x, corner.y),
+        mpp=Mpp.square(model.info.mpp),
+        identity=manifest["slide"],
+        header={
+            **manifest,
+            "slide_name": slide.path.name,
+            "mpp_source": slide.mpp_source,
+            "origin_l0": [corner.x, corner.y],
+        },
+    )
+    return count, seams
+
+
+def _tidy(run: Path, summary: SegmentSummary, options: SegmentOptions) -> None:
+    """Keep the summary as provenance; drop what only served resuming."""
+    write_atomic(run / _SUMMARY, json.dumps({**asdict(summary), "output": summary.output.name}, indent=2))
+    remove_tree(run / _BLOCKS)
+    if not options.keep_probabilities:
+        remove_tree(run / _STORE)
+
+
+def outputs(slides: Sequence[Path], destination: Path, file_format: Format | None) -> dict[Path, Path]:
+    """Each slide's output: `destination` itself for one slide and a file name, else a file in the folder `destination`.
+
+    Raises
+    ------
+    UsageError : several slides and one file, two slides of one name, or a format that contradicts the file name.
+    """
+    if destination.name.endswith(SUFFIXES):
+        if len(slides) != 1:
+            raise UsageError(
+                f"{len(slides)} slides cannot go into one file", path=destination, remedy="Give a folder"
+            )
+        if file_format and not destination.name.endswith("." + file_format):
+            raise UsageError(f"--format {file_format} contradicts the file's name", path=destination)
+        return {slides[0]: destination}
+    named: dict[Path, Path] = {}
+    for slide in slides:
+        output = destination / f"{safe_stem(slide)}.{file_format or 'geojson'}"
+        if output in named.values():
+            raise UsageError(
+                "two slides of this name would write the same file", path=slide, remedy="Run them apart"
+            )
+        named[slide] = output
+    return named
+
+
+def segment_slides(
+    targets: dict[Path, Path],
+    model: Model,
+    options: SegmentOptions,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_slide: Callable[[Path], OnProgress],
+    on_summary: Callable[[Path, SegmentSummary], None],
+    on_failure: Callable[[Path, WsiNucsslError], None],
+) -> None:
+    """Segment each slide into its file. A slide that fails is reported, and the others go on.
+
+    Raises
+    ------
+    SomeSlidesFailed : at the end, naming every slide that failed (a lone slide's own error instead).
+    Stopped, ResourceError : at once; what was done is kept.
+    """
+    engine = open_engine(model.network, options.device, options.engine, options.views)
+    failed: list[Path] = []
+    for slide, output in targets.items():
+        try:
+            summary = segment_slide(
+                slide, output, model, options,
+                resume=resume, overwrite=overwrite, on_progress=on_slide(slide), engine=engine,
+            )  # fmt: skip
+        except (InputError, OutputError) as error:
+            if len(targets) == 1:
+                raise
+            failed.append(slide)
+            on_failure(slide, error)
+        else:
+            on_summary(slide, summary)
+    if failed:
+        names = ", ".join(path.name for path in failed)
+        raise SomeSlidesFailed(f"{len(failed)} of {len(targets)} slides failed: {names}")
