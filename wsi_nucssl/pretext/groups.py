@@ -1,0 +1,148 @@
+"""Tiles of one slide, one store or one image: what sampling is balanced over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.pretext.slide_pool import SlidePool
+from wsi_nucssl.pretext.triplets import MIN_TILE_PX
+from wsi_nucssl.runs import digest
+from wsi_nucssl.slide import RGB, Canvas, Slide, identity, tissue_mask
+from wsi_nucssl.tiles.grid import Tile, TileGrid
+from wsi_nucssl.tiles.store import TileStore
+
+
+@dataclass(frozen=True, slots=True)
+class TileSettings:
+    """Which tiles to take.
+
+    Attributes
+    ----------
+    mpp : µm per px of the tiles. Plain images are taken as they are, at this mpp.
+    slide_mpp : µm per level-0 px of every slide; None takes what each states.
+    tile_px : side of a tile; what is smaller gives smaller tiles.
+    min_tissue : a slide's tile is taken if at least this part of it is tissue.
+    finer : read slides that have the detail at mpp / finer, with tiles of tile_px · finer, so that a magnified view
+        shows real detail instead of enlarged pixels.
+    """
+
+    mpp: float = 0.25
+    slide_mpp: float | None = None
+    tile_px: int = 1000
+    min_tissue: float = 0.1
+    finer: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tile_px < MIN_TILE_PX:
+            raise UsageError(
+                f"tiles of {self.tile_px} px are too small", remedy=f"Use {MIN_TILE_PX} px or more"
+            )
+        if not 0 <= self.min_tissue <= 1:
+            raise UsageError(f"a tissue part of {self.min_tissue}", remedy="Choose a part from 0 to 1")
+        if not 1 <= self.finer <= 8:
+            raise UsageError(f"reading {self.finer} times finer", remedy="Choose a whole number from 1 to 8")
+
+
+class TileGroup(Protocol):
+    """Tiles that belong together.
+
+    Attributes
+    ----------
+    path : where they come from.
+    identity : hash of what decides their pixels.
+    tile_px : a square of this side is what is taken of a tile; of a smaller tile, the largest square.
+    """
+
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+    @property
+    def tile_px(self) -> int: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> RGB:
+        """The pixels of a tile, uint8 RGB (row, col, 3), both sides at least `MIN_TILE_PX`. Safe from many threads."""
+        ...
+
+
+class SlideGroup:
+    """Tissue tiles of a slide, or all tiles of a plain image, read when asked for."""
+
+    def __init__(self, path: Path, settings: TileSettings, pool: SlidePool) -> None:
+        self.path, self._settings, self._pool = path, settings, pool
+        with pool.borrow(path) as slide:
+            canvas, self.tile_px = _canvas(slide, settings)
+            boxes = tile_boxes(canvas.size, self.tile_px)
+            if slide.reader != "image":
+                mask = tissue_mask(slide)
+                boxes = [b for b in boxes if mask.coverage(canvas.to_level0(b)) >= settings.min_tissue]
+            self._boxes = boxes
+        self.identity = identity(path)
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    def read(self, index: int) -> RGB:
+        """The pixels of a tile."""
+        with self._pool.borrow(self.path) as slide:
+            return _canvas(slide, self._settings)[0].read(self._boxes[index])
+
+
+class StoreGroup:
+    """The tiles of a store; those at the border that are cut to less than half a tile are left out."""
+
+    def __init__(self, path: Path, settings: TileSettings) -> None:
+        self.path, self._store, self.tile_px = path, TileStore.open(path), settings.tile_px
+        facts = self._store.facts
+        if abs(facts.mpp.mean / settings.mpp - 1) > 0.02:
+            raise InputError(
+                f"its tiles have {facts.mpp} µm per px, not {settings.mpp}",
+                path=path,
+                remedy="Give the same --mpp to tile and pretrain",
+            )
+        self._tiles = [tile for tile in self._store if _is_large(tile, facts.tile_px)]
+        self.identity = digest(facts.to_json())
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def read(self, index: int) -> RGB:
+        """The pixels of a tile."""
+        tile = self._tiles[index]
+        return self._store.read(tile.row, tile.col)
+
+
+def tile_boxes(extent: Size, tile_px: int) -> list[Box]:
+    """The tiles of a grid over `extent`, each whole: one that would leave the extent is moved back inside.
+
+    Where the extent is smaller than a tile, the tile shrinks to its shorter side; none where that is too small.
+    """
+    side = min(tile_px, extent.width, extent.height)
+    if side < MIN_TILE_PX:
+        return []
+    corners = [tile.core for tile in TileGrid(extent, Size(side, side))]
+    moved = [
+        core.shift(min(0, extent.width - side - core.x0), min(0, extent.height - side - core.y0)).origin
+        for core in corners
+    ]
+    return [Box.at(origin, Size(side, side)) for origin in dict.fromkeys(moved)]
+
+
+def _canvas(slide: Slide, settings: TileSettings) -> tuple[Canvas, int]:
+    """The canvas to read tiles from, and the side of a tile on it."""
+    if slide.reader == "image":
+        return Canvas.at_scale(slide, 1.0), settings.tile_px
+    canvas = Canvas(slide, Mpp.square(settings.mpp))
+    if min(canvas.scale_x, canvas.scale_y) < settings.finer * 0.98:
+        return canvas, settings.tile_px
+    return Canvas(slide, Mpp.square(settings.mpp / settings.finer)), settings.tile_px * settings.finer
+
+
+def _is_large(tile: Tile, tile_px: int) -> bool:
+    return min(tile.core.width, tile.core.height) >= max(MIN_TILE_PX, tile_px // 2)

@@ -1,0 +1,122 @@
+"""Endless tiles from slides, stores and folders of images: the k-th is a function of the seed and k alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from wsi_nucssl.errors import InputError
+from wsi_nucssl.pretext.groups import SlideGroup, StoreGroup, TileGroup, TileSettings
+from wsi_nucssl.pretext.slide_pool import SlidePool
+from wsi_nucssl.runs import digest
+from wsi_nucssl.slide import RGB
+
+SUFFIXES: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
+    | {".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".dcm", ".czi"}
+)
+"""What is taken from a folder; a file that is named is taken whatever its suffix."""
+
+_ROUND, _PLACE, _CROP = 0, 1, 2
+"""Kinds of random draws, so that none shares a generator with another."""
+
+
+class TileSource:
+    """Tiles of many groups, each group equally often, each tile of a group equally often.
+
+    Attributes
+    ----------
+    groups : those that hold a tile.
+    empty : files in which no tile was found.
+    """
+
+    def __init__(self, groups: Sequence[TileGroup], seed: int) -> None:
+        self.groups = tuple(group for group in groups if len(group))
+        self.empty = tuple(group.path for group in groups if not len(group))
+        self._seed = seed
+        if not self.groups:
+            raise InputError(
+                "no tile to learn from was found",
+                path=groups[0].path if groups else None,
+                remedy="Give slides with tissue, tile stores or folders of images; see --min-tissue",
+            )
+
+    @property
+    def tiles(self) -> int:
+        """Number of different tiles."""
+        return sum(map(len, self.groups))
+
+    @property
+    def tile_px(self) -> int:
+        """Side of the largest tile."""
+        return max(group.tile_px for group in self.groups)
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides the sequence besides the seed."""
+        return digest({"groups": [[group.identity, len(group)] for group in self.groups]})
+
+    def tile(self, number: int) -> RGB:
+        """The `number`-th tile of the endless sequence, square, uint8 RGB (row, col, 3).
+
+        Groups come in rounds, each round in a new order; a group's tiles likewise.
+        """
+        visit, place = divmod(number, len(self.groups))
+        which = int(self._order(len(self.groups), _ROUND, visit)[place])
+        group = self.groups[which]
+        lap, index = divmod(visit, len(group))
+        pixels = group.read(int(self._order(len(group), _PLACE, which, lap)[index]))
+        return _square(pixels, group.tile_px, np.random.default_rng((self._seed, _CROP, number)))
+
+    def _order(self, length: int, *key: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.random.default_rng((self._seed, *key)).permutation(length)
+
+
+@contextlib.contextmanager
+def open_source(paths: Sequence[Path], settings: TileSettings, seed: int = 0) -> Iterator[TileSource]:
+    """Tiles from slides, images, folders of them, tile stores, folders of stores, in any mix; open in the context.
+
+    Raises
+    ------
+    InputError : nothing usable is there, or a store has another mpp.
+    MissingMpp : a slide does not state its mpp and `settings.slide_mpp` is None.
+    """
+    with contextlib.closing(SlidePool(settings.slide_mpp)) as pool:
+        groups = [
+            StoreGroup(path, settings) if path.is_dir() else SlideGroup(path, settings, pool)
+            for given in paths
+            for path in _expand(given)
+        ]
+        yield TileSource(groups, seed)
+
+
+def _expand(path: Path) -> Iterator[Path]:
+    """Files and stores behind a path, by name."""
+    if not path.is_dir() or (path / "zarr.json").exists():
+        yield path
+        return
+    found = [
+        child
+        for child in sorted(path.iterdir())
+        if not child.name.startswith(".")
+        and ((child / "zarr.json").exists() or (child.is_file() and child.suffix.lower() in SUFFIXES))
+    ]
+    if not found:
+        raise InputError(
+            "the folder holds no slide, image or tile store",
+            path=path,
+            remedy="Give the folder that holds them directly",
+        )
+    yield from found
+
+
+def _square(pixels: RGB, tile_px: int, rng: np.random.Generator) -> RGB:
+    """A square of at most `tile_px`, anywhere in the tile."""
+    rows, cols = pixels.shape[:2]
+    side = min(rows, cols, tile_px)
+    y, x = (int(rng.integers(0, length - side + 1)) for length in (rows, cols))
+    return pixels[y : y + side, x : x + side]
