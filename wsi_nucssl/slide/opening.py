@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wsi_nucssl.errors import SlideError, UsageError
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.slide.base import Slide
 
 READERS = ("auto", "tiff", "openslide", "tiffslide", "image")
@@ -31,6 +32,8 @@ def open_slide(path: str | Path, *, reader: str = "auto", mpp: float | None = No
     path = Path(path)
     if reader not in READERS:
         raise UsageError(f"no reader {reader!r}", remedy=f"Choose one of {', '.join(READERS)}")
+    if mpp is not None:
+        Mpp.square(mpp)  # refuses nonsense before a file is opened
     magic = _first_bytes(path)
     if reader != "auto":
         return _BACKENDS[reader](path, mpp)

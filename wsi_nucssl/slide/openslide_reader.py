@@ -37,6 +37,7 @@ class OpenSlideReader(Reader):
             ) from error
         self._cells = TileCache(_CELL_CACHE_BYTES)
         self._closing = threading.Lock()
+        self._closed = False
         properties = dict(self._slide.properties)
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
@@ -83,7 +84,9 @@ class OpenSlideReader(Reader):
     def close(self) -> None:
         """Give back the file handle. Closing twice is fine."""
         with self._closing:
-            self._slide.close()
+            if not self._closed:
+                self._slide.close()
+            self._closed = True
             self._cells.clear()
 
 

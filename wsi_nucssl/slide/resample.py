@@ -49,7 +49,7 @@ def triangle_taps(start: int, stop: int, step: float, source_length: int) -> Tap
     Beyond the ends of the axis nothing is read: the weights inside are scaled up to 1.
     """
     support = max(step, 1.0)
-    count = min(math.ceil(2 * support) + 1, source_length)
+    count = min(math.ceil(2 * support), source_length)
     centres = (np.arange(start, stop, dtype=np.float64) + 0.5) * step
     first = np.clip(np.ceil(centres - support - 0.5), 0, source_length - count).astype(np.int32)
     positions = first[:, None] + np.arange(count) + 0.5

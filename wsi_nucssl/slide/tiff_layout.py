@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ _FOREIGN = (
     "is_ndpi", "is_scn", "is_bif", "is_philips", "is_qpi", "is_ome", "is_imagej", "is_lsm",
     "is_stk", "is_avs",
 )  # fmt: skip
+_MALFORMED = (tifffile.TiffFileError, struct.error, ValueError, KeyError, IndexError, OverflowError)
 _TRUNCATED = "Copy the slide again: its end is missing"
 _UNITS = {1: "none", 2: "inch", 3: "centimeter"}
 
@@ -68,7 +70,7 @@ def parse_layout(path: Path) -> TiffLayout:
     try:
         with tifffile.TiffFile(path) as tiff:
             return _layout(tiff, path)
-    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except _MALFORMED as error:
         raise SlideError(
             f"its TIFF directories cannot be read: {error}", path=path, remedy=_TRUNCATED
         ) from error

@@ -32,11 +32,11 @@ class TiffReader(Reader):
         layout = parse_layout(path)
         self._tiff_levels = layout.levels
         self._associated = layout.associated
-        self._file = _PositionedFile(path)
         self._cache = TileCache(_CACHE_BYTES)
         sizes = tuple(level.size for level in layout.levels)
         names = tuple(sorted(layout.associated))
         super().__init__(path, SlideFacts(sizes, layout.vendor, layout.properties, names), mpp)
+        self._file = _PositionedFile(path)
 
     def _decode(self, level: int, box: Box) -> RGB:
         stored = self._tiff_levels[level]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import threading
 from pathlib import Path
 
@@ -15,6 +16,16 @@ from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
 
+_NOT_READ = (
+    tiffslide.TiffFileError,
+    tifffile.TiffFileError,
+    struct.error,
+    ValueError,
+    KeyError,
+    IndexError,
+    NotImplementedError,
+)
+
 
 class TiffSlideReader(Reader):
     """One lock guards the file: tiffslide's stores are not made to be shared among threads."""
@@ -23,13 +34,12 @@ class TiffSlideReader(Reader):
 
     def __init__(self, path: Path, mpp: float | None = None) -> None:
         try:
-            self._slide = tiffslide.TiffSlide(path)
-        except (tiffslide.TiffFileError, tifffile.TiffFileError, ValueError, NotImplementedError) as error:
+            self._slide, found = _open(path)
+        except _NOT_READ as error:
             raise SlideError(
                 f"tiffslide cannot open it: {error}", path=path, remedy="Check that the file is complete"
             ) from error
         self._lock = threading.Lock()
-        found = {key: str(value) for key, value in self._slide.properties.items() if value is not None}
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = found.get("tiffslide.vendor", "generic-tiff")
@@ -54,6 +64,15 @@ class TiffSlideReader(Reader):
         """Give back the file handle. Closing twice is fine."""
         with self._lock:
             self._slide.close()
+
+
+def _open(path: Path) -> tuple[tiffslide.TiffSlide, dict[str, str]]:
+    slide = tiffslide.TiffSlide(path)
+    try:
+        return slide, {key: str(value) for key, value in slide.properties.items() if value is not None}
+    except _NOT_READ:
+        slide.close()
+        raise
 
 
 def _bounds(properties: dict[str, str]) -> Box | None:
