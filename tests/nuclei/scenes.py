@@ -33,6 +33,25 @@ def scenes(draw: st.DrawFn) -> NDArray[np.uint8]:
     return scene.astype(np.uint8)
 
 
+@st.composite
+def crowds(draw: st.DrawFn) -> NDArray[np.uint8]:
+    """Probabilities (3, row, col): thin markers here and there, competing for foreground that has few gaps."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    body = np.zeros((50, 50), bool)
+    longest = draw(st.integers(1, 12))
+    for _ in range(draw(st.integers(10, 60))):
+        row, col, length = (
+            rng.integers(0, 50),
+            rng.integers(0, 50),
+            rng.integers((longest + 1) // 2, longest + 1),
+        )
+        if rng.random() < 0.5:
+            body[row : row + length, col] = True
+        else:
+            body[row, col : col + length] = True
+    return perfect(body, body | (rng.random(body.shape) < draw(st.sampled_from([1.0, 0.95]))))
+
+
 def _paint(body: NDArray[np.uint8], boundary: NDArray[np.uint8], rng: np.random.Generator, kind: str) -> None:
     height, width = body.shape
     centre = (int(rng.integers(-3, width + 3)), int(rng.integers(-3, height + 3)))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.nuclei.scenes import configs, perfect, scenes
+from tests.nuclei.scenes import configs, crowds, perfect, scenes
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.nuclei.instances import InstanceConfig
@@ -68,6 +68,23 @@ def test_tiled_equals_untiled(scene: NDArray[np.uint8], config: InstanceConfig, 
     )
     assert rows(tiled) == rows(whole)
     assert not tiled.truncated.any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(crowds(), st.integers(0, 5), st.integers(0, 6), st.integers(0, 6))
+def test_crowds_do_not_feel_the_window(
+    scene: NDArray[np.uint8], regrow_px: int, min_marker_px: int, min_area_px: int
+) -> None:
+    """Competitors that windows cut at every distance: all small blocks, a range of halos."""
+    config = InstanceConfig(regrow_px=regrow_px, min_marker_px=min_marker_px, min_area_px=min_area_px)
+    extent = Box(0, 0, scene.shape[2], scene.shape[1])
+    whole = rows(extract_nuclei(scene, config))
+    for halo in range(1, 15):
+        tables = [
+            extract_block(reader(scene, extent), core, extent, config, halo=halo, max_halo=100)
+            for core in blocks(extent, 7, 7)
+        ]
+        assert rows(Nuclei.concatenate(tables)) == whole
 
 
 @settings(max_examples=150, deadline=None)
