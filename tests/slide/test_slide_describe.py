@@ -12,7 +12,7 @@ from wsi_nucssl.slide import TissueMask, describe, identity, open_slide, thumbna
 
 def test_a_slides_facts_are_plain_json(pyramid: Path) -> None:
     with open_slide(pyramid) as slide:
-        info = describe(slide, TissueMask.everywhere(slide), model_mpp=0.1)
+        info = describe(slide, 0.1, mask=TissueMask.everywhere(slide))
     facts = json.loads(json.dumps(info.to_dict()))
     assert facts["path"] == str(pyramid)
     assert facts["reader"] == "tiff"
@@ -27,7 +27,7 @@ def test_a_slides_facts_are_plain_json(pyramid: Path) -> None:
 
 def test_unknown_resolution_leaves_areas_and_tiles_unsaid(tcga_slide: Path) -> None:
     with open_slide(tcga_slide) as slide:
-        info = describe(slide, tissue_mask(slide), model_mpp=0.25)
+        info = describe(slide, model_mpp=0.25)
     assert info.mpp_x is info.tissue_mm2 is info.tiles is None
     assert info.tissue_fraction > 0.5
 

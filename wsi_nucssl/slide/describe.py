@@ -13,7 +13,7 @@ from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.slide.base import RGB, Slide
 from wsi_nucssl.slide.canvas import Canvas
 from wsi_nucssl.slide.identity import identity
-from wsi_nucssl.slide.tissue import TissueMask, read_whole
+from wsi_nucssl.slide.tissue import TissueMask, read_whole, tissue_mask
 
 TILE_PX = 1000
 MIN_TISSUE = 0.1
@@ -60,8 +60,16 @@ class SlideInfo:
         return dataclasses.asdict(self)
 
 
-def describe(slide: Slide, mask: TissueMask, model_mpp: float | None = None) -> SlideInfo:
-    """Collect a slide's facts; `mask` is its tissue mask, `model_mpp` the µm per px that a model works at."""
+def describe(slide: Slide, model_mpp: float | None = None, *, mask: TissueMask | None = None) -> SlideInfo:
+    """Collect a slide's facts.
+
+    Parameters
+    ----------
+    slide : the slide.
+    model_mpp : µm per px that a model works at, for the tile count.
+    mask : its tissue mask, where it is known already; else it is found here.
+    """
+    mask = mask or tissue_mask(slide)
     tiles = None if model_mpp is None or slide.mpp is None else _count_tiles(slide, mask, model_mpp)
     bounds = slide.bounds
     return SlideInfo(
