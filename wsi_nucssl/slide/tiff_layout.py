@@ -81,6 +81,7 @@ def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
     if foreign:
         raise UnsupportedTiffError(f"it is a TIFF of its own kind ({foreign[0]})", path=path)
     pages = [page.aspage() for page in tiff.pages]
+    _check_last_directory(tiff, pages[-1], path)
     first = pages[0]
     from_aperio = aperio.is_aperio(first.description)
     level_pages = [first] + [page for page in pages[1:] if _is_level(page, from_aperio)]
@@ -95,6 +96,19 @@ def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
     return TiffLayout(
         levels, associated, "aperio" if from_aperio else "generic-tiff", _properties(first, from_aperio)
     )
+
+
+def _check_last_directory(tiff: tifffile.TiffFile, last: tifffile.TiffPage, path: Path) -> None:
+    """The chain of directories ends with a zero; tifffile leaves out, without an error, what a cut file lacks."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(last.offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(last.offset + form.tagnosize + count * form.tagsize)
+    (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    if following:
+        raise SlideError(
+            f"it is truncated: the directory at byte {following} cannot be read", path=path, remedy=_TRUNCATED
+        )
 
 
 def _is_level(page: tifffile.TiffPage, from_aperio: bool) -> bool:
