@@ -104,6 +104,27 @@ def test_absurd_sizes_take_no_memory(tmp_path: Path, pyramid: Path, tag: str, va
         open_slide(path, reader="tiff")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_flipped_bytes_in_the_directories_never_escape_as_bugs(tmp_path: Path, odd_svs: Path) -> None:
+    whole = odd_svs.read_bytes()
+    with tifffile.TiffFile(odd_svs) as tiff:
+        directories = [page.aspage().offset for page in tiff.pages]
+    random = np.random.default_rng(0)
+    path = tmp_path / "flipped.svs"
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            data[random.choice(directories) + random.integers(0, 220)] = random.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            with open_slide(path, reader="tiff") as slide:
+                slide.read_level(0, Box(0, 0, 10, 10))
+        except SlideError:
+            refused += 1
+    assert refused > 50
+
+
 def test_an_image_too_large_to_hold(tmp_path: Path) -> None:
     """A PNG of 30,000 × 30,000 by its header; no such pixels follow."""
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)

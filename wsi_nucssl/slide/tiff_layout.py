@@ -27,7 +27,17 @@ _FOREIGN = (
     "is_ndpi", "is_scn", "is_bif", "is_philips", "is_qpi", "is_ome", "is_imagej", "is_lsm",
     "is_stk", "is_avs",
 )  # fmt: skip
-_MALFORMED = (tifffile.TiffFileError, struct.error, ValueError, KeyError, IndexError, OverflowError)
+_MALFORMED = (
+    tifffile.TiffFileError,
+    struct.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    ArithmeticError,
+)
+"""What tifffile raises, now or when a tag is first looked at, where directories hold nonsense."""
+
 _TRUNCATED = "Copy the slide again: its end is missing"
 _UNITS = {1: "none", 2: "inch", 3: "centimeter"}
 
