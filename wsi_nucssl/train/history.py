@@ -23,7 +23,7 @@ class History:
         if not self.csv.exists():
             return []
         with self.csv.open(newline="") as file:
-            return [{name: float(v) for name, v in row.items() if v != ""} for row in csv.DictReader(file)]
+            return [{name: _number(v) for name, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
     def add(self, row: Row) -> None:
         """Append a row and write everything out again."""
@@ -58,3 +58,8 @@ class History:
             axes.legend()
         with atomic_path(self.curves) as partial:
             figure.savefig(partial, format="png", dpi=110)
+
+
+def _number(text: str) -> float:
+    """The number as it was written: a whole one stays whole, so that writing it again gives the same bytes."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)

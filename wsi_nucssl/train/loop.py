@@ -1,7 +1,7 @@
 """The training loop that fine-tuning and pretraining share: steps, mixed precision, averaging, exact resume.
 
-A `Task` gives the k-th batch as a pure function of k, so that a resumed run sees the batches that an undisturbed one would
-have seen, whatever the number of loader threads.
+A `Task` gives the k-th batch as a pure function of k, so that a resumed run sees the batches that an undisturbed one
+would have seen, whatever the number of loader threads.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from wsi_nucssl.errors import WeightsError
+from wsi_nucssl.errors import ResourceError, Stopped, WeightsError
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.runs import stop_requests
+from wsi_nucssl.train.distributed import mean_over_processes, share_batch_statistics
 from wsi_nucssl.train.recipe import Optimisation
 
 Batch = Mapping[str, Tensor]
 Scalars = dict[str, float]
+OptimiserName = Literal["adamw", "sgd"]
+_MOMENTUM = 0.9
 
 
 class Task(Protocol):
@@ -44,9 +49,10 @@ class Task(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """Where a loop stands, given to `on_interval`: means since the last interval."""
+    """Where a loop stands, given to `on_interval`: means over the `steps` steps since the last interval."""
 
     step: int
+    steps: int
     scalars: Scalars
     seconds: float
     loader_share: float
@@ -59,8 +65,12 @@ class Loop:
     ----------
     model : on any device; trained in place.
     steps : length of the whole schedule (warm-up, then cosine to zero).
+    accelerator : decides device, precision and processes; batch statistics are shared by all processes.
     loader_threads : batches are prepared ahead by that many threads.
-    accelerator : decides device, precision and processes.
+    optimiser : "adamw", or "sgd" with momentum 0.9.
+
+    A batch that does not fit into the device's memory is worked off in halves, quarters, … whose gradients are summed.
+    Batch norms then see the parts, one by one.
     """
 
     def __init__(
@@ -71,16 +81,15 @@ class Loop:
         settings: Optimisation,
         accelerator: Accelerator,
         loader_threads: int = 1,
+        optimiser: OptimiserName = "adamw",
     ) -> None:
         self.task, self.steps, self.settings = task, steps, settings
         self.accelerator, self.loader_threads = accelerator, loader_threads
-        self.step = 0
-        model = model.to(accelerator.device, memory_format=torch.channels_last)
-        optimiser = torch.optim.AdamW(
-            _decayed_groups(model, settings.weight_decay), lr=settings.learning_rate
-        )
+        self.step, self.parts = 0, 1
+        model = share_batch_statistics(model, accelerator)
+        model = model.to(accelerator.device).to(memory_format=torch.channels_last)
         self.average = _average(model, settings.ema_decay)
-        self.model, self.optimiser = accelerator.prepare(model, optimiser)
+        self.model, self.optimiser = accelerator.prepare(model, _optimiser(optimiser, model, settings))
 
     @property
     def result(self) -> nn.Module:
@@ -101,33 +110,66 @@ class Loop:
         with stop_requests() as stop, self._batches() as batches:
             meter = _Meter(self.step)
             while self.step < self.steps:
-                if stop.requested:
+                if number := self._agreed(stop.signal):
                     self.save(state)
-                    stop.check()
+                    raise Stopped(number)
                 batch = meter.waiting(lambda: next(batches))
                 meter.add(self._train_step(batch))
                 if self.step % interval == 0 or self.step == self.steps:
-                    on_interval(meter.read(self.step))
+                    on_interval(meter.read(self.step, self.accelerator))
                     meter = _Meter(self.step)
+
+    def _agreed(self, signal: int) -> int:
+        """The signal that any process received: all stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return signal
+        return int(self.accelerator.gather(torch.tensor([signal], device=self.accelerator.device)).max())
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         self.model.train()
         rate = self.settings.learning_rate * self._rate_factor()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        on_device = {
-            name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()
-        }
-        with self.accelerator.autocast():
-            loss, logged = self.task.loss(self.model, on_device)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
+        values = None
+        while values is None:
+            try:
+                values = self._gradients(batch)
+            except torch.cuda.OutOfMemoryError as error:
+                self._split_further(batch, error)
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimiser.step()
         if self.average is not None:
             self.average.update_parameters(self.accelerator.unwrap_model(self.model))
         self.step += 1
-        return {"loss": loss.detach(), **{name: value.detach() for name, value in logged.items()}}
+        return values
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Accumulate the gradients of the batch's mean loss; returns the loss and what was logged."""
+        self.optimiser.zero_grad(set_to_none=True)
+        values: dict[str, Tensor] = {}
+        parts = list(_chunks(batch, self.parts))
+        for number, (share, part) in enumerate(parts, start=1):
+            on_device = {
+                name: value.to(self.accelerator.device, non_blocking=True) for name, value in part.items()
+            }
+            whole = contextlib.nullcontext() if number == len(parts) else self.accelerator.no_sync(self.model)
+            with whole:
+                with self.accelerator.autocast():
+                    loss, logged = self.task.loss(self.model, on_device)
+                self.accelerator.backward(loss * share)
+            for name, value in {"loss": loss, **logged}.items():
+                values[name] = values.get(name, 0) + value.detach() * share
+        return values
+
+    def _split_further(self, batch: Batch, error: RuntimeError) -> None:
+        rows = len(next(iter(batch.values())))
+        if self.parts >= rows or self.accelerator.num_processes > 1:
+            raise ResourceError(
+                f"a step needs more memory than {self.accelerator.device} has",
+                remedy="Choose a smaller --batch-size, or smaller views",
+            ) from error
+        self.parts *= 2
+        torch.cuda.empty_cache()
 
     def _rate_factor(self) -> float:
         warmup = min(self.settings.warmup_steps, max(1, self.steps // 10))
@@ -140,8 +182,11 @@ class Loop:
         """Batches from the present step on, in order, prepared ahead; each process takes its own share."""
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
 
+        pinned = self.accelerator.device.type == "cuda"
+
         def prepare(step: int) -> Batch:
-            return self.task.batch(step * processes + rank)
+            batch = self.task.batch(step * processes + rank)
+            return {name: value.pin_memory() for name, value in batch.items()} if pinned else batch
 
         def in_order() -> Iterator[Batch]:
             ahead: deque[Future[Batch]] = deque()
@@ -157,7 +202,9 @@ class Loop:
             pool.shutdown(cancel_futures=True)
 
     def save(self, path: Path) -> None:
-        """Write the whole training state, atomically."""
+        """Write the whole training state, atomically; of several processes only the first writes."""
+        if not self.accelerator.is_main_process:
+            return
         state = {
             "step": self.step,
             "model": self.accelerator.unwrap_model(self.model).state_dict(),
@@ -180,7 +227,7 @@ class Loop:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+        except (RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
             raise WeightsError(
                 f"the training state cannot be read ({error})",
                 path=path,
@@ -192,7 +239,24 @@ class Loop:
 def _average(model: nn.Module, decay: float) -> AveragedModel | None:
     if not decay:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=multi_avg_fn, use_buffers=True)
+
+
+def _optimiser(name: OptimiserName, model: nn.Module, settings: Optimisation) -> Optimizer:
+    groups = _decayed_groups(model, settings.weight_decay)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=_MOMENTUM)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _chunks(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:
+    """The batch in at most so many parts, each with its share of the rows."""
+    rows = len(next(iter(batch.values())))
+    step = -(-rows // parts)
+    for first in range(0, rows, step):
+        part = {name: value[first : first + step] for name, value in batch.items()}
+        yield min(step, rows - first) / rows, part
 
 
 def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -219,7 +283,8 @@ class _Meter:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
 
-    def read(self, step: int) -> Progress:
+    def read(self, step: int, accelerator: Accelerator) -> Progress:
         count, seconds = step - self.first, perf_counter() - self.begun
-        scalars = {name: float(total) / count for name, total in self.sums.items()}
-        return Progress(step, scalars, seconds, self.waited / seconds)
+        sums = mean_over_processes(self.sums, accelerator)
+        scalars = {name: float(total) / count for name, total in sums.items()}
+        return Progress(step, count, scalars, seconds, self.waited / seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,57 +11,57 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wsi_nucssl.errors import UsageError
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Named numbers; an unknown name is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Augmentation(_Section):
+class Augmentation(Section):
     """How a crop is varied. Probabilities `*_p`; ranges are symmetric around no change."""
 
     scale: float = Field(
-        0.25, ge=0, lt=1, description="zoom by a factor in [1 / (1 + scale), 1 + scale], log-uniform"
+        default=0.25, ge=0, lt=1, description="zoom by a factor in [1 / (1 + scale), 1 + scale], log-uniform"
     )
-    shear: float = Field(0.1, ge=0, lt=1, description="shear of each axis")
-    elastic_px: float = Field(4.0, ge=0, description="standard deviation of the elastic displacement")
-    elastic_cell_px: int = Field(48, ge=8, description="spacing of the elastic control points")
-    stain: float = Field(0.2, ge=0, lt=1, description="relative jitter of each stain's optical density")
-    stain_shift: float = Field(0.04, ge=0, description="additive jitter of each stain's optical density")
-    brightness: float = Field(0.08, ge=0, lt=1, description="relative jitter of the light")
-    coarse_p: float = Field(0.2, ge=0, le=1, description="show the crop as if scanned at up to twice the mpp")
-    blur_p: float = Field(0.2, ge=0, le=1, description="blur by a Gaussian of up to 1.2 px")
-    noise_p: float = Field(0.2, ge=0, le=1, description="add Gaussian noise of up to 8 grey values")
+    shear: float = Field(default=0.1, ge=0, lt=1, description="shear of each axis")
+    elastic_px: float = Field(default=4.0, ge=0, description="standard deviation of the elastic displacement")
+    elastic_cell_px: int = Field(default=48, ge=8, description="spacing of the elastic control points")
+    stain: float = Field(
+        default=0.2, ge=0, lt=1, description="relative jitter of each stain's optical density"
+    )
+    stain_shift: float = Field(
+        default=0.04, ge=0, description="additive jitter of each stain's optical density"
+    )
+    brightness: float = Field(default=0.08, ge=0, lt=1, description="relative jitter of the light")
+    coarse_p: float = Field(
+        default=0.2, ge=0, le=1, description="show the crop as if scanned at up to twice the mpp"
+    )
+    blur_p: float = Field(default=0.2, ge=0, le=1, description="blur by a Gaussian of up to 1.2 px")
+    noise_p: float = Field(default=0.2, ge=0, le=1, description="add Gaussian noise of up to 8 grey values")
 
 
-class Loss(_Section):
+class Loss(Section):
     """Weights of the terms: cross-entropy by class (background, body, boundary), and soft Dice."""
 
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.5)
-    dice: float = Field(1.0, ge=0)
+    dice: float = Field(default=1.0, ge=0)
 
 
-class Optimisation(_Section):
+class Optimisation(Section):
     """AdamW with warm-up and cosine decay to zero."""
 
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    clip_norm: float = Field(5.0, gt=0)
-    ema_decay: float = Field(0.998, ge=0, lt=1, description="0 turns the average off")
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    clip_norm: float = Field(default=5.0, gt=0)
+    ema_decay: float = Field(default=0.998, ge=0, lt=1, description="0 turns the average off")
 
 
-class Recipe(_Section):
-    """Everything that decides a fine-tuned model besides data, architecture and seed."""
+class RecipeFile(Section):
+    """Settings that a YAML file may give."""
 
-    epochs: int = Field(75, ge=1)
-    crops_per_image: int = Field(32, ge=1, description="crops of each training image in an epoch")
-    batch_size: int = Field(8, ge=1)
-    crop_px: int = Field(256, ge=64, multiple_of=32)
-    band_px: int = Field(2, ge=1, le=5, description="width of the boundary class inside the contour")
-    validate_every: int = Field(1, ge=1, description="epochs between validations")
-    precision: Literal["bf16", "fp32"] = "bf16"
-    augmentation: Augmentation = Augmentation()
-    loss: Loss = Loss()
-    optimisation: Optimisation = Optimisation()
+    guide: ClassVar[str]
+    """The page that explains the names and ranges."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -79,6 +79,21 @@ class Recipe(_Section):
             raise UsageError(f"not a YAML file: {error}", path=path) from error
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise UsageError(
-                faults, path=path, remedy="See docs/finetune.md for the names and ranges"
-            ) from error
+            raise UsageError(faults, path=path, remedy=f"See {cls.guide} for the names and ranges") from error
+
+
+class Recipe(RecipeFile):
+    """Everything that decides a fine-tuned model besides data, architecture and seed."""
+
+    guide: ClassVar[str] = "docs/finetune.md"
+
+    epochs: int = Field(default=75, ge=1)
+    crops_per_image: int = Field(default=32, ge=1, description="crops of each training image in an epoch")
+    batch_size: int = Field(default=8, ge=1)
+    crop_px: int = Field(default=256, ge=64, multiple_of=32)
+    band_px: int = Field(default=2, ge=1, le=5, description="width of the boundary class inside the contour")
+    validate_every: int = Field(default=1, ge=1, description="epochs between validations")
+    precision: Literal["bf16", "fp32"] = "bf16"
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    optimisation: Optimisation = Optimisation()

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from wsi_nucssl.errors import ResourceError, Stopped, WeightsError
+from wsi_nucssl.train.loop import Loop, Progress
+from wsi_nucssl.train.recipe import Optimisation
+
+SETTINGS = Optimisation(warmup_steps=2, ema_decay=0.9)
+
+
+class Regression:
+    """Fit a line to points that are a function of the batch's index."""
+
+    def __init__(self, fits: int = 99, batch_size: int = 8) -> None:
+        self.fits, self.batch_size = fits, batch_size
+        self.sizes: list[int] = []
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(index)
+        x = torch.randn(self.batch_size, 4, generator=generator)
+        return {"x": x, "y": x.sum(dim=1, keepdim=True)}
+
+    def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        if len(batch["x"]) > self.fits:
+            raise torch.cuda.OutOfMemoryError("too large")
+        self.sizes.append(len(batch["x"]))
+        error = (model(batch["x"]) - batch["y"]).square()
+        return error.mean(), {"largest": error.detach().max()}
+
+
+def loop_for(task: Regression, steps: int = 6, **options: object) -> Loop:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.manual_seed(0)
+    return Loop(nn.Linear(4, 1), task, steps, SETTINGS, Accelerator(cpu=True), **options)  # type: ignore[arg-type]
+
+
+def weights(loop: Loop) -> list[Tensor]:
+    return [value.clone() for value in loop.result.state_dict().values()]
+
+
+def silent(_progress: Progress) -> None:
+    pass
+
+
+def test_a_batch_that_does_not_fit_is_worked_off_in_parts_with_the_same_gradient(tmp_path: Path) -> None:
+    small, large = Regression(fits=2), Regression()
+    in_parts, whole = loop_for(small), loop_for(large)
+    in_parts.run(6, silent, tmp_path / "state.pt")
+    whole.run(6, silent, tmp_path / "state.pt")
+    assert set(small.sizes) == {2}
+    assert set(large.sizes) == {8}
+    for a, b in zip(weights(in_parts), weights(whole), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_parts_may_be_uneven(tmp_path: Path) -> None:
+    task = Regression(fits=3, batch_size=7)
+    loop = loop_for(task, steps=1)
+    loop.run(1, silent, tmp_path / "state.pt")
+    assert task.sizes[-4:] == [2, 2, 2, 1]
+
+
+def test_a_device_too_small_for_one_row_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="--batch-size"):
+        loop_for(Regression(fits=0)).run(6, silent, tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_resumed_loop_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path, optimiser: str) -> None:
+    undisturbed = loop_for(Regression(), optimiser=optimiser)
+    undisturbed.run(2, silent, tmp_path / "other.pt")
+
+    first = loop_for(Regression(), optimiser=optimiser)
+
+    def stop_after_four(progress: Progress) -> None:
+        if progress.step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Stopped) as stopped:
+        first.run(2, stop_after_four, tmp_path / "state.pt")
+    assert stopped.value.exit_code == 130
+    second = loop_for(Regression(), optimiser=optimiser, loader_threads=3)
+    second.load(tmp_path / "state.pt")
+    assert second.step == 4
+    second.run(2, silent, tmp_path / "state.pt")
+    assert all(torch.equal(a, b) for a, b in zip(weights(second), weights(undisturbed), strict=True))
+
+
+def test_intervals_report_means_of_their_own_steps(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    loop_for(Regression(), steps=5).run(2, seen.append, tmp_path / "state.pt")
+    assert [(p.step, p.steps) for p in seen] == [(2, 2), (4, 2), (5, 1)]
+    assert all(set(p.scalars) == {"loss", "largest"} for p in seen)
+    assert all(p.scalars["largest"] >= p.scalars["loss"] for p in seen)
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match=r"state\.pt"):
+        loop_for(Regression()).load(tmp_path / "state.pt")

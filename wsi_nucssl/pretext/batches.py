@@ -1,0 +1,56 @@
+"""Batches for pretraining: the k-th is a function of the seed and k alone, whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wsi_nucssl.pretext.sources import TileSource
+from wsi_nucssl.pretext.task import Metrics, PretextTask, Views
+
+TILES: Final = "tiles"
+_PLAN: Final = 3
+"""Keeps a plan's generator apart from the source's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretextBatches:
+    """A pretext task on a tile source: batches on the CPU, views and loss on the device."""
+
+    source: TileSource
+    task: PretextTask
+    batch_size: int
+    seed: int
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """ "tiles", uint8 (N, 3, T, T), and the task's plan for each.
+
+        A tile smaller than T lies in the top left corner; no view leaves it.
+        """
+        numbers = range(index * self.batch_size, (index + 1) * self.batch_size)
+        tiles = np.zeros((self.batch_size, self.source.tile_px, self.source.tile_px, 3), np.uint8)
+        plans = []
+        for place, number in enumerate(numbers):
+            tile = self.source.tile(number)
+            side = len(tile)
+            tiles[place, :side, :side] = tile
+            plans.append(self.task.plan(side, np.random.default_rng((self.seed, _PLAN, number))))
+        planned = {name: torch.from_numpy(np.stack([plan[name] for plan in plans])) for name in plans[0]}
+        return {TILES: torch.from_numpy(tiles).permute(0, 3, 1, 2), **planned}
+
+    def views(self, batch: Mapping[str, Tensor]) -> Views:
+        """The batch's views, cut where the batch lies, in float32."""
+        tiles = batch[TILES]
+        plan = {name: value for name, value in batch.items() if name != TILES}
+        with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):
+            return self.task.views(tiles, plan)
+
+    def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Metrics]:
+        """The task's loss and metrics on a batch."""
+        views = self.views(batch)
+        return self.task.loss(model(views.images), views.targets)

@@ -1,0 +1,93 @@
+"""Several processes train as one: one run directory, one set of batch statistics, one log."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.distributed.nn.functional as collective
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from wsi_nucssl.runs import Manifest, run_directory
+
+Precision = Literal["bf16", "fp32"]
+
+
+def make_accelerator(device: str, precision: Precision) -> Accelerator:
+    """The device and processes to train on; `torchrun` starts several processes.
+
+    Parameters
+    ----------
+    device : "auto" takes CUDA where there is one; "cpu" does not.
+    """
+    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+@contextlib.contextmanager
+def shared_run_directory(
+    accelerator: Accelerator, path: Path, manifest: Manifest, *, resume: bool, overwrite: bool
+) -> Iterator[Path]:
+    """As `run_directory`; the first process holds it for all, and the others begin once it does."""
+    if not accelerator.is_main_process:
+        accelerator.wait_for_everyone()
+        yield path
+        return
+    with run_directory(path, manifest, resume=resume, overwrite=overwrite):
+        accelerator.wait_for_everyone()
+        yield path
+
+
+def mean_over_processes(values: Mapping[str, Tensor], accelerator: Accelerator) -> Mapping[str, Tensor]:
+    """Scalars averaged over the processes; every process must call it with the same names."""
+    if accelerator.num_processes == 1 or not values:
+        return values
+    stacked = accelerator.reduce(torch.stack([value.float() for value in values.values()]), reduction="mean")
+    return dict(zip(values, stacked.unbind(), strict=True))
+
+
+def share_batch_statistics(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Batch norms that see the batches of all processes as one; the model itself where there is one process."""
+    if accelerator.num_processes == 1:
+        return model
+    if accelerator.device.type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return converted
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
+    return model
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm over all processes, for devices on which torch has none. Every process has the same batch size."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H, W)."""
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(input)
+        x = input.float()
+        mean = _average(x.mean(dim=(0, 2, 3)))
+        centred = x - mean.view(1, -1, 1, 1)
+        variance = _average(centred.square().mean(dim=(0, 2, 3)))
+        self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1])
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(input.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor, values: int) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        count = values * torch.distributed.get_world_size()
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum or 0.1)
+        self.running_var.lerp_(variance * count / max(1, count - 1), self.momentum or 0.1)
+
+
+def _average(value: Tensor) -> Tensor:
+    """Mean over the processes; gradients flow back to all of them."""
+    total: Tensor = collective.all_reduce(value)  # type: ignore[no-untyped-call]
+    return total / torch.distributed.get_world_size()

@@ -1,0 +1,212 @@
+"""Pretrain an encoder on slides without a label: slides in, weights for `finetune --encoder` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from accelerate import Accelerator
+
+import wsi_nucssl
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.encoders import ENCODERS, Encoder, EncoderName
+from wsi_nucssl.models.weights import save_encoder
+from wsi_nucssl.pretext.batches import PretextBatches
+from wsi_nucssl.pretext.groups import TileSettings
+from wsi_nucssl.pretext.model import PretextModel
+from wsi_nucssl.pretext.sources import TileSource, open_source
+from wsi_nucssl.pretext.tasks import TaskName, build_task
+from wsi_nucssl.pretext.weights import PRETEXT_FILE, PretextInfo, save_pretext
+from wsi_nucssl.train.crops import single_threaded_opencv
+from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
+from wsi_nucssl.train.history import History
+from wsi_nucssl.train.loop import Loop, Progress
+from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+
+ENCODER: Final = "encoder.safetensors"
+_STATE: Final = "state.pt"
+_PATIENCE: Final = 0.1
+"""No warning in this first part of the schedule: everything looks collapsed at first."""
+
+Report = Callable[[Mapping[str, float], str | None], None]
+"""Called with each row of history.csv, and what is wrong with the run if anything is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainJob:
+    """Everything that decides the pretrained weights.
+
+    Attributes
+    ----------
+    sources : slides, images, tile stores, folders of them.
+    task : what to learn by, a name in `TASKS`.
+    arch : the encoder.
+    mpp : µm per px of the tiles.
+    slide_mpp : µm per level-0 px of the slides; None takes what each states.
+    seed : of initialisation, of the order of tiles, of every view.
+    """
+
+    sources: tuple[Path, ...]
+    recipe: PretrainRecipe
+    task: TaskName = "triplet-rank"
+    arch: EncoderName = "resnet101"
+    mpp: float = 0.25
+    slide_mpp: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.arch not in ENCODERS:
+            raise UsageError(f"unknown encoder {self.arch!r}", remedy=f"Choose one of {', '.join(ENCODERS)}")
+        if not self.sources:
+            raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
+
+    @property
+    def tiles(self) -> TileSettings:
+        """Which tiles to take from the sources."""
+        recipe = self.recipe
+        return TileSettings(self.mpp, self.slide_mpp, recipe.tile_px, recipe.min_tissue, recipe.finer)
+
+    def manifest(self, source: TileSource, processes: int = 1) -> dict[str, Any]:
+        """The run's identity: tiles by hash, settings by value."""
+        return {
+            "kind": "pretrain",
+            "version": wsi_nucssl.__version__,
+            "torch": torch.__version__.split("+")[0],
+            "task": self.task,
+            "arch": self.arch,
+            "mpp": self.mpp,
+            "seed": self.seed,
+            "processes": processes,
+            "source": {"slides": len(source.groups), "tiles": source.tiles, "identity": source.identity},
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+    def batches(self, source: TileSource) -> PretextBatches:
+        """The job's task on its tiles."""
+        task = build_task(self.task, self.recipe.views)
+        return PretextBatches(source, task, self.recipe.batch_size, self.seed)
+
+    def build(self) -> PretextModel:
+        """The model as it starts, a function of the seed."""
+        torch.manual_seed(self.seed)
+        encoder = Encoder(self.arch)
+        return PretextModel(encoder, build_task(self.task, self.recipe.views).head(encoder.channels))
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainResult:
+    """What a finished run leaves: encoder weights, and the means of its last interval."""
+
+    weights: Path
+    last: Mapping[str, float]
+
+
+def pretrain(
+    job: PretrainJob,
+    run: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    loader_threads: int = 1,
+    report: Report = lambda _row, _warning: None,
+) -> PretrainResult:
+    """Train `job` in the run directory `run`.
+
+    Leaves encoder.safetensors for `finetune --encoder`, pretext.safetensors (with the head, for density maps and
+    probes), history.csv and curves.png. Killed anywhere and resumed, it ends with the weights of an undisturbed run
+    (on the CPU, bit for bit). Under `torchrun`, the processes share every batch: `batch_size` tiles each.
+
+    Raises
+    ------
+    InputError : a slide cannot be used, or there is no tissue.
+    OutputExists, OutputLocked, RunMismatch : the run directory cannot be taken.
+    ResourceError : not even one tile fits into the device's memory, or the disk is full.
+    Stopped : Ctrl-C or SIGTERM; resume to go on.
+    """
+    accelerator = make_accelerator(device, job.recipe.precision)
+    single_threaded_opencv()
+    with open_source(job.sources, job.tiles, job.seed) as source:
+        manifest = job.manifest(source, accelerator.num_processes)
+        with shared_run_directory(accelerator, run, manifest, resume=resume, overwrite=overwrite):
+            return _Pretraining(job, source, run, accelerator, loader_threads, report).run()
+
+
+class _Pretraining:
+    """One process's part of a pretraining run: the loop, and what happens at the end of each interval."""
+
+    def __init__(
+        self,
+        job: PretrainJob,
+        source: TileSource,
+        run: Path,
+        accelerator: Accelerator,
+        loader_threads: int,
+        report: Report,
+    ) -> None:
+        self.job, self.directory, self.accelerator, self.report = job, run, accelerator, report
+        self.manifest = job.manifest(source, accelerator.num_processes)
+        self.batches = job.batches(source)
+        self.loop = make_loop(job, self.batches, accelerator, loader_threads)
+        self.state = run / _STATE
+        if self.state.exists():
+            self.loop.load(self.state)
+        self.history = History(run, self.loop.step)
+
+    def run(self) -> PretrainResult:
+        recipe = self.job.recipe
+        self.loop.run(recipe.log_every, self._end_interval, self.state)
+        return PretrainResult(self.directory / ENCODER, self.history.rows[-1])
+
+    def _end_interval(self, progress: Progress) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        row = self._row(progress)
+        self.history.add(row)
+        recipe = self.job.recipe
+        if progress.step % recipe.checkpoint_every == 0 or progress.step == recipe.steps:
+            self._checkpoint()
+        late = progress.step > max(recipe.optimisation.warmup_steps, _PATIENCE * recipe.steps)
+        self.report(row, self.batches.task.warning(progress.scalars) if late else None)
+
+    def _row(self, progress: Progress) -> dict[str, float]:
+        tiles = progress.steps * self.job.recipe.batch_size * self.accelerator.num_processes
+        return {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 2),
+            "tiles_per_second": round(tiles / progress.seconds, 3),
+            "loader_share": round(progress.loader_share, 4),
+            **{name: round(value, 5) for name, value in progress.scalars.items()},
+        }
+
+    def _checkpoint(self) -> None:
+        model = self.loop.result
+        assert isinstance(model, PretextModel)
+        info = PretextInfo(
+            self.job.task, self.job.arch, self.job.mpp, self.job.recipe.views.view_px, self.manifest
+        )
+        save_pretext(self.directory / PRETEXT_FILE, model, info)
+        save_encoder(self.directory / ENCODER, model.encoder, self.manifest)
+        self.history.draw(_panels(self.history.rows[-1]))
+        self.loop.save(self.state)
+
+
+def make_loop(
+    job: PretrainJob, batches: PretextBatches, accelerator: Accelerator, loader_threads: int
+) -> Loop:
+    """The training loop of a job, at its first step."""
+    recipe = job.recipe
+    return Loop(
+        job.build(), batches, recipe.steps, recipe.optimisation, accelerator, loader_threads, recipe.optimiser
+    )
+
+
+def _panels(row: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
+    """What curves.png shows: losses, shares between 0 and 1, sizes, speed; as far as the task logs them."""
+    shares = tuple(name for name in row if "accuracy" in name or name.startswith("active"))
+    sizes = tuple(name for name in row if name.startswith("d_") or name.endswith("norm"))
+    losses = tuple(name for name in row if name.startswith("loss"))
+    return tuple(panel for panel in (losses, shares, sizes, ("tiles_per_second",)) if panel)
