@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.slide import RGB
-from wsi_nucssl.tiles.codecs import CodecName, codec_options
+from wsi_nucssl.tiles.codecs import CodecName, codec_options, pack
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 
 OME_VERSION: Final = "0.5"
@@ -123,7 +123,7 @@ class TileStore:
         """
         if not (path / "zarr.json").is_file():
             raise InputError("there is no tile store", path=path, remedy="Make one with wsi-nucssl tile")
-        group = zarr.open_group(path, mode="r+" if unfinished else "r")
+        group = zarr.open_group(path, mode="r")
         ours = cast("dict[str, Any]", group.attrs.get(_OURS, {}))
         if ours.get("schema") != _SCHEMA:
             raise InputError(
@@ -137,7 +137,7 @@ class TileStore:
                 path=path,
                 remedy="Run the same wsi-nucssl tile command again",
             )
-        with zarr.config.set({"array.write_empty_chunks": True, "array.read_missing_chunks": unfinished}):
+        with zarr.config.set({"array.read_missing_chunks": False}):
             return cls(path, StoreFacts.from_json(ours["facts"]), group)
 
     def __len__(self) -> int:
@@ -167,8 +167,20 @@ class TileStore:
         return np.ascontiguousarray(np.moveaxis(np.asarray(planes, np.uint8), 0, -1))
 
     def write(self, tile: Tile, pixels: RGB) -> None:
-        """Store the pixels of a tile's core, whole or not at all. Safe from many threads."""
-        self._pixels[:, *tile.core.rc] = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+        """Store the pixels of a tile's core, whole or not at all. Safe from many threads, a tile each."""
+        side = self.facts.tile_px
+        if pixels.shape != (side, side, 3):
+            whole = np.full((side, side, 3), _GLASS, np.uint8)
+            whole[: tile.core.height, : tile.core.width] = pixels
+            pixels = whole
+        packed, checksum = pack(self.facts.codec, np.ascontiguousarray(pixels))
+        chunk = self._chunk(tile)
+        partial = chunk.with_suffix(".partial")
+        chunk.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb", buffering=0) as file:
+            file.write(packed)
+            file.write(checksum)
+        partial.replace(chunk)
 
     def holds(self, tile: Tile) -> bool:
         """True if the tile has been written."""
