@@ -1,11 +1,12 @@
 """How a stored tile is packed: not at all, losslessly, or as JPEG. Each carries a checksum, so damage is noticed.
 
-`codec_options` describes the packing to zarr, which reads it; `pack` does the same work without zarr's copies and event
-loop, which cost as much as decoding the tile did.
+`codec_options` describes the packing to zarr, so that anybody reads it; `pack` and `unpack` do the same work without
+zarr's copies and event loop, which cost as much as decoding the slide's own tiles.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, cast, get_args
@@ -13,6 +14,7 @@ from typing import Any, Final, Literal, Self, cast, get_args
 import google_crc32c
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.codec import ArrayBytesCodec, BytesBytesCodec
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, TransposeCodec, ZstdCodec
 from zarr.core.array_spec import ArraySpec
@@ -57,13 +59,14 @@ class JpegCodec(ArrayBytesCodec):
         raise NotImplementedError("the size of a JPEG is not known beforehand")
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        pixels = imagecodecs.jpeg_decode(chunk_data.to_bytes())
+        pixels = await asyncio.to_thread(imagecodecs.jpeg_decode, chunk_data.to_bytes())
         planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(planes)
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         pixels = np.ascontiguousarray(chunk_data.as_numpy_array().transpose(1, 2, 0))
-        return chunk_spec.prototype.buffer.from_bytes(_pack_jpeg(pixels, self.quality))
+        packed = await asyncio.to_thread(_pack_jpeg, pixels, self.quality)
+        return chunk_spec.prototype.buffer.from_bytes(packed)
 
 
 register_codec(JPEG_NAME, JpegCodec)
@@ -104,7 +107,33 @@ def pack(name: CodecName, pixels: RGB) -> tuple[Any, bytes]:
         "jpeg": lambda pixels: _pack_jpeg(pixels, JPEG_QUALITY),
     }
     packed = packers[name](pixels)
-    return packed, google_crc32c.value(packed).to_bytes(4, "little")
+    return packed, _checksum(packed)
+
+
+def unpack(name: CodecName, stored: NDArray[np.uint8], tile_px: int) -> RGB:
+    """The pixels of a whole chunk, uint8 RGB (tile_px, tile_px, 3), from its stored bytes.
+
+    Raises
+    ------
+    ValueError : the bytes are damaged.
+    """
+    unpackers: dict[CodecName, Callable[[Any], Any]] = {
+        "none": lambda packed: packed,
+        "zstd": imagecodecs.zstd_decode,
+        "blosc": imagecodecs.blosc_decode,
+        "jpeg": imagecodecs.jpeg_decode,
+    }
+    packed, checksum = stored[:-4], stored[-4:].tobytes()
+    if _checksum(packed) != checksum:
+        raise ValueError("its checksum does not match")
+    pixels = unpackers[name](packed)
+    if not isinstance(pixels, np.ndarray):
+        pixels = np.frombuffer(pixels, np.uint8)
+    return np.asarray(pixels, np.uint8).reshape(tile_px, tile_px, 3)
+
+
+def _checksum(packed: Any) -> bytes:
+    return bytes(google_crc32c.value(packed).to_bytes(4, "little"))
 
 
 def _pack_jpeg(pixels: RGB, quality: int) -> bytes:

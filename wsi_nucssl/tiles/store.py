@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.slide import RGB
-from wsi_nucssl.tiles.codecs import CodecName, codec_options, pack
+from wsi_nucssl.tiles.codecs import CodecName, codec_options, pack, unpack
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 
 OME_VERSION: Final = "0.5"
@@ -90,7 +90,6 @@ class TileStore:
     def __init__(self, path: Path, facts: StoreFacts, group: zarr.Group) -> None:
         self.path = path
         self.facts = facts
-        self._pixels = cast("zarr.Array[Any]", group["0"])
         self.tissue = cast("NDArray[np.float32]", cast("zarr.Array[Any]", group["tissue"])[:])
 
     @classmethod
@@ -137,8 +136,7 @@ class TileStore:
                 path=path,
                 remedy="Run the same wsi-nucssl tile command again",
             )
-        with zarr.config.set({"array.read_missing_chunks": False}):
-            return cls(path, StoreFacts.from_json(ours["facts"]), group)
+        return cls(path, StoreFacts.from_json(ours["facts"]), group)
 
     def __len__(self) -> int:
         return int(self._wanted.sum())
@@ -161,10 +159,10 @@ class TileStore:
         if not self.holds(tile):
             raise self._lost(tile, "is lost")
         try:
-            planes = self._pixels[:, *tile.core.rc]
-        except (ValueError, RuntimeError) as error:
+            pixels = unpack(self.facts.codec, np.fromfile(self._chunk(tile), np.uint8), self.facts.tile_px)
+        except ValueError as error:
             raise self._lost(tile, f"is damaged ({error})") from error
-        return np.ascontiguousarray(np.moveaxis(np.asarray(planes, np.uint8), 0, -1))
+        return np.ascontiguousarray(pixels[: tile.core.height, : tile.core.width])
 
     def write(self, tile: Tile, pixels: RGB) -> None:
         """Store the pixels of a tile's core, whole or not at all. Safe from many threads, a tile each."""
