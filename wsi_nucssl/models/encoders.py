@@ -25,8 +25,8 @@ _BUILD: Final[dict[EncoderName, Callable[[], ResNet]]] = {
 class Encoder(nn.Module):
     """A torchvision ResNet without its classifier (He et al., 2016).
 
-    `stages` are named as in torchvision's state dict (`conv1`, `bn1`, `layer1` … `layer4`), so that ImageNet weights and
-    weights from pretraining load without renaming.
+    Parameters are named as in torchvision's state dict (`conv1`, `bn1`, `layer1` … `layer4`), so that ImageNet
+    weights and weights from pretraining load without renaming.
 
     Attributes
     ----------

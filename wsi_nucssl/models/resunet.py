@@ -52,8 +52,8 @@ class Decoder(nn.Module):
     """From the coarsest feature map to logits at full resolution.
 
     `widths` are the channels after each doubling, coarsest first. With the "conv" head the fifth width is that of the
-    full-resolution stage; with "subpixel" there are four, and the half-resolution map gives four pixels of logits at once
-    (Shi et al., 2016), which spares the full-resolution convolutions that dominate the cost of small networks.
+    full-resolution stage; with "subpixel" there are four, and the half-resolution map gives four pixels of logits at
+    once (Shi et al., 2016), which spares the full-resolution convolutions that dominate the cost of small networks.
     """
 
     def __init__(self, encoder_channels: Sequence[int], widths: Sequence[int], head: Head) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import atomic_path, sha256_file
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.models.resunet import CLASSES, ResUNet
 from wsi_nucssl.models.spec import ARCHITECTURES, build
@@ -47,6 +48,9 @@ class ModelInfo:
     classes: tuple[str, ...] = CLASSES
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        Mpp.square(self.mpp)  # refuses what is no resolution
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -69,7 +73,7 @@ def load_model(name_or_path: str | Path) -> Model:
     ------
     WeightsError : no such model, a damaged file, another architecture.
     """
-    path = _resolve(name_or_path)
+    path = weights_path(name_or_path)
     tensors, header = _read(path)
     info = _parse_info(path, header)
     network = build(info.arch)
@@ -80,26 +84,19 @@ def load_model(name_or_path: str | Path) -> Model:
 def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage = "float32") -> None:
     """Write network and info atomically.
 
-    `storage` says how convolution weights are kept: "float32" exactly; "bfloat16" in half the bytes; "int8" in a quarter, with
-    one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
+    `storage` says how convolution weights are kept: "float32" exactly; "bfloat16" in half the bytes; "int8" in a
+    quarter, with one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
     """
     tensors: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         tensors |= _pack(name, value.detach().cpu().contiguous(), storage)
-    header = {"wsi_nucssl": json.dumps(asdict(info)), "format": "pt"}
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata=header)
+    _write(path, tensors, "wsi_nucssl", asdict(info))
 
 
 def save_encoder(path: Path, encoder: Encoder, provenance: dict[str, Any]) -> None:
     """Write a pretrained encoder alone, for `load_encoder`."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    header = {
-        "wsi_nucssl_encoder": json.dumps({"name": encoder.name, "provenance": provenance}),
-        "format": "pt",
-    }
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata=header)
+    _write(path, tensors, "wsi_nucssl_encoder", {"name": encoder.name, "provenance": provenance})
 
 
 def load_encoder(encoder: Encoder, source: str | Path) -> None:
@@ -112,7 +109,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     if str(source) == "imagenet":
         _fill(encoder, _imagenet_state(encoder), Path("imagenet"))
         return
-    path = _resolve(source)
+    path = weights_path(source)
     tensors, header = _read(path)
     if "wsi_nucssl_encoder" not in header:
         info = _parse_info(path, header)
@@ -121,7 +118,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
             key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
         }
     else:
-        name = json.loads(header["wsi_nucssl_encoder"])["name"]
+        name = _encoder_name(path, header["wsi_nucssl_encoder"])
     if name != encoder.name:
         raise WeightsError(
             f"holds a {name}, but the model wants a {encoder.name}",
@@ -131,8 +128,13 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     _fill(encoder, tensors, path)
 
 
-def _resolve(name_or_path: str | Path) -> Path:
-    """A bundled name, a weights file, or a run directory that holds `best.safetensors` or `encoder.safetensors`."""
+def weights_path(name_or_path: str | Path) -> Path:
+    """The file behind a bundled name, a weights file, or a run with a `best.safetensors` or `encoder.safetensors`.
+
+    Raises
+    ------
+    WeightsError : no such model.
+    """
     text = str(name_or_path)
     if text in bundled_models():
         return BUNDLED / f"{text}.safetensors"
@@ -149,6 +151,12 @@ def _resolve(name_or_path: str | Path) -> Path:
             remedy=f"Bundled models: {', '.join(bundled_models()) or 'none'}",
         )
     return path
+
+
+def _write(path: Path, tensors: dict[str, Tensor], key: str, content: dict[str, Any]) -> None:
+    """One header entry only: safetensors writes several in any order, and the same weights must give the same bytes."""
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata={key: json.dumps(content)})
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -182,6 +190,17 @@ def _parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
             remedy="Update wsi-nucssl",
         )
     return info
+
+
+def _encoder_name(path: Path, text: str) -> str:
+    try:
+        return str(json.loads(text)["name"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the header does not describe an encoder ({error!r})",
+            path=path,
+            remedy="Use a file written by wsi-nucssl pretrain",
+        ) from error
 
 
 def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

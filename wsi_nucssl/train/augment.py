@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.color import hed_from_rgb, rgb_from_hed
+
 from wsi_nucssl.train.recipe import Augmentation
 
 _RGB_FROM_HED: Final = np.asarray(rgb_from_hed, np.float32)
@@ -24,8 +25,8 @@ def random_crop(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """A random view of an image (row, col, 3) and its label image (row, col), both `size` × `size`.
 
-    Rotation, mirror, zoom, shear and elastic displacement are one mapping, so that pixels are resampled once; labels take
-    the nearest pixel. What the mapping asks for beyond the image is mirrored.
+    Rotation, mirror, zoom, shear and elastic displacement are one mapping, so that pixels are resampled once; labels
+    take the nearest pixel. What the mapping asks for beyond the image is mirrored.
     """
     map_x, map_y = _mapping(image.shape[0], image.shape[1], size, settings, rng)
     border = cv2.BORDER_REFLECT_101

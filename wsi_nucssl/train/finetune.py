@@ -19,7 +19,7 @@ from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import build
-from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_model
+from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.runs import run_directory
 from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
@@ -60,13 +60,13 @@ class FinetuneJob:
 
     def manifest(self) -> dict[str, Any]:
         """The run's identity: data by hash, settings by value."""
-        is_file = self.encoder not in ("none", "imagenet") and Path(self.encoder).is_file()
+        known = self.encoder in ("none", "imagenet")
         return {
             "kind": "finetune",
             "version": wsi_nucssl.__version__,
             "torch": torch.__version__.split("+")[0],
             "arch": self.arch,
-            "encoder": sha256_file(Path(self.encoder)) if is_file else self.encoder,
+            "encoder": self.encoder if known else sha256_file(weights_path(self.encoder)),
             "mpp": self.mpp,
             "seed": self.seed,
             "split": asdict(self.split),

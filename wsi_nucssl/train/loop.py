@@ -227,7 +227,7 @@ class Loop:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
+        except (RuntimeError, KeyError, EOFError, TypeError, ValueError, UnpicklingError) as error:
             raise WeightsError(
                 f"the training state cannot be read ({error})",
                 path=path,

@@ -1,0 +1,257 @@
+"""Weights come back as they went in, and a file that is not ours says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wsi_nucssl.errors import WeightsError
+from wsi_nucssl.models import weights
+from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.spec import build
+from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_encoder, save_model
+from wsi_nucssl.nuclei.instances import InstanceConfig
+
+INFO = ModelInfo(
+    "a-model",
+    "resunet18",
+    0.25,
+    InstanceConfig(body=0.4, foreground=0.35, regrow_px=3, min_marker_px=10, min_area_px=30),
+    provenance={"seed": 3, "scores": {"validation_aji": 0.5}},
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build("resunet18").eval()
+
+
+@pytest.fixture
+def saved(tmp_path: Path, network: Any) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_model(path, network, INFO)
+    return path
+
+
+def test_float32_comes_back_to_the_bit(saved: Path, network: Any) -> None:
+    model = load_model(saved)
+    assert model.info == INFO
+    assert len(model.sha256) == 64
+    assert not model.network.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(model.network.state_dict()[name], value), name
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path, saved: Path, network: Any) -> None:
+    for number in range(6):
+        save_model(tmp_path / f"{number}.safetensors", network, INFO)
+        assert (tmp_path / f"{number}.safetensors").read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize(("storage", "share"), [("bfloat16", 0.51), ("int8", 0.27)])
+def test_compact_storage_is_small_and_near(
+    tmp_path: Path, saved: Path, network: Any, storage: Storage, share: float
+) -> None:
+    path = tmp_path / "compact.safetensors"
+    save_model(path, network, INFO, storage)
+    assert path.stat().st_size < share * saved.stat().st_size
+    state = load_model(path).network.state_dict()
+    for name, value in network.state_dict().items():
+        if value.ndim < 4 or value.shape[0] == 1:
+            assert torch.equal(state[name], value), name
+            continue
+        peak = value.abs().amax(dim=(1, 2, 3), keepdim=True)
+        bound = peak / 254 * 1.001 if storage == "int8" else value.abs() / 256
+        assert bool(((state[name] - value).abs() <= bound).all()), name
+
+
+def test_saving_what_was_compact_changes_nothing_more(tmp_path: Path, network: Any) -> None:
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    save_model(first, network, INFO, "int8")
+    save_model(second, load_model(first).network, INFO, "int8")
+    once, twice = (load_model(path).network.state_dict() for path in (first, second))
+    assert all(torch.allclose(once[name], twice[name], rtol=1e-6, atol=0) for name in once)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign_text(path: Path) -> None:
+    path.write_text("these are not the weights you are looking for")
+
+
+def damaged_header(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[8:200] = bytes(192)
+    path.write_bytes(data)
+
+
+def foreign_safetensors(path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, path)
+
+
+def header(**changes: object) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        content = {
+            "name": "a",
+            "arch": "resunet18",
+            "mpp": 0.25,
+            "instances": {},
+            "classes": ["background", "body", "boundary"],
+            **changes,
+        }
+        save_file(build("resunet18").state_dict(), path, metadata={"wsi_nucssl": json.dumps(content)})
+
+    return write
+
+
+def test_the_least_header_is_enough(saved: Path) -> None:
+    header()(saved)
+    assert load_model(saved).info.provenance == {}
+
+
+def other_tensors(path: Path) -> None:
+    save_model(path, build("resunet18"), replace(INFO, arch="resunet34"))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        cut_off,
+        empty,
+        foreign_text,
+        damaged_header,
+        foreign_safetensors,
+        header(arch="resunet1000"),
+        header(classes=["background", "nucleus"]),
+        header(instances={"body": 2.0}),
+        header(instances={"watershed": True}),
+        header(instances=None),
+        header(mpp="fine"),
+        header(mpp=0),
+        header(colour="red"),
+        other_tensors,
+    ],
+)
+def test_a_file_that_is_not_a_model_is_named_with_a_remedy(saved: Path, harm: Callable[[Path], None]) -> None:
+    harm(saved)
+    with pytest.raises(WeightsError) as caught:
+        load_model(saved)
+    assert caught.value.path == str(saved)
+    assert caught.value.remedy
+
+
+def test_a_header_that_is_not_an_object_is_refused(saved: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, saved, metadata={"wsi_nucssl": "[1, 2]"})
+    with pytest.raises(WeightsError, match="does not describe"):
+        load_model(saved)
+
+
+def test_a_model_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="Bundled models"):
+        load_model("no-such-model")
+    with pytest.raises(WeightsError, match="no weights yet"):
+        load_model(tmp_path)
+
+
+def test_a_run_directory_stands_for_its_best_weights(tmp_path: Path, network: Any) -> None:
+    save_model(tmp_path / "best.safetensors", network, INFO)
+    assert load_model(tmp_path).info == INFO
+
+
+def test_a_run_of_pretraining_is_not_a_model(tmp_path: Path) -> None:
+    save_encoder(tmp_path / "encoder.safetensors", Encoder("resnet18"), {})
+    with pytest.raises(WeightsError, match=r"encoder\.safetensors.*finetune"):
+        load_model(tmp_path)
+
+
+def test_an_encoder_comes_back_alone(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.safetensors"
+    encoder, other = Encoder("resnet18"), Encoder("resnet18")
+    save_encoder(path, encoder, {"task": "rotation"})
+    load_encoder(other, path)
+    assert all(torch.equal(other.state_dict()[name], v) for name, v in encoder.state_dict().items())
+    with pytest.raises(WeightsError, match=r"resnet18.*resnet34.*--arch"):
+        load_encoder(Encoder("resnet34"), path)
+
+
+def test_a_whole_model_gives_its_encoder(saved: Path, network: Any) -> None:
+    encoder = Encoder("resnet18")
+    load_encoder(encoder, saved)
+    assert all(torch.equal(encoder.state_dict()[name], v) for name, v in network.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"name": 7}'])
+def test_a_damaged_encoder_header_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "encoder.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, metadata={"wsi_nucssl_encoder": content})
+    with pytest.raises(WeightsError) as caught:
+        load_encoder(Encoder("resnet18"), path)
+    assert caught.value.path == str(path)
+    assert caught.value.remedy
+
+
+class _Offline:
+    url = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
+    def get_state_dict(self, progress: bool) -> dict[str, torch.Tensor]:
+        assert not progress
+        raise URLError("no network")
+
+
+class _AtHand(_Offline):
+    def get_state_dict(self, progress: bool) -> dict[str, torch.Tensor]:
+        from torchvision.models import resnet18
+
+        assert not progress
+        torch.manual_seed(7)
+        return resnet18().state_dict()
+
+
+def _serve(monkeypatch: pytest.MonkeyPatch, source: _Offline) -> None:
+    import torchvision.models
+
+    class Weights:
+        DEFAULT = source
+
+    monkeypatch.setattr(torchvision.models, "get_model_weights", {"resnet18": Weights}.__getitem__)
+
+
+def test_imagenet_offline_says_where_to_put_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    _serve(monkeypatch, _Offline())
+    with pytest.raises(WeightsError) as caught:
+        load_encoder(Encoder("resnet18"), "imagenet")
+    assert "no network" in caught.value.what
+    assert "resnet18-f37072fd.pth" in str(caught.value.remedy)
+
+
+def test_imagenet_weights_come_without_their_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _AtHand()
+    _serve(monkeypatch, source)
+    encoder = Encoder("resnet18")
+    load_encoder(encoder, "imagenet")
+    assert torch.equal(encoder.conv1.weight, source.get_state_dict(progress=False)["conv1.weight"])
+
+
+def test_only_whole_files_are_left(tmp_path: Path, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(weights, "save_file", fails)
+    with pytest.raises(RuntimeError, match="power cut"):
+        save_model(tmp_path / "model.safetensors", network, INFO)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,150 @@
+"""Fine-tuning end to end on a tiny dataset: what a run leaves, exact resume, refusals."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.tiny import job, write_dataset
+from wsi_nucssl.datasets import Split
+from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError, WsiNucsslError
+from wsi_nucssl.files import sha256_file
+from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.train.finetune import finetune
+from wsi_nucssl.train.job import SplitChoice, make_job
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    finetune(job(dataset), run, device="cpu")
+    return run
+
+
+def weights_of(run: Path) -> tuple[str, dict[str, bytes]]:
+    """The best weights' file, and the last weights and their average."""
+    state = torch.load(run / "state.pt", weights_only=True)
+    tensors = {**state["model"], **state["average"]}
+    return sha256_file(run / "best.safetensors"), {k: v.numpy().tobytes() for k, v in tensors.items()}
+
+
+def test_a_run_leaves_weights_split_history_and_curves(dataset: Path, undisturbed: Path) -> None:
+    model = load_model(undisturbed)
+    assert (model.info.arch, model.info.mpp) == ("resunet18", 0.25)
+    split = Split.read(undisturbed / "split.json")
+    split.verify(job(dataset).dataset)
+    recorded = model.info.provenance["split"]["validation"]
+    assert [entry["id"] for entry in recorded] == list(split.validation_ids)
+    with (undisturbed / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(0 <= float(row["validation_aji"]) <= 1 for row in rows)
+    assert (undisturbed / "curves.png").stat().st_size > 1000
+    assert list((undisturbed / "events").iterdir())
+
+
+def test_the_same_job_gives_the_same_weights(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
+    again = finetune(job(dataset), tmp_path / "run", device="cpu", loader_threads=3)
+    assert weights_of(tmp_path / "run") == weights_of(undisturbed)
+    finished = finetune(job(dataset), tmp_path / "run", device="cpu", resume=True)
+    assert finished == again
+
+
+def test_ctrl_c_then_resume_gives_the_same_weights(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
+    def press(row: Mapping[str, float]) -> None:
+        if row["epoch"] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = tmp_path / "run"
+    with pytest.raises(Stopped):
+        finetune(job(dataset), run, device="cpu", report=press)
+    finetune(job(dataset), run, device="cpu", resume=True)
+    assert weights_of(run) == weights_of(undisturbed)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.train.tiny import job
+from wsi_nucssl.train.finetune import finetune
+finetune(job(Path(sys.argv[1])), Path(sys.argv[2]), device="cpu", report=lambda row: time.sleep(30))
+"""
+
+
+def test_kill_9_then_resume_gives_the_same_weights(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(dataset), str(run)])
+    until = time.monotonic() + 120
+    while not (run / "state.pt").exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    finetune(job(dataset), run, device="cpu", resume=True)
+    assert weights_of(run) == weights_of(undisturbed)
+
+
+def test_a_crash_before_the_state_is_saved_costs_an_epoch_and_nothing_else(
+    dataset: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wsi_nucssl.train.loop import Loop
+
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "save", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(job(dataset), run, device="cpu")
+    finetune(job(dataset), run, device="cpu", resume=True)
+    assert weights_of(run) == weights_of(undisturbed)
+    with (run / "history.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_another_job_does_not_resume_and_nothing_is_overwritten(dataset: Path, undisturbed: Path) -> None:
+    with pytest.raises(OutputExists, match="--resume"):
+        finetune(job(dataset), undisturbed, device="cpu")
+    with pytest.raises(RunMismatch, match="recipe"):
+        finetune(job(dataset, epochs=3), undisturbed, device="cpu", resume=True)
+
+
+def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> None:
+    def identity(encoder: Path) -> object:
+        made = make_job(
+            dataset, split=SplitChoice(), recipe=job(dataset).recipe, arch="resunet18", encoder=str(encoder)
+        )
+        return made.manifest()["encoder"]
+
+    file = undisturbed / "best.safetensors"
+    assert identity(file) == identity(undisturbed) == sha256_file(file)
+    with pytest.raises(WsiNucsslError, match="no such model"):
+        identity(dataset / "none.safetensors")
+
+
+@pytest.mark.parametrize("fold", ["0/3", "4/3", "1", "a/b"])
+def test_an_impossible_fold_is_refused(dataset: Path, fold: str) -> None:
+    with pytest.raises(UsageError, match="fold"):
+        make_job(dataset, split=SplitChoice(fold=fold), recipe=job(dataset).recipe)
+
+
+def test_folds_fractions_and_split_files(dataset: Path, undisturbed: Path) -> None:
+    opened = job(dataset).dataset
+    held = [SplitChoice(fold=f"{n}/3").apply(opened).validation_ids for n in (1, 2, 3)]
+    assert sorted(name for ids in held for name in ids) == list(opened.ids)
+    assert len(SplitChoice(share=0.1).apply(opened).train) == 1
+    assert SplitChoice(file=undisturbed / "split.json").apply(opened) == job(dataset).split

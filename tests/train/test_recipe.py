@@ -1,0 +1,58 @@
+"""Recipes: what the file leaves out keeps its default, and every fault names its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.train.recipe import Recipe
+
+
+def write(path: Path, text: str) -> Path:
+    file = path / "recipe.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
+    assert Recipe.load(write(tmp_path, "")) == Recipe()
+
+
+def test_what_is_named_changes_and_nothing_else(tmp_path: Path) -> None:
+    loaded = Recipe.load(write(tmp_path, "epochs: 3\naugmentation:\n  stain: 0.1\n"))
+    assert (loaded.epochs, loaded.augmentation.stain) == (3, 0.1)
+    assert loaded.model_copy(update={"epochs": 75, "augmentation": Recipe().augmentation}) == Recipe()
+
+
+def test_a_recipe_survives_its_own_dump() -> None:
+    assert Recipe.model_validate(Recipe().model_dump(mode="json")) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("epochs: 0", "epochs"),
+        ("epoch: 3", "epoch"),
+        ("crop_px: 100", "crop_px"),
+        ("band_px: 9", "band_px"),
+        ("precision: fp64", "precision"),
+        ("augmentation:\n  blur_p: 2", "augmentation.blur_p"),
+        ("loss:\n  class_weights: [1, 2]", "loss.class_weights"),
+        ("optimisation:\n  ema_decay: 1", "optimisation.ema_decay"),
+        ("- 1\n- 2", ""),
+        ("epochs: [", "YAML"),
+    ],
+)
+def test_a_faulty_recipe_is_refused_by_place(tmp_path: Path, text: str, place: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        Recipe.load(file)
+    assert caught.value.path == str(file)
+    assert place in caught.value.what
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such recipe"):
+        Recipe.load(tmp_path / "none.yaml")
