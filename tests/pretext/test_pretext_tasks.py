@@ -158,7 +158,7 @@ class TestTripletRank:
         assert torch.equal(after[0], after[2])
 
     def test_deshortcut_spoils_each_view_on_its_own(self) -> None:
-        task = TripletRank(TaskSettings(view_px=96, deshortcut=Deshortcut(on=True)))
+        task = TripletRank(TaskSettings(view_px=96, deshortcut=Deshortcut(enabled=True)))
         flat = torch.full((2, 3, TILE, TILE), 150, dtype=torch.uint8)
         deviations = task.views(flat, plans(task, 2)).images.std(dim=(1, 2, 3))
         assert len(deviations.round(decimals=2).unique()) == 6

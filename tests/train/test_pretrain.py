@@ -173,7 +173,7 @@ SCRIPT = """
     images, run, steps, batch_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     recipe = PretrainRecipe.model_validate({
         "steps": steps, "batch_size": batch_size, "tile_px": 128, "log_every": 1, "checkpoint_every": 1,
-        "precision": "fp32", "views": {"view_px": 64},
+        "precision": "fp32", "optimiser": "sgd", "views": {"view_px": 64},
     })
     job = PretrainJob((images,), recipe, "triplet-rank", "resnet18")
     if __name__ == "__main__":

@@ -81,7 +81,7 @@ class TripletRank:
         images = cut(tiles, plan["boxes"], plan["turns"], settings.view_px, largest)
         if settings.stain:
             images = restain(images, plan["stain_gain"].repeat(3, 1), plan["stain_shift"].repeat(3, 1))
-        if settings.deshortcut.on:
+        if settings.deshortcut.enabled:
             images = blur(images, plan["blur_px"].T.flatten(), settings.deshortcut.max_blur_px)
             images = add_noise(images, plan["noise"].T.flatten(), int(plan["noise_seed"][0]))
         return Views(quantise(images))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-import torch.distributed.nn.functional as collective
+import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -81,7 +81,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        count = values * torch.distributed.get_world_size()
+        count = values * dist.get_world_size()
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum or 0.1)
         self.running_var.lerp_(variance * count / max(1, count - 1), self.momentum or 0.1)
@@ -89,5 +89,21 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 def _average(value: Tensor) -> Tensor:
     """Mean over the processes; gradients flow back to all of them."""
-    total: Tensor = collective.all_reduce(value)  # type: ignore[no-untyped-call]
-    return total / torch.distributed.get_world_size()
+    total: Tensor = _SumOverProcesses.apply(value)
+    return total / dist.get_world_size()
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum, and backwards the sum of the gradients: each process's value is part of each process's sum."""
+
+    @staticmethod
+    def forward(_context: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total

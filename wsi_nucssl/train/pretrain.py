@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import imagecodecs
 import torch
 from accelerate import Accelerator
 
 import wsi_nucssl
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import ENCODERS, Encoder, EncoderName
 from wsi_nucssl.models.weights import save_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.model import PretextModel
+from wsi_nucssl.pretext.preview import contact_sheet
 from wsi_nucssl.pretext.sources import TileSource, open_source
 from wsi_nucssl.pretext.tasks import TaskName, build_task
 from wsi_nucssl.pretext.weights import PRETEXT_FILE, PretextInfo, save_pretext
@@ -155,16 +158,18 @@ class _Pretraining:
         if self.state.exists():
             self.loop.load(self.state)
         self.history = History(run, self.loop.step)
+        self.last = self.history.rows[-1] if self.history.rows else {}
 
     def run(self) -> PretrainResult:
         recipe = self.job.recipe
         self.loop.run(recipe.log_every, self._end_interval, self.state)
-        return PretrainResult(self.directory / ENCODER, self.history.rows[-1])
+        self.accelerator.wait_for_everyone()
+        return PretrainResult(self.directory / ENCODER, self.last)
 
     def _end_interval(self, progress: Progress) -> None:
+        row = self.last = self._row(progress)
         if not self.accelerator.is_main_process:
             return
-        row = self._row(progress)
         self.history.add(row)
         recipe = self.job.recipe
         if progress.step % recipe.checkpoint_every == 0 or progress.step == recipe.steps:
@@ -210,3 +215,11 @@ def _panels(row: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
     sizes = tuple(name for name in row if name.startswith("d_") or name.endswith("norm"))
     losses = tuple(name for name in row if name.startswith("loss"))
     return tuple(panel for panel in (losses, shares, sizes, ("tiles_per_second",)) if panel)
+
+
+def preview(job: PretrainJob, path: Path) -> None:
+    """Write what the task shows the network in its first batch as a PNG."""
+    single_threaded_opencv()
+    with open_source(job.sources, job.tiles, job.seed) as source:
+        sheet = contact_sheet(job.batches(source))
+    write_atomic(path, bytes(imagecodecs.png_encode(sheet)))

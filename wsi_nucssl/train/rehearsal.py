@@ -1,0 +1,84 @@
+"""What a pretraining run would take: a few steps of it, timed, and nothing kept."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from wsi_nucssl.pretext.sources import open_source
+from wsi_nucssl.train.crops import single_threaded_opencv
+from wsi_nucssl.train.distributed import make_accelerator
+from wsi_nucssl.train.loop import Progress
+from wsi_nucssl.train.pretrain import PretrainJob, make_loop
+
+_WARM: Final = 2
+"""Steps that are not timed: the first ones allocate, choose algorithms and fill the loader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a rehearsal found.
+
+    Attributes
+    ----------
+    slides, tiles : slides, stores or images with tissue, and the tiles in them.
+    empty : files in which no tile was found.
+    parameters : of encoder and head.
+    seconds_per_step : with loading.
+    loader_share : part of that time that the network waits for tiles.
+    peak_bytes : memory at its highest: the device's, or this process's on the CPU.
+    parts : into how many parts a batch must be divided to fit into memory.
+    seconds : for the whole run.
+    """
+
+    slides: int
+    tiles: int
+    empty: tuple[Path, ...]
+    parameters: int
+    seconds_per_step: float
+    loader_share: float
+    peak_bytes: int
+    parts: int
+    seconds: float
+
+
+def rehearse(job: PretrainJob, *, device: str = "auto", loader_threads: int = 1, steps: int = 3) -> Rehearsal:
+    """Take `steps` timed steps of `job` and say what the whole run would take; writes nothing that stays.
+
+    Raises
+    ------
+    InputError, ResourceError, Stopped : as `pretrain`.
+    """
+    accelerator = make_accelerator(device, job.recipe.precision)
+    single_threaded_opencv()
+    short = replace(job, recipe=job.recipe.model_copy(update={"steps": _WARM + steps}))
+    seen: list[Progress] = []
+    with open_source(job.sources, job.tiles, job.seed) as source, tempfile.TemporaryDirectory() as folder:
+        loop = make_loop(short, short.batches(source), accelerator, loader_threads)
+        loop.run(1, seen.append, Path(folder) / "state.pt")
+    timed = seen[_WARM:]
+    total = sum(progress.seconds for progress in timed)
+    return Rehearsal(
+        slides=len(source.groups),
+        tiles=source.tiles,
+        empty=source.empty,
+        parameters=sum(p.numel() for p in loop.model.parameters()),
+        seconds_per_step=total / steps,
+        loader_share=sum(progress.seconds * progress.loader_share for progress in timed) / total,
+        peak_bytes=_peak_bytes(accelerator.device),
+        parts=loop.parts,
+        seconds=total / steps * job.recipe.steps,
+    )
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
