@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import re
@@ -14,9 +15,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wsi_nucssl.errors import OutputLocked, ResourceError
+from wsi_nucssl.errors import OutputError, OutputLocked, ResourceError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_OURS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
 
 
 @contextlib.contextmanager
@@ -26,17 +36,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises
     ------
     ResourceError : the disk is full.
+    OutputError : the place cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
             _sync_directory(path.parent)
     finally:
+        with contextlib.suppress(OSError):  # where nothing could be written, there is nothing to remove
+            partial.unlink()
+
+
+def remove_partials(directory: Path, name: str | None = None) -> None:
+    """Remove what killed writers left of the file `name`, or of any file, in `directory`; for its only writer."""
+    for partial in directory.glob(f".{glob.escape(name) if name else '*'}.????????.partial"):
         partial.unlink(missing_ok=True)
 
 
@@ -48,13 +66,17 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" into a ResourceError that names the file."""
+    """Turn "no space left" into a ResourceError that names the file, and a forbidden or absurd place into an OutputError."""
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise ResourceError(
                 "the disk is full", path=path, remedy="Free some space and run the same command with --resume"
+            ) from error
+        if error.errno in _NOT_OURS:
+            raise OutputError(
+                f"cannot be written ({error.strerror})", path=path, remedy="Choose another output"
             ) from error
         raise
 
@@ -66,11 +88,13 @@ def locked(directory: Path) -> Iterator[None]:
     Raises
     ------
     OutputLocked : another process holds it.
+    OutputError : the place cannot be written to.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / ".lock")
     try:
-        lock.acquire(timeout=0)
+        with disk_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except Timeout:
         raise OutputLocked(
             "another process is writing here", path=directory, remedy="Wait for it or choose another output"

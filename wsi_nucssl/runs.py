@@ -1,7 +1,8 @@
 """Run directories: work that can die anywhere and go on where it was.
 
-A run directory holds a manifest (everything that decides the result), the work done so far, and a lock for its one writer. It
-is resumed only by a run with the same manifest. Ctrl-C and SIGTERM are honoured where the work can be left safely.
+A run directory holds a manifest (everything that decides the result), the work done so far, and a lock for its one
+writer. It is resumed only by a run with the same manifest. Ctrl-C and SIGTERM are honoured where the work can be left
+safely.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import Any, Final
 
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped
-from wsi_nucssl.files import locked, remove_tree, write_atomic
+from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
 
 MANIFEST: Final = "manifest.json"
 _LOCK: Final = ".lock"
@@ -48,7 +49,8 @@ def run_directory(path: Path, manifest: Manifest, *, resume: bool, overwrite: bo
 
 def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> None:
     here = path / MANIFEST
-    contents = [entry for entry in path.iterdir() if entry.name != _LOCK]
+    remove_partials(path)
+    contents = [entry for entry in path.iterdir() if entry.name not in (_LOCK, MANIFEST)]
     if not here.exists() and contents:
         raise OutputExists(
             "the folder holds other files and no run", path=path, remedy="Choose a new or empty folder"
@@ -57,7 +59,7 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
         if overwrite:
             _empty(contents)
         elif resume:
-            _check_same(path, json.loads(here.read_text()), manifest)
+            _check_same(path, _read(here), manifest)
             return
         else:
             raise OutputExists(
@@ -74,6 +76,16 @@ def _empty(contents: list[Path]) -> None:
             remove_tree(entry)
         else:
             entry.unlink()
+
+
+def _read(manifest: Path) -> Manifest:
+    try:
+        content: Manifest = dict(json.loads(manifest.read_text()))
+    except (ValueError, TypeError) as error:
+        raise RunMismatch(
+            f"the run's manifest is damaged ({error})", path=manifest, remedy="Start again with --overwrite"
+        ) from error
+    return content
 
 
 def _check_same(path: Path, was: Manifest, now: Manifest) -> None:
@@ -107,7 +119,10 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn Ctrl-C and SIGTERM into a request that is honoured where `check` is called; outside the main thread, do nothing."""
+    """Turn Ctrl-C and SIGTERM into a request, honoured where `check` is called, at the end at the latest.
+
+    A no-op outside the main thread.
+    """
     request = StopRequest()
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -123,3 +138,4 @@ def stop_requests() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    request.check()

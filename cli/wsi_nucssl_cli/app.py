@@ -16,7 +16,7 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import finetune, info, segment
+from wsi_nucssl_cli import finetune, info, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("info")(info.info)
+app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("finetune")(finetune.finetune)
 
@@ -68,5 +69,6 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _resume_command() -> str:
+    """The present command, so that it goes on: `tile` does so by itself, the others are told to."""
     words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-    return shlex.join(["wsi-nucssl", *words, "--resume"])
+    return shlex.join(["wsi-nucssl", *words, *([] if words[:1] == ["tile"] else ["--resume"])])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from wsi_nucssl.errors import WsiNucsslError
 
 _PLAIN_SECONDS: Final = 10.0
 
@@ -47,14 +50,10 @@ class Meter:
             )
             self._task = self._bar.add_task(name, total=1, remark="")
 
-    def __enter__(self) -> Self:
-        if self._bar is not None:
             self._bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Take the bar away, so that lines can be printed."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -72,3 +71,36 @@ class Meter:
             self._said = now
             left = f" · {(total - done) / rate:.0f} s left" if rate else ""
             err.print(f"{self.name}: {done}/{total} {self.unit} · {remark}{left}", markup=False)
+
+
+class SlideDisplay:
+    """The meter of the slide in hand, one after another, and the errors of those that failed."""
+
+    def __init__(self, unit: str = "tiles", *, quiet: bool = False) -> None:
+        self.unit, self.quiet = unit, quiet
+        self._meter: Meter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def begin(self, slide: Path) -> Meter:
+        """Start the meter of a slide."""
+        self.end()
+        self._meter = Meter(slide.name, self.unit, quiet=self.quiet)
+        return self._meter
+
+    def end(self) -> None:
+        """Take the meter away, so that lines can be printed."""
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
+
+    def fail(self, slide: Path, error: WsiNucsslError) -> None:
+        """Report a slide's error; the others go on."""
+        self.end()
+        say_error(str(error) if error.path else f"{slide}: {error}")

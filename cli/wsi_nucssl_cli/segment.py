@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_nucssl.segment.options import Device, EngineName, Format, Origin, SegmentOptions
-from wsi_nucssl_cli.display import Meter, out, say_error
+from wsi_nucssl_cli.display import SlideDisplay, out
 
 if TYPE_CHECKING:
-    from wsi_nucssl.errors import WsiNucsslError
     from wsi_nucssl.segment.pipeline import OnProgress, Progress
     from wsi_nucssl.segment.slides import SegmentSummary
 
@@ -80,31 +79,22 @@ def segment(
             options,
             resume=resume,
             overwrite=overwrite,
-            on_slide=display.begin,
+            on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
         )
 
 
-class _Display:
-    """A meter for the slide in hand, and a few lines for each that is done."""
+class _Display(SlideDisplay):
+    """Progress of a slide, and a few lines when it is done."""
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self.quiet, self.verbose = quiet, verbose
-        self._meter: Meter | None = None
+        super().__init__("tiles", quiet=quiet)
+        self.verbose = verbose
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._meter is not None:
-            self._meter.__exit__(None, None, None)
-            self._meter = None
-
-    def begin(self, slide: Path) -> OnProgress:
-        meter = self._meter = Meter(slide.name, "tiles", quiet=self.quiet).__enter__()
+    def watch(self, slide: Path) -> OnProgress:
+        """Begin a slide; returns what shows its progress."""
+        meter = self.begin(slide)
 
         def show(progress: Progress) -> None:
             stage = "predict" if progress.windows_done < progress.windows else "extract"
@@ -113,7 +103,8 @@ class _Display:
         return show
 
     def finish(self, slide: Path, summary: SegmentSummary) -> None:
-        self._end()
+        """Say what came out, and where it is."""
+        self.end()
         if self.quiet:
             return
         out.print(
@@ -124,7 +115,3 @@ class _Display:
             out.print(f"  network {summary.network_seconds:.1f} s, {share:.0%} of the whole")
         out.print(f"  seams: {summary.seams}")
         out.print(f"  {summary.output}", markup=False)
-
-    def fail(self, slide: Path, error: WsiNucsslError) -> None:
-        self._end()
-        say_error(str(error) if error.path else f"{slide}: {error}")

@@ -89,11 +89,7 @@ class OpenVinoEngine:
 
         self._core = openvino.Core()
         self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        example = torch.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3), dtype=torch.uint8)
-        with warnings.catch_warnings():
-            # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
-            warnings.simplefilter("ignore")
-            self._graph = openvino.convert_model(Quantised(network).eval(), example_input=example)
+        self._graph = _openvino_graph(Quantised(network).eval())
         self._version = openvino.get_version().split("-")[0]
         self._compiled: dict[tuple[int, ...], Any] = {}
 
@@ -117,6 +113,21 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
         }
         return self._core.compile_model(self._graph, "CPU", settings).create_infer_request()
+
+
+def _openvino_graph(module: Quantised) -> Any:
+    """The module as an OpenVINO graph of any input size, by the frontend itself: `convert_model` would report usage."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    example = torch.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, example)
+        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return frontend.convert(frontend.load(decoder))
 
 
 @dataclass(frozen=True, slots=True)

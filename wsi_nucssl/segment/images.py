@@ -10,13 +10,17 @@ from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilitie
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, window_grid, window_shape
+from wsi_nucssl.tiles.grid import TileGrid
 
 
-def predict_image(engine: Engine, image: NDArray[np.uint8]) -> Probabilities:
-    """Body, boundary and hematoxylin planes, uint8 (3, row, col), of an RGB image (row, col, 3) at the model's mpp."""
+def predict_image(engine: Engine, image: NDArray[np.uint8], grid: TileGrid | None = None) -> Probabilities:
+    """Body, boundary and hematoxylin planes, uint8 (3, row, col), of an RGB image (row, col, 3) at the model's mpp.
+
+    `grid` places the windows; by default as on a slide of this size.
+    """
     rows, cols = image.shape[:2]
     extent = Size(cols, rows)
-    grid = window_grid(extent)
+    grid = grid or window_grid(extent)
     planes = np.empty((3, rows, cols), np.uint8)
     for tile in grid:
         window = read_window(lambda box: image[box.rc], tile, extent, window_shape(grid))

@@ -19,6 +19,7 @@ from typing import Final, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.errors import InputError
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.stain import hematoxylin_od
@@ -62,7 +63,7 @@ class Pipeline:
     ----------
     canvas, plan : what is read, and how it is cut.
     store : takes the probabilities and gives them back.
-    blocks : folder of extracted blocks, one table a block; one that is there is done.
+    blocks : folder of extracted blocks, one table a block; one that is there, whole, is done.
     stop : checked between batches and blocks.
     """
 
@@ -91,10 +92,9 @@ class Pipeline:
         Stopped : a signal asked to stop; everything finished so far is kept.
         """
         missing = self.store.missing()
-        todo = deque(block for block in self.plan.active if not self.block_path(block).exists())
         progress = Progress(len(self.plan.selected), blocks=len(self.plan.active))
         progress.windows_done = progress.windows - len(missing)
-        progress.blocks_done = progress.blocks - len(todo)
+        todo = self._blocks_to_do(progress)
         most = _AHEAD * self.workers
         with _pool(self.workers) as reading, _pool(self.workers) as finishing:
             finishers = _Finishers(finishing, most, progress)
@@ -108,6 +108,18 @@ class Pipeline:
             self._extract_rest(todo, finishers)
         self.on_progress(progress)
         return progress
+
+    def _blocks_to_do(self, progress: Progress) -> deque[Tile]:
+        """The blocks without a whole table, in raster order; the others count as done."""
+        todo: deque[Tile] = deque()
+        for block in self.plan.active:
+            try:
+                progress.nuclei += len(Nuclei.load(self.block_path(block)))
+            except InputError:
+                todo.append(block)
+            else:
+                progress.blocks_done += 1
+        return todo
 
     def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
         return tile, read_window(self.canvas.read, tile, self.plan.extent, window_shape(self.plan.windows))
@@ -153,8 +165,14 @@ class Pipeline:
         return _Done(blocks=1, nuclei=len(nuclei))
 
     def tables(self) -> Iterator[Nuclei]:
-        """The tables of all blocks, in raster order, one at a time."""
+        """The tables of all blocks, in raster order, one at a time.
+
+        Raises
+        ------
+        Stopped : a signal asked to stop.
+        """
         for block in self.plan.active:
+            self.stop.check()
             yield Nuclei.load(self.block_path(block))
 
 

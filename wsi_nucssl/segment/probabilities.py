@@ -41,12 +41,16 @@ class ProbabilityStore:
 
     @classmethod
     def resume(cls, path: Path, plan: Plan) -> Self:
-        """Open a store, keep the windows in it that are whole, and forget the others."""
+        """Open a store, keep the windows in it that are whole, and remove the others."""
         store = cls(path, plan)
         for tile in plan.selected:
             chunk = path / "c" / "0" / str(tile.row) / str(tile.col)
-            if chunk.exists() and store._is_sound(tile):
+            if not chunk.exists():
+                continue
+            if store._is_sound(tile):
                 store._done.add((tile.row, tile.col))
+            else:
+                chunk.unlink()
         return store
 
     def _is_sound(self, tile: Tile) -> bool:

@@ -10,16 +10,10 @@ from time import perf_counter
 from typing import Any, Final
 
 import wsi_nucssl
-from wsi_nucssl.errors import (
-    InputError,
-    OutputError,
-    OutputExists,
-    SomeSlidesFailed,
-    UsageError,
-    WsiNucsslError,
-)
+from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
+from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.export.geojson import SUFFIXES, Placement, write_geojson
-from wsi_nucssl.files import remove_tree, safe_stem, sha256_file, write_atomic
+from wsi_nucssl.files import remove_partials, remove_tree, sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
@@ -106,6 +100,7 @@ def segment_slide(
             run_directory(run_path(output), manifest, resume=resume, overwrite=overwrite) as run,
             stop_requests() as stop,
         ):
+            remove_partials(output.parent, output.name)
             finished = _finished(run, output)
             if finished is not None:
                 return finished
@@ -143,11 +138,19 @@ def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
             path=output,
             remedy="Rename it, or give a folder",
         )
-    if output.exists() and not (resume or overwrite):
+    if not output.exists() or overwrite:
+        return
+    if not resume:
         raise OutputExists(
             "the output is there already",
             path=output,
             remedy="Add --overwrite, or --resume to keep finished slides",
+        )
+    if not run_path(output).is_dir():
+        raise OutputExists(
+            "the output is there, but not the run that made it",
+            path=output,
+            remedy="Add --overwrite to replace it, or choose another output",
         )
 
 
@@ -245,15 +248,7 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
         if file_format and not destination.name.endswith("." + file_format):
             raise UsageError(f"--format {file_format} contradicts the file's name", path=destination)
         return {slides[0]: destination}
-    named: dict[Path, Path] = {}
-    for slide in slides:
-        output = destination / f"{safe_stem(slide)}.{file_format or 'geojson'}"
-        if output in named.values():
-            raise UsageError(
-                "two slides of this name would write the same file", path=slide, remedy="Run them apart"
-            )
-        named[slide] = output
-    return named
+    return outputs_in(destination, slides, f".{file_format or 'geojson'}")
 
 
 def segment_slides(
@@ -265,7 +260,7 @@ def segment_slides(
     overwrite: bool = False,
     on_slide: Callable[[Path], OnProgress],
     on_summary: Callable[[Path, SegmentSummary], None],
-    on_failure: Callable[[Path, WsiNucsslError], None],
+    on_failure: OnFailure,
 ) -> None:
     """Segment each slide into its file. A slide that fails is reported, and the others go on.
 
@@ -275,20 +270,18 @@ def segment_slides(
     Stopped, ResourceError : at once; what was done is kept.
     """
     engine = open_engine(model.network, options.device, options.engine, options.views)
-    failed: list[Path] = []
-    for slide, output in targets.items():
-        try:
-            summary = segment_slide(
-                slide, output, model, options,
-                resume=resume, overwrite=overwrite, on_progress=on_slide(slide), engine=engine,
-            )  # fmt: skip
-        except (InputError, OutputError) as error:
-            if len(targets) == 1:
-                raise
-            failed.append(slide)
-            on_failure(slide, error)
-        else:
-            on_summary(slide, summary)
-    if failed:
-        names = ", ".join(path.name for path in failed)
-        raise SomeSlidesFailed(f"{len(failed)} of {len(targets)} slides failed: {names}")
+
+    def segment_one(slide: Path) -> None:
+        summary = segment_slide(
+            slide,
+            targets[slide],
+            model,
+            options,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=on_slide(slide),
+            engine=engine,
+        )
+        on_summary(slide, summary)
+
+    for_each_slide(targets, segment_one, on_failure)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.models.resunet import MULTIPLE
 from wsi_nucssl.segment.engine import BodyBoundary, Engine
 from wsi_nucssl.tiles.grid import Tile, TileGrid
@@ -22,14 +22,13 @@ ReadRGB = Callable[[Box], NDArray[np.uint8]]
 """Reads a box inside the canvas as RGB (row, col, 3)."""
 
 
-def window_grid(extent: Size, margin: int = MARGIN, core: int = CORE, shift: Point = Point(0, 0)) -> TileGrid:
+def window_grid(extent: Size, margin: int = MARGIN, core: int = CORE) -> TileGrid:
     """The grid of windows of a canvas: as few as possible, all of one size, none larger than `core`.
 
-    With its margins a window's sides are multiples of what the network wants. `shift` moves the grid lines; it is there to
-    measure what the seams cost.
+    With its margins, a window's sides are multiples of what the network wants.
     """
     width, height = (_even_share(side, core, margin) for side in (extent.width, extent.height))
-    return TileGrid(extent, Size(width, height), margin, shift)
+    return TileGrid(extent, Size(width, height), margin)
 
 
 def _even_share(side: int, core: int, margin: int) -> int:
@@ -41,7 +40,7 @@ def _even_share(side: int, core: int, margin: int) -> int:
 def read_window(read: ReadRGB, tile: Tile, extent: Size, shape: Size) -> NDArray[np.uint8]:
     """RGB of a window, `shape` px whatever the tile's place: beyond the canvas it is mirrored.
 
-    Every window of a grid has the same shape, that of an inner tile with its margins, so that engines see one shape only.
+    Every window of a grid has the shape of an inner tile with its margins, so that engines see one shape only.
     """
     whole = Box(0, 0, extent.width, extent.height)
     wanted = Box.at(tile.read.origin, shape)
@@ -61,7 +60,7 @@ def window_shape(grid: TileGrid) -> Size:
 
 
 def predict_batch(engine: Engine, windows: Sequence[NDArray[np.uint8]], batch_size: int) -> BodyBoundary:
-    """Predict up to `batch_size` windows; a short batch is filled up, so that the engine always sees the same shape."""
+    """Predict up to `batch_size` windows; a short batch is filled up, so that the engine sees one shape only."""
     count = len(windows)
     batch = np.stack([*windows, *[windows[-1]] * (batch_size - count)])
     return engine.predict(batch)[:count]

@@ -19,7 +19,7 @@ from wsi_nucssl.slide.canvas import Canvas
 
 _TARGET_UM = 4.0
 _TARGET_L0_PX = 16.0
-_MAX_SIDE_PX = 4096
+_MAX_SIDE_PX = 2048
 _BLOCK_SOURCE_PX = 2048
 
 _SMOOTHING_PX = 1.5

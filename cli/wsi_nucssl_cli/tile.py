@@ -1,0 +1,67 @@
+"""`wsi-nucssl tile`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from wsi_nucssl_cli.display import SlideDisplay, out
+
+if TYPE_CHECKING:
+    from wsi_nucssl.tiles.ingest import TileProgress
+    from wsi_nucssl.tiles.store import TileStore
+
+
+def tile(
+    slides: Annotated[list[Path], typer.Argument(help="Slides or images.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the stores, one a slide.")],
+    mpp: Annotated[float, typer.Option(help="µm per px of the tiles.")] = 0.25,
+    tile_size: Annotated[int, typer.Option(help="Side of a tile in px.")] = 1000,
+    min_tissue: Annotated[
+        float, typer.Option(help="Store tiles of which at least this part is tissue.")
+    ] = 0.1,
+    codec: Annotated[
+        Literal["zstd", "blosc", "none", "jpeg"],
+        typer.Option(help="All lossless but jpeg; see docs/tiles.md."),
+    ] = "zstd",
+    slide_mpp: Annotated[
+        float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
+    ] = None,
+    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stores that are there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
+    from wsi_nucssl.batch import outputs_in
+    from wsi_nucssl.geometry import Mpp
+    from wsi_nucssl.tiles.ingest import TileConfig
+    from wsi_nucssl.tiles.slides import SlideSource, ingest_slides
+
+    display = SlideDisplay(quiet=quiet)
+
+    def begin(slide: Path) -> Callable[[TileProgress], None]:
+        meter = display.begin(slide)
+        return lambda progress: meter.update(progress.done, progress.total)
+
+    def finish(slide: Path, store: TileStore) -> None:
+        display.end()
+        if not quiet:
+            out.print(f"{slide.name}: {len(store)} tiles in {store.path}", markup=False)
+
+    with display:
+        ingest_slides(
+            outputs_in(output, slides, ".zarr"),
+            TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec),
+            SlideSource(reader, slide_mpp),
+            workers=workers,
+            overwrite=overwrite,
+            on_slide=begin,
+            on_store=finish,
+            on_failure=display.fail,
+        )

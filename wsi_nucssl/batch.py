@@ -1,0 +1,51 @@
+"""Many slides, one after another: one that fails is reported and does not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from wsi_nucssl.errors import InputError, OutputError, SomeSlidesFailed, UsageError, WsiNucsslError
+from wsi_nucssl.files import safe_stem
+
+OnFailure = Callable[[Path, WsiNucsslError], None]
+
+
+def for_each_slide(slides: Iterable[Path], job: Callable[[Path], None], on_failure: OnFailure) -> None:
+    """Run `job` on every slide.
+
+    Raises
+    ------
+    SomeSlidesFailed : at the end, naming every slide whose input or output failed; a lone slide's own error instead.
+    ResourceError, Stopped : at once, since they concern every slide.
+    """
+    slides = list(slides)
+    failed: list[str] = []
+    for slide in slides:
+        try:
+            job(slide)
+        except (InputError, OutputError) as error:
+            if len(slides) == 1:
+                raise
+            failed.append(slide.name)
+            on_failure(slide, error)
+    if failed:
+        raise SomeSlidesFailed(f"{len(failed)} of {len(slides)} slides failed: {', '.join(failed)}")
+
+
+def outputs_in(directory: Path, slides: Iterable[Path], suffix: str) -> dict[Path, Path]:
+    """Each slide's output in `directory`: its stem, made safe as a file name, and `suffix`.
+
+    Raises
+    ------
+    UsageError : two slides would write the same file.
+    """
+    outputs: dict[Path, Path] = {}
+    for slide in slides:
+        output = directory / f"{safe_stem(slide)}{suffix}"
+        if output in outputs.values():
+            raise UsageError(
+                "two slides of this name would write the same file", path=slide, remedy="Run them apart"
+            )
+        outputs[slide] = output
+    return outputs

@@ -1,0 +1,49 @@
+"""Slides into tile stores, one store a slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsi_nucssl.batch import OnFailure, for_each_slide
+from wsi_nucssl.slide import open_slide
+from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest
+from wsi_nucssl.tiles.store import TileStore
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSource:
+    """How to open slides: `reader` as `open_slide` takes it, `mpp` of level 0 where they do not say."""
+
+    reader: str = "auto"
+    mpp: float | None = None
+
+
+def ingest_slides(
+    targets: dict[Path, Path],
+    config: TileConfig,
+    source: SlideSource,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    on_slide: Callable[[Path], Callable[[TileProgress], None]],
+    on_store: Callable[[Path, TileStore], None],
+    on_failure: OnFailure,
+) -> None:
+    """Store the tissue tiles of each slide at its target. A slide that fails is reported, and the others go on.
+
+    Raises
+    ------
+    SomeSlidesFailed : at the end, naming every slide that failed (a lone slide's own error instead).
+    ResourceError : at once; what was done is kept.
+    """
+
+    def ingest_one(path: Path) -> None:
+        with open_slide(path, reader=source.reader, mpp=source.mpp) as slide:
+            store = ingest(
+                slide, targets[path], config, workers=workers, overwrite=overwrite, on_progress=on_slide(path)
+            )
+        on_store(path, store)
+
+    for_each_slide(targets, ingest_one, on_failure)
