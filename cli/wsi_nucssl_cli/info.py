@@ -32,7 +32,7 @@ def info(
 
     with open_slide(slide, reader=reader, mpp=mpp) as opened:
         tissue = tissue_mask(opened)
-        facts = describe(opened, tissue, model_mpp)
+        facts = describe(opened, model_mpp, mask=tissue)
         if thumbnail is not None:
             _write_png(thumbnail, thumbnail_with_mask(opened, tissue))
     if as_json:
@@ -46,7 +46,7 @@ def _write_png(path: Path, image: RGB) -> None:
 
     from wsi_nucssl.files import write_atomic
 
-    write_atomic(path, png_encode(image))
+    write_atomic(path, bytes(png_encode(image)))
 
 
 def _table(facts: SlideInfo) -> Table:

@@ -113,7 +113,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     tensors, header = _read(path)
     if "wsi_nucssl_encoder" not in header:
         info = _parse_info(path, header)
-        name = ARCHITECTURES[info.arch].encoder
+        name: str = ARCHITECTURES[info.arch].encoder
         tensors = {
             key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
         }

@@ -16,9 +16,9 @@ BOUNDARY: Final = 2
 def three_class(labels: NDArray[np.integer], band_px: int = 2) -> NDArray[np.uint8]:
     """Classes of a label image (row, col): 0 background, 1 body, 2 boundary; uint8.
 
-    Boundary are the pixels of a nucleus within `band_px` of another label (background or a touching nucleus); body is the
-    rest of it. Body and boundary together are exactly the nucleus, so regrowing bodies by the band gives nuclei back. A nucleus
-    too small to have a body keeps its innermost pixels as one. The image's edge is no contour.
+    Boundary are the pixels of a nucleus within `band_px` of another label (background or a touching nucleus); body is
+    the rest of it. Body and boundary together are exactly the nucleus, so regrowing bodies by the band gives nuclei
+    back. A nucleus too small to have a body keeps its innermost pixels as one. The image's edge is no contour.
     """
     size = 2 * band_px + 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

@@ -55,7 +55,7 @@ class TorchEngine:
     def __init__(self, network: ResUNet, device: torch.device, *, compiled: bool = False) -> None:
         self.device = device
         self.bf16 = device.type == "cuda" or _cpu_has_bf16()
-        module = Quantised(network).eval().to(device, memory_format=torch.channels_last)
+        module = Quantised(network).eval().to(device).to(memory_format=torch.channels_last)
         self._forward = torch.compile(module) if compiled else module
 
     @property
@@ -82,7 +82,7 @@ class TorchEngine:
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere. Compiled once for each shape it meets."""
+    """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere; compiled once for each shape."""
 
     def __init__(self, network: ResUNet) -> None:
         import openvino
@@ -124,7 +124,7 @@ def _openvino_graph(module: Quantised) -> Any:
     with warnings.catch_warnings():
         # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, example)
+        traced = torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
         decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
         frontend = FrontEndManager().load_by_framework("pytorch")
         return frontend.convert(frontend.load(decoder))

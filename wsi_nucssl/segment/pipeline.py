@@ -1,7 +1,7 @@
 """Windows through the network and blocks out of its probabilities, all at once and in bounded memory.
 
-Readers work ahead of the engine; what it predicted is stored, and a block is extracted as soon as the windows around it are
-there, while the engine goes on. Results do not depend on any of that timing.
+Readers work ahead of the engine; what it predicted is stored, and a block is extracted as soon as the windows around it
+are there, while the engine goes on. Results do not depend on any of that timing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The probabilities of a slide on disk: a zarr on the canvas grid, one chunk a window, each with its checksum.
 
-A window that was predicted is there whole and sound, or not at all; one that was not selected is background. A window that
-should be there and is not never reads as background.
+A window that was predicted is there whole and sound, or not at all; one that was not selected is background. A window
+that should be there and is not never reads as background.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.array_spec import ArrayConfigParams
 
 from wsi_nucssl.files import disk_errors
 from wsi_nucssl.geometry import Box
@@ -22,7 +23,7 @@ from wsi_nucssl.segment.plan import Plan
 from wsi_nucssl.tiles.grid import Tile
 
 PLANES: Final = ("body", "boundary", "hematoxylin_od")
-_CONFIG: Final = {"write_empty_chunks": True}
+_CONFIG: Final[ArrayConfigParams] = {"write_empty_chunks": True}
 
 
 class NotPredicted(Exception):

@@ -21,8 +21,8 @@ class SeamFigure:
     crossing : nuclei that lie across a line between windows.
     truncated : nuclei that were cut because they reach farther than extraction may look.
     on_seams_px : length of nucleus outlines that run exactly along lines between windows.
-    on_controls_px : the same for lines half a window away, where nothing can be wrong. Without visible seams the two are
-        alike but for chance.
+    on_controls_px : the same for lines half a window away, where nothing can be wrong. Without visible seams the two
+        are alike but for chance.
     """
 
     crossing: int = 0
@@ -59,8 +59,7 @@ def _crosses(nuclei: Nuclei, pitch: NDArray[np.int64]) -> NDArray[np.bool_]:
     first = nuclei.ring_offsets[nuclei.polygon_offsets[:-1]]
     low = np.minimum.reduceat(nuclei.ring_xy, first)
     high = np.maximum.reduceat(nuclei.ring_xy, first)
-    crosses: NDArray[np.bool_] = ((high - 1) // pitch > low // pitch).any(axis=1)
-    return crosses
+    return np.any((high - 1) // pitch > low // pitch, axis=1)
 
 
 def _length_along(nuclei: Nuclei, pitch: NDArray[np.int64], offset: NDArray[np.int64]) -> int:

@@ -72,13 +72,13 @@ def segment_slide(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    on_progress: OnProgress = lambda progress: None,
+    on_progress: OnProgress = lambda _: None,
     engine: Engine | None = None,
 ) -> SegmentSummary:
     """Write the nuclei of one slide to `output`, a .geojson or .geojson.gz.
 
-    Work goes on in `output`.run beside it; when all is done, the manifest and the summary stay there. `engine` spares setting
-    one up for each of many slides; it must be that of `model` and `options`.
+    Work goes on in `output`.run beside it; when all is done, the manifest and the summary stay there. `engine` spares
+    setting one up for each of many slides; it must be that of `model` and `options`.
 
     Raises
     ------
