@@ -153,6 +153,15 @@ def test_a_faulty_recipe_is_refused_by_the_name_of_the_fault(
         PretrainRecipe.load(tmp_path / "recipe.yaml")
 
 
+def test_a_command_line_changes_a_recipe_within_its_ranges() -> None:
+    recipe = PretrainRecipe(steps=700)
+    assert recipe.with_options() == recipe
+    changed = recipe.with_options(steps=3, batch_size=4, deshortcut=True)
+    assert (changed.steps, changed.batch_size, changed.views.deshortcut.enabled) == (3, 4, True)
+    with pytest.raises(UsageError, match=r"batch_size.*docs/pretrain\.md"):
+        recipe.with_options(batch_size=0)
+
+
 def test_no_source_or_an_unknown_encoder_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to learn from"):
         PretrainJob((), PretrainRecipe())

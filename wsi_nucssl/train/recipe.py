@@ -72,11 +72,22 @@ class RecipeFile(Section):
         UsageError : no such file, not YAML, an unknown name or a value out of range.
         """
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text()) or {})
+            return cls.parse(yaml.safe_load(path.read_text()) or {}, path)
         except FileNotFoundError:
             raise UsageError("there is no such recipe", path=path, remedy="Check the path") from None
         except yaml.YAMLError as error:
             raise UsageError(f"not a YAML file: {error}", path=path) from error
+
+    @classmethod
+    def parse(cls, values: object, path: Path | None = None) -> Self:
+        """A recipe from values as YAML gives them; `path` is where they came from, for the message.
+
+        Raises
+        ------
+        UsageError : an unknown name or a value out of range.
+        """
+        try:
+            return cls.model_validate(values)
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise UsageError(faults, path=path, remedy=f"See {cls.guide} for the names and ranges") from error
