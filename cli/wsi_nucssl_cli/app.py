@@ -16,7 +16,7 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import finetune, info, segment, tile
+from wsi_nucssl_cli import benchmark, finetune, info, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("info")(info.info)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("finetune")(finetune.finetune)
+app.command("benchmark")(benchmark.benchmark)
 
 
 def _show_version(wanted: bool) -> None:

@@ -31,12 +31,17 @@ def aji_plus(true: Labels, pred: Labels) -> float:
 
 def aji_of(table: Contingency) -> float:
     """`aji` from the overlaps."""
-    return _aggregate(table, _best_pairs(table))
+    return table.ratio(*aji_sums_of(table))
+
+
+def aji_sums_of(table: Contingency) -> tuple[int, int]:
+    """C and U of `aji`, in px: summed over images before dividing they give the AJI of all nuclei pooled."""
+    return _sums(table, _best_pairs(table))
 
 
 def aji_plus_of(table: Contingency) -> float:
     """`aji_plus` from the overlaps."""
-    return _aggregate(table, match(table, above=0.0))
+    return table.ratio(*_sums(table, match(table, above=0.0)))
 
 
 def _best_pairs(table: Contingency) -> Ints:
@@ -46,9 +51,9 @@ def _best_pairs(table: Contingency) -> Ints:
     return first
 
 
-def _aggregate(table: Contingency, pairs: Ints) -> float:
-    """ΣI / ΣU over the pairs, with every instance in no pair added to the unions."""
+def _sums(table: Contingency, pairs: Ints) -> tuple[int, int]:
+    """ΣI and ΣU over the pairs, with every instance in no pair added to the unions."""
     lone_true = np.delete(table.true_areas, np.unique(table.rows[pairs]))
     lone_pred = np.delete(table.pred_areas, np.unique(table.cols[pairs]))
     union = table.unions[pairs].sum() + lone_true.sum() + lone_pred.sum()
-    return table.ratio(table.intersections[pairs].sum(), union)
+    return int(table.intersections[pairs].sum()), int(union)

@@ -30,7 +30,7 @@ def random_crop(
     """
     map_x, map_y = _mapping(image.shape[0], image.shape[1], size, settings, rng)
     border = cv2.BORDER_REFLECT_101
-    view = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=border)
+    view = np.asarray(cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=border), np.uint8)
     view_labels = cv2.remap(labels, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
     view = _coarsen(view, settings, rng)
     view = _restain(view, settings, rng)
@@ -88,14 +88,14 @@ def _restain(view: NDArray[np.uint8], settings: Augmentation, rng: np.random.Gen
     mixing = (_HED_FROM_RGB * gain) @ _RGB_FROM_HED
     offset = shift @ _RGB_FROM_HED
     density = cv2.transform(cv2.LUT(view, _OD), np.ascontiguousarray(mixing.T)) + offset
-    restained = cv2.exp(-density) * (256 * light) - 1
+    restained: NDArray[np.float32] = cv2.exp(-density) * (256 * light) - 1
     return np.clip(np.rint(restained), 0, 255).astype(np.uint8)
 
 
 def _degrade(view: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Blur and noise, each with its probability."""
     if rng.random() < settings.blur_p:
-        view = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 1.2)).astype(np.uint8, copy=False)
+        view = np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 1.2)), np.uint8)
     if rng.random() < settings.noise_p:
         noise = rng.normal(0, rng.uniform(1, 8), view.shape)
         view = np.clip(np.rint(view + noise), 0, 255).astype(np.uint8)

@@ -78,7 +78,7 @@ def calibrate(
         [{"min_marker_px": marker, "min_area_px": area} for marker, area in product(_MARKER, _AREA)],
     ):
         for change in candidates:
-            config = replace(best, **change)  # type: ignore[arg-type]  # values are of the named fields' types
+            config = replace(best, **change)
             score = _mean_aji(planes, images, config)
             if score > best_aji:
                 best, best_aji = config, score

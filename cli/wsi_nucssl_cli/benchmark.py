@@ -1,0 +1,73 @@
+"""`wsi-nucssl benchmark`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsi_nucssl.segment.options import Device, EngineName
+from wsi_nucssl_cli.display import Meter, err, out
+
+
+def benchmark(
+    dataset: Annotated[Path, typer.Argument(help="Folder of annotated images.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the results.", show_default=False)
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A bundled model's name, a weights file or a fine-tuning run; may be repeated."),
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of label images or GeoJSON named as the images; may be repeated."),
+    ] = None,
+    split: Annotated[
+        Literal["auto", "val", "train", "all"],
+        typer.Option(help="Which images; auto: val where a split is known, else all."),
+    ] = "auto",
+    split_file: Annotated[
+        Path | None, typer.Option(help="A split.json instead of the models' own split.")
+    ] = None,
+    mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
+    device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
+    engine: Annotated[EngineName, typer.Option(help="OpenVINO is the faster one on CPUs.")] = "auto",
+    tta: Annotated[int, typer.Option(help="Mirrored and rotated views to average over: 1, 2, 4 or 8.")] = 1,
+    overlays: Annotated[bool, typer.Option(help="Draw the errors on each image.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
+) -> None:
+    """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
+    from wsi_nucssl.datasets import open_dataset
+    from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark
+    from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
+    from wsi_nucssl.models.weights import load_model
+    from wsi_nucssl.segment.engine import open_engine
+
+    opened = open_dataset(dataset)
+    contestants: list[Contestant] = []
+    for name in model or []:
+        loaded = load_model(name)
+        contestants.append(Network(loaded, open_engine(loaded.network, device, engine, tta), mpp))
+    contestants += [PredictionFolder.open(folder) for folder in predictions or []]
+    meter = Meter(dataset.name, "images", quiet=quiet)
+    try:
+        report = run_benchmark(
+            opened,
+            contestants,
+            output,
+            split=split,
+            split_file=split_file,
+            overlays=overlays,
+            overwrite=overwrite,
+            on_image=meter.update,
+        )
+    finally:
+        meter.stop()
+    for warning in report.selection.warnings:
+        err.print(f"warning: {warning}", markup=False)
+    if not quiet:
+        out.print(report.as_markdown(), markup=False)
+        out.print(f"written to {output}", markup=False)

@@ -1,0 +1,80 @@
+"""Score models and predictions on an annotated dataset, through the same code that segments slides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.datasets import Dataset
+from wsi_nucssl.datasets.sample import LabelImage
+from wsi_nucssl.errors import OutputExists
+from wsi_nucssl.evaluate.averages import ImageResult, judge
+from wsi_nucssl.evaluate.contestants import Contestant, check_names
+from wsi_nucssl.evaluate.report import ModelResult, Report
+from wsi_nucssl.evaluate.selection import SplitName, select
+from wsi_nucssl.files import locked, safe_stem, write_atomic
+from wsi_nucssl.metrics.drawing import draw_errors
+
+RESULTS: Final = "results.json"
+
+OnImage = Callable[[int, int, str], None]
+"""Called after each image with how many are done, of how many, and its id."""
+
+
+def benchmark(
+    dataset: Dataset,
+    contestants: Sequence[Contestant],
+    out: Path,
+    *,
+    split: SplitName = "auto",
+    split_file: Path | None = None,
+    overlays: bool = True,
+    overwrite: bool = False,
+    on_image: OnImage | None = None,
+) -> Report:
+    """Score every contestant on the selected images; writes results.json, .csv, .md and overlays/ to `out`.
+
+    `selection.select` says which images `split` stands for. `overlays` draws the errors on each image
+    (`metrics.drawing`). results.json is written last: where it is, everything is.
+
+    Raises
+    ------
+    UsageError : no contestant, two of one name, or no image.
+    DatasetError : an image, a label or a prediction cannot be used.
+    OutputExists : `out` holds results and `overwrite` is not set.
+    """
+    check_names(contestants)
+    with locked(out):
+        if (out / RESULTS).exists() and not overwrite:
+            raise OutputExists(
+                "results are there already", path=out, remedy="Add --overwrite, or choose another"
+            )
+        selection = select(dataset, contestants, split, split_file)
+        results: dict[str, list[ImageResult]] = {contestant.name: [] for contestant in contestants}
+        for done, entry in enumerate(selection.entries, start=1):
+            image, true = dataset[entry.id].pair()
+            for contestant in contestants:
+                pred = contestant.label_image(entry.id, image)
+                results[contestant.name].append(judge(entry.id, true, pred))
+                if overlays:
+                    _draw(out / "overlays", contestant.name, entry.id, image, true, pred)
+            if on_image is not None:
+                on_image(done, len(selection.entries), entry.id)
+        models = [ModelResult(each.name, each.source, results[each.name]) for each in contestants]
+        report = Report(dataset.path.resolve().name, dataset.layout, selection, models)
+        write_atomic(out / "results.csv", report.as_csv())
+        write_atomic(out / "results.md", report.as_markdown())
+        write_atomic(out / RESULTS, report.as_json())
+        return report
+
+
+def _draw(
+    folder: Path, name: str, sample_id: str, image: NDArray[np.uint8], true: LabelImage, pred: LabelImage
+) -> None:
+    path = folder / safe_stem(Path(f"{name}.png")) / f"{safe_stem(Path(f'{sample_id}.png'))}.png"
+    write_atomic(path, bytes(imagecodecs.png_encode(draw_errors(image, true, pred))))

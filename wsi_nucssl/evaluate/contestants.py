@@ -1,0 +1,207 @@
+"""Who is compared: a network of ours, or anybody's predictions in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
+from wsi_nucssl.datasets.sample import LabelImage
+from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
+from wsi_nucssl.models.weights import Model
+from wsi_nucssl.segment.engine import Engine
+from wsi_nucssl.segment.images import segment_image
+
+_GEOJSON_SUFFIXES = (".geojson.gz", ".geojson", ".json")
+_MPP_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSplit:
+    """Images that a model saw in training and held out, by SHA-256 of their RGB bytes."""
+
+    train: frozenset[str]
+    validation: frozenset[str]
+
+
+class Contestant(Protocol):
+    """Gives a label image for each image of a dataset."""
+
+    @property
+    def name(self) -> str:
+        """In tables and files."""
+        ...
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """What decides its predictions, in JSON values."""
+        ...
+
+    @property
+    def split(self) -> KnownSplit | None:
+        """What it was trained on, if it says so."""
+        ...
+
+    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:
+        """Nuclei of an RGB image (row, col, 3), int32 (row, col)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A model on an engine, through the same predict and extract code as `segment`.
+
+    Raises
+    ------
+    UsageError : the model wants images of another resolution than `mpp`.
+    """
+
+    model: Model
+    engine: Engine
+    mpp: float
+
+    def __post_init__(self) -> None:
+        wanted = self.model.info.mpp
+        if abs(self.mpp / wanted - 1) > _MPP_TOLERANCE:
+            raise UsageError(
+                f"{self.name} was trained at {wanted:g} µm/px, the images have {self.mpp:g}",
+                remedy="Give the images' true --mpp, or resample them",
+            )
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.info.name
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """Weights by hash, extraction settings, engine."""
+        info = self.model.info
+        return {
+            "kind": "model",
+            "arch": info.arch,
+            "weights_sha256": self.model.sha256,
+            "mpp": info.mpp,
+            "instances": asdict(info.instances),
+            "engine": self.engine.name,
+        }
+
+    @property
+    def split(self) -> KnownSplit | None:
+        """From the weights' provenance."""
+        known = self.model.info.provenance.get("split")
+        if not known:
+            return None
+        train, validation = (
+            frozenset(str(entry["image_sha256"]) for entry in known[side]) for side in ("train", "validation")
+        )
+        return KnownSplit(train, validation)
+
+    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:  # noqa: ARG002
+        """See `Contestant.label_image`."""
+        return segment_image(self.engine, image, self.model.info.instances)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionFolder:
+    """Label images (.png .tif .npy .mat .txt), Aperio XML or GeoJSON in a folder, each named as its image's id."""
+
+    folder: Path
+    files: Mapping[str, Path]
+
+    @classmethod
+    def open(cls, folder: Path) -> PredictionFolder:
+        """List the predictions.
+
+        Raises
+        ------
+        DatasetError : no such folder, nothing in it, or two files for one image.
+        """
+        if not folder.is_dir():
+            raise DatasetError("no such folder", path=folder, remedy="Give the folder of the predictions")
+        files: dict[str, Path] = {}
+        for file in sorted(folder.iterdir()):
+            sample_id = _id_of(file)
+            if sample_id is None:
+                continue
+            if sample_id in files:
+                raise DatasetError(
+                    f"two predictions for {sample_id}: {files[sample_id].name} and {file.name}",
+                    path=folder,
+                    remedy="Keep one of them",
+                )
+            files[sample_id] = file
+        if not files:
+            raise DatasetError(
+                "no predictions are in this folder",
+                path=folder,
+                remedy="Name them as the images, as .png, .tif, .npy, .mat or .geojson",
+            )
+        return cls(folder, files)
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.resolve().name
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """That these are files of unknown origin."""
+        return {"kind": "predictions", "files": len(self.files)}
+
+    @property
+    def split(self) -> KnownSplit | None:
+        """Nobody knows."""
+        return None
+
+    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:
+        """See `Contestant.label_image`.
+
+        Raises
+        ------
+        DatasetError : there is no prediction for the image, it is damaged, or of another size.
+        """
+        file = self.files.get(sample_id)
+        if file is None:
+            raise DatasetError(
+                f"no prediction for {sample_id}",
+                path=self.folder,
+                remedy="Add it (an image without nuclei needs an empty one), or choose fewer images with --split-file",
+            )
+        rows, cols = image.shape[:2]
+        by_polygon = file.name.endswith(_GEOJSON_SUFFIXES)
+        labels = (read_geojson_labels if by_polygon else read_labels)(file, (rows, cols))
+        if labels.shape != (rows, cols):
+            raise DatasetError(
+                f"the prediction is {labels.shape[1]} × {labels.shape[0]} px, the image {cols} × {rows}",
+                path=file,
+                remedy="Predict at the image's own size",
+            )
+        return labels
+
+
+def check_names(contestants: Sequence[Contestant]) -> None:
+    """Raise `UsageError` unless there is a contestant, and all names differ."""
+    names = [contestant.name for contestant in contestants]
+    if not names:
+        raise UsageError("nothing to compare", remedy="Give a --model or a folder of --predictions")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"two contestants are called {twice[0]!r}", remedy="Rename one of the runs or folders"
+        )
+
+
+def _id_of(file: Path) -> str | None:
+    """The id that a prediction's file name stands for; None if it is no prediction."""
+    for suffix in _GEOJSON_SUFFIXES:
+        if file.name.endswith(suffix):
+            return file.name.removesuffix(suffix)
+    is_label = file.suffix.lower() in LABEL_SUFFIXES and not file.name.startswith(".")
+    return file.stem if is_label else None

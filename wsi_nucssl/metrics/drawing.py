@@ -1,0 +1,56 @@
+"""Errors drawn on the image, a colour for each kind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.metrics.contingency import Ints, Labels, contingency
+from wsi_nucssl.metrics.verdicts import Verdict, verdicts_of
+
+COLOURS: Final = {
+    Verdict.FOUND: (0, 170, 60),
+    Verdict.MISSED: (225, 20, 20),
+    Verdict.INVENTED: (20, 70, 255),
+    Verdict.MERGED: (255, 150, 0),
+    Verdict.SPLIT: (200, 0, 200),
+}
+"""RGB of each verdict's outline."""
+_TABLE: Final = np.array([(0, 0, 0), *COLOURS.values()], np.uint8)
+
+
+def draw_errors(image: NDArray[np.uint8], true: Labels, pred: Labels) -> NDArray[np.uint8]:
+    """Outline every nucleus on a copy of the RGB image (row, col, 3), in the colour of its verdict.
+
+    Predictions are outlined, and of the true nuclei those that were missed, merged or split; an outline lies on the
+    nucleus's own outermost pixels, and the true one goes on top.
+
+    Raises
+    ------
+    UsageError : image and label images differ in size.
+    """
+    if image.shape[:2] != true.shape:
+        raise UsageError(f"the image is {image.shape[:2]}, its labels are {true.shape} (row, col)")
+    table = contingency(true, pred)
+    verdicts = verdicts_of(table)
+    colours = _outlines(pred, table.pred_ids, verdicts.pred)
+    wrong = np.where(verdicts.true == Verdict.FOUND, 0, verdicts.true).astype(np.uint8)
+    errors = _outlines(true, table.true_ids, wrong)
+    colours[errors > 0] = errors[errors > 0]
+    return np.where(colours[..., None] > 0, _TABLE[colours], image)
+
+
+def _outlines(labels: Labels, ids: Ints, verdicts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The verdict of each nucleus on its outermost pixels, 0 elsewhere; uint8 (row, col)."""
+    padded = np.pad(labels, 1, mode="edge")
+    centre = padded[1:-1, 1:-1]
+    outline = np.zeros(labels.shape, bool)
+    for rows, cols in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        outline |= padded[rows : rows + labels.shape[0], cols : cols + labels.shape[1]] != centre
+    outline &= labels > 0
+    drawn = np.zeros(labels.shape, np.uint8)
+    drawn[outline] = verdicts[np.searchsorted(ids, labels[outline])]
+    return drawn
