@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,6 +161,14 @@ def test_a_command_line_changes_a_recipe_within_its_ranges() -> None:
     assert (changed.steps, changed.batch_size, changed.views.deshortcut.enabled) == (3, 4, True)
     with pytest.raises(UsageError, match=r"batch_size.*docs/pretrain\.md"):
         recipe.with_options(batch_size=0)
+
+
+def test_the_documented_recipe_is_the_default_one() -> None:
+    import yaml
+
+    page = (Path(__file__).parents[2] / PretrainRecipe.guide).read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert PretrainRecipe.parse(yaml.safe_load(block)) == PretrainRecipe()
 
 
 def test_no_source_or_an_unknown_encoder_is_a_usage_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class History:
 
     def __init__(self, run: Path, step: int = 0) -> None:
         self.csv, self.curves, self.events = run / "history.csv", run / "curves.png", run / "events"
+        self._unsent: list[Row] = []
         self.rows: list[Row] = [row for row in self._read() if row["step"] <= step]
 
     def _read(self) -> list[Row]:
@@ -26,7 +27,7 @@ class History:
             return [{name: _number(v) for name, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
     def add(self, row: Row) -> None:
-        """Append a row and write everything out again."""
+        """Append a row and write history.csv out again."""
         self.rows.append(row)
         names = list(dict.fromkeys(name for each in self.rows for name in each))
         text = io.StringIO()
@@ -34,17 +35,19 @@ class History:
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomic(self.csv, text.getvalue())
-        self._tensorboard(row)
+        self._unsent.append(row)
 
-    def _tensorboard(self, row: Row) -> None:
+    def _send_to_tensorboard(self) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         with SummaryWriter(str(self.events)) as writer:
-            for name, value in row.items():
-                writer.add_scalar(name, value, int(row["step"]))
+            for row in self._unsent:
+                for name, value in row.items():
+                    writer.add_scalar(name, value, int(row["step"]))
+        self._unsent.clear()
 
     def draw(self, panels: Sequence[Sequence[str]]) -> None:
-        """Draw `curves.png`: one panel for each group of columns, over steps."""
+        """Draw `curves.png`, one panel for each group of columns, over steps; TensorBoard gets the new rows."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
@@ -58,6 +61,7 @@ class History:
             axes.legend()
         with atomic_path(self.curves) as partial:
             figure.savefig(partial, format="png", dpi=110)
+        self._send_to_tensorboard()
 
 
 def _number(text: str) -> float:
