@@ -16,12 +16,12 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import benchmark, finetune, info, segment, tile
+from wsi_nucssl_cli import benchmark, finetune, info, pretrain, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(
     name="wsi-nucssl",
-    help="Nuclei in whole-slide images: tile, segment into QuPath GeoJSON, fine-tune on your own labels.",
+    help="Nuclei in whole-slide images: pretrain on your slides, fine-tune on your labels, segment for QuPath.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,6 +29,9 @@ app = typer.Typer(
 app.command("info")(info.info)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
+app.command("pretrain")(pretrain.pretrain)
+app.command("probe")(pretrain.probe)
+app.command("density")(pretrain.density)
 app.command("finetune")(finetune.finetune)
 app.command("benchmark")(benchmark.benchmark)
 

@@ -59,7 +59,7 @@ def _crosses(nuclei: Nuclei, pitch: NDArray[np.int64]) -> NDArray[np.bool_]:
     first = nuclei.ring_offsets[nuclei.polygon_offsets[:-1]]
     low = np.minimum.reduceat(nuclei.ring_xy, first)
     high = np.maximum.reduceat(nuclei.ring_xy, first)
-    return np.any((high - 1) // pitch > low // pitch, axis=1)
+    return np.asarray(np.any((high - 1) // pitch > low // pitch, axis=1))
 
 
 def _length_along(nuclei: Nuclei, pitch: NDArray[np.int64], offset: NDArray[np.int64]) -> int:

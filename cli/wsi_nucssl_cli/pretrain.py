@@ -1,0 +1,167 @@
+"""`wsi-nucssl pretrain`, `probe` and `density`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from wsi_nucssl_cli.display import err, out
+
+if TYPE_CHECKING:
+    from wsi_nucssl.evaluate.probe import ProbeScores
+    from wsi_nucssl.train.rehearsal import Rehearsal
+
+Task = Literal["triplet-rank", "triplet", "rank", "jigsaw", "rotation", "colorme"]
+Arch = Literal["resnet101", "resnet50", "resnet34", "resnet18"]
+
+
+def pretrain(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Slides, images, tile stores, or folders of them.", show_default=False),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
+    task: Annotated[Task, typer.Option(help="What to learn by.")] = "triplet-rank",
+    arch: Annotated[Arch, typer.Option(help="The encoder.")] = "resnet101",
+    config: Annotated[
+        Path | None, typer.Option(help="Recipe YAML; what it leaves out keeps its default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Overrides the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Tiles a step; overrides the recipe's.")] = None,
+    deshortcut: Annotated[
+        bool,
+        typer.Option("--deshortcut", help="Blur and noise each view after resizing: see docs/pretrain.md."),
+    ] = False,
+    mpp: Annotated[float, typer.Option(help="µm per px of the tiles.")] = 0.25,
+    slide_mpp: Annotated[
+        float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.")] = 0,
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
+    loader_threads: Annotated[int, typer.Option(help="Threads that read tiles.")] = 1,
+    preview: Annotated[
+        Path | None, typer.Option(help="Write what the network would see to this PNG, and stop.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Take a few steps, say what the run would take, and stop.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
+) -> None:
+    """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
+    from wsi_nucssl.train.pretrain import PretrainJob
+    from wsi_nucssl.train.pretrain import pretrain as run_pretrain
+    from wsi_nucssl.train.pretrain import preview as write_preview
+    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+    from wsi_nucssl.train.rehearsal import rehearse
+
+    recipe = PretrainRecipe.load(config) if config else PretrainRecipe()
+    recipe = recipe.with_options(steps=steps, batch_size=batch_size, deshortcut=deshortcut)
+    job = PretrainJob(tuple(sources), recipe, task, arch, mpp, slide_mpp, seed)
+    if preview is not None:
+        write_preview(job, preview)
+        return
+    if dry_run:
+        _say_rehearsal(rehearse(job, device=device, loader_threads=loader_threads), recipe.steps)
+        return
+
+    def report(row: Mapping[str, float], warning: str | None) -> None:
+        if warning:
+            err.print(f"warning: step {row['step']}: {warning}", markup=False)
+        if not quiet:
+            values = " · ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+            out.print(f"step {row['step']}/{recipe.steps} · {values}", markup=False)
+
+    result = run_pretrain(
+        job,
+        output,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        loader_threads=loader_threads,
+        report=report,
+    )
+    if not quiet:
+        out.print(f"encoder: {result.weights}", markup=False)
+        arch_name = arch.replace("resnet", "resunet")
+        out.print(
+            f"next: wsi-nucssl finetune DATASET -o RUN --encoder {output} --arch {arch_name}", markup=False
+        )
+
+
+def probe(
+    run: Annotated[Path, typer.Argument(help="A pretraining run.", show_default=False)],
+    dataset: Annotated[Path, typer.Argument(help="Folder of annotated images.", show_default=False)],
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="random, imagenet or a weights file; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split and of the views.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the encoders run on.")] = "cpu",
+) -> None:
+    """Say what a frozen encoder has learnt, by linear maps scored on held-out images."""
+    from wsi_nucssl.datasets import open_dataset
+    from wsi_nucssl.evaluate.probe import ProbeSettings
+    from wsi_nucssl.evaluate.probe import probe as run_probe
+    from wsi_nucssl.train.job import SplitChoice
+
+    opened = open_dataset(dataset)
+    scores = run_probe(
+        run,
+        opened,
+        SplitChoice(seed).apply(opened),
+        baselines=baseline or ["random"],
+        device=device,
+        settings=ProbeSettings(seed=seed),
+    )
+    out.print(_probe_table(scores))
+
+
+def density(
+    run: Annotated[Path, typer.Argument(help="A pretraining run whose task ranks.", show_default=False)],
+    inputs: Annotated[list[Path], typer.Argument(help="Images and slides.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the pictures.", show_default=False)
+    ],
+    slide_mpp: Annotated[
+        float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="Positive and negative pairs drawn from each image.")] = 4,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the network runs on.")] = "cpu",
+) -> None:
+    """Draw density maps: pairs of views of images, heat maps of slides."""
+    from wsi_nucssl.evaluate.density import draw_density
+
+    for picture in draw_density(run, inputs, output, slide_mpp=slide_mpp, pairs=pairs, device=device):
+        out.print(str(picture), markup=False)
+
+
+def _say_rehearsal(found: Rehearsal, steps: int) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in (
+        ("slides", f"{found.slides}, {found.tiles} tiles"),
+        ("without tissue", ", ".join(path.name for path in found.empty) or "none"),
+        ("parameters", f"{found.parameters / 1e6:.1f} M"),
+        ("memory", f"{found.peak_bytes / 2**30:.1f} GiB, a batch in {found.parts} part(s)"),
+        ("step", f"{found.seconds_per_step:.2f} s, of which {found.loader_share:.0%} waiting for tiles"),
+        ("whole run", f"{found.seconds / 3600:.2f} h for {steps} steps"),
+    ):
+        table.add_row(name, value)
+    out.print(table)
+
+
+def _probe_table(scores: Mapping[str, ProbeScores]) -> Table:
+    from dataclasses import fields
+
+    table = Table()
+    table.add_column("probe")
+    for name in scores:
+        table.add_column(name, justify="right")
+    for field in fields(next(iter(scores.values()))):
+        values = [getattr(each, field.name) for each in scores.values()]
+        table.add_row(field.name, *("" if value is None else f"{value:.3f}" for value in values))
+    return table

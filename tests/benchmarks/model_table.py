@@ -1,0 +1,64 @@
+"""Parameters, multiply-adds and receptive field of each architecture: `python -m tests.benchmarks.model_table`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.models.spec import ARCHITECTURES, build
+
+SIDE = 1024
+
+
+def multiply_adds(network: ResUNet) -> float:
+    """Of one image of 1024 × 1024 px, in 10⁹."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 3, SIDE, SIDE))
+    return counter.get_total_flops() / 2e9
+
+
+def receptive_field(network: ResUNet) -> int:
+    """Side in px of the input that one output pixel can depend on, along the deepest path."""
+    encoder = network.encoder
+    field, stride = 1, 1
+    for stage in (encoder.conv1, encoder.maxpool, encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+        for kernel, step in _main_path(stage):
+            field += (kernel - 1) * stride
+            stride *= step
+    for up in network.decoder.ups:
+        stride //= 2
+        field += stride + sum((kernel - 1) * stride for kernel, _ in _main_path(up))
+    return field + sum((kernel - 1) * stride for kernel, _ in _main_path(network.decoder.head))
+
+
+def _main_path(module: nn.Module) -> list[tuple[int, int]]:
+    """(kernel, stride) of convolutions and pools in order, shortcuts aside."""
+    found = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
+            kernel, step = layer.kernel_size, layer.stride
+            found.append((_first(kernel), _first(step)))
+    return found
+
+
+def _first(value: int | tuple[int, ...] | None) -> int:
+    return value[0] if isinstance(value, tuple) else int(value or 1)
+
+
+def main() -> None:
+    """Print the table as Markdown."""
+    print("| architecture | head | parameters | multiply-adds at 1024² | receptive field |")
+    print("|---|---|---|---|---|")
+    for name, numbers in ARCHITECTURES.items():
+        network = build(name).eval()
+        parameters = sum(p.numel() for p in network.parameters()) / 1e6
+        print(
+            f"| `{name}` | {numbers.head} | {parameters:.1f} M | {multiply_adds(network):.0f} × 10⁹ "
+            f"| {receptive_field(network)} px |"
+        )
+
+
+if __name__ == "__main__":
+    main()
