@@ -66,7 +66,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" into a ResourceError that names the file, and a forbidden or absurd place into an OutputError."""
+    """Name the file in errors: "no space left" becomes a ResourceError, a place that takes no files an OutputError."""
     try:
         yield
     except OSError as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
-from wsi_nucssl.files import disk_errors
+from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.nuclei.instances import Probabilities
 from wsi_nucssl.segment.plan import Plan
@@ -42,8 +42,12 @@ class ProbabilityStore:
 
     @classmethod
     def resume(cls, path: Path, plan: Plan) -> Self:
-        """Open a store, keep the windows in it that are whole, and remove the others."""
-        store = cls(path, plan)
+        """Open a store and remove what is damaged: single windows, or all of them if it is the metadata."""
+        try:
+            store = cls(path, plan)
+        except ValueError:  # JSON's complaint, and zarr's
+            remove_tree(path)
+            store = cls(path, plan)
         for tile in plan.selected:
             chunk = path / "c" / "0" / str(tile.row) / str(tile.col)
             if not chunk.exists():

@@ -103,6 +103,7 @@ def segment_slide(
             remove_partials(output.parent, output.name)
             finished = _finished(run, output)
             if finished is not None:
+                _tidy(run, options)
                 return finished
             pipeline = Pipeline(
                 canvas=canvas,
@@ -127,7 +128,8 @@ def segment_slide(
                 network_seconds=network_seconds,
                 seams=seams,
             )
-            _tidy(run, summary, options)
+            _keep(run, summary)
+            _tidy(run, options)
             return summary
 
 
@@ -225,9 +227,13 @@ def _export(
     return count, seams
 
 
-def _tidy(run: Path, summary: SegmentSummary, options: SegmentOptions) -> None:
-    """Keep the summary as provenance; drop what only served resuming."""
+def _keep(run: Path, summary: SegmentSummary) -> None:
+    """Write the summary, which says that the run is finished."""
     write_atomic(run / _SUMMARY, json.dumps({**asdict(summary), "output": summary.output.name}, indent=2))
+
+
+def _tidy(run: Path, options: SegmentOptions) -> None:
+    """Drop what only served resuming."""
     remove_tree(run / _BLOCKS)
     if not options.keep_probabilities:
         remove_tree(run / _STORE)

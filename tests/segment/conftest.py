@@ -1,0 +1,80 @@
+"""Slides to segment and a short way to segment them with the engine double."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sample_slides.truth import read_truth
+from tests.segment import doubles
+from wsi_nucssl.geometry import Box
+from wsi_nucssl.models.weights import Model
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
+from wsi_nucssl.slide import RGB, open_slide
+
+ROOT = Path(__file__).parent.parent.parent
+Feature = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The slide that comes with the project, 3000 × 2400 px at 0.25 µm per px."""
+    return ROOT / "sample_slides" / "sample.svs"
+
+
+@pytest.fixture(scope="session")
+def truth() -> list[Any]:
+    """Its nuclei: closed outlines, float64 (n, 2) of level-0 (x, y)."""
+    return read_truth(ROOT / "sample_slides" / "sample_truth.geojson.gz")
+
+
+@pytest.fixture(scope="session")
+def tissue(sample: Path) -> RGB:
+    """1100 × 900 px of the sample slide, without glass around."""
+    with open_slide(sample) as slide:
+        return slide.read_level(0, Box(500, 500, 1600, 1400))
+
+
+@pytest.fixture(scope="session")
+def double_model() -> Model:
+    """A model whose own network is never asked."""
+    return doubles.model()
+
+
+@pytest.fixture
+def segment(double_model: Model) -> Callable[..., SegmentSummary]:
+    """`segment_slide` with the double; options by keyword."""
+
+    def run(
+        slide: Path,
+        output: Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        model: Model = double_model,
+        **options: Any,
+    ) -> SegmentSummary:
+        return segment_slide(
+            slide,
+            output,
+            model,
+            SegmentOptions(**options),
+            resume=resume,
+            overwrite=overwrite,
+            engine=doubles.DarkIsNucleus(),
+        )
+
+    return run
+
+
+def read_features(path: Path) -> list[Feature]:
+    """The features of a GeoJSON file, by id."""
+    raw = path.read_bytes()
+    document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    return sorted(document["features"], key=lambda feature: str(feature["id"]))

@@ -1,0 +1,163 @@
+"""Whole slides through `segment_slide`: neither block size nor worker count shows, and nuclei lie where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+
+from tests.segment import doubles
+from tests.segment.conftest import Feature, read_features
+from wsi_nucssl.geometry import Box
+from wsi_nucssl.segment import pipeline, slides
+from wsi_nucssl.segment.plan import make_plan
+from wsi_nucssl.segment.slides import SegmentSummary
+from wsi_nucssl.slide import RGB, open_slide
+
+Segment = Callable[..., SegmentSummary]
+
+
+def polygons(features: list[Feature]) -> NDArray[Any]:
+    return np.array([shapely.geometry.shape(feature["geometry"]) for feature in features])
+
+
+def offsets_to_truth(found: NDArray[Any], truth: list[Any]) -> NDArray[np.float64]:
+    """(n, 2) from the centroid of each true nucleus to that of the found one that covers it with IoU > 0.5."""
+    true = np.array([shapely.Polygon(outline) for outline in truth])
+    true_index, found_index = shapely.STRtree(found).query(true, predicate="intersects")
+    overlap = shapely.area(shapely.intersection(true[true_index], found[found_index]))
+    union = shapely.area(true[true_index]) + shapely.area(found[found_index]) - overlap
+    same = overlap / union > 0.5
+    ends = (
+        shapely.get_coordinates(shapely.centroid(side))
+        for side in (true[true_index[same]], found[found_index[same]])
+    )
+    begin, end = ends
+    return np.asarray(end - begin, np.float64)
+
+
+def test_nuclei_lie_on_nuclei(segment: Segment, sample: Path, truth: list[Any], tmp_path: Path) -> None:
+    summary = segment(sample, tmp_path / "n.geojson")
+    found = polygons(read_features(summary.output))
+    assert summary.nuclei == len(found)
+    offsets = offsets_to_truth(found, truth)
+    assert len(offsets) > 0.55 * len(truth)
+    assert len(offsets) > 0.7 * len(found)
+    assert np.abs(offsets.mean(axis=0)).max() < 0.15
+    assert summary.seams.truncated == 0
+    assert summary.seams.crossing > 20
+
+
+def test_worker_count_does_not_change_a_byte(segment: Segment, sample: Path, tmp_path: Path) -> None:
+    written = {
+        workers: segment(sample, tmp_path / f"{workers}.geojson", workers=workers, block_px=500).output
+        for workers in (1, 2, 8)
+    }
+    assert len({path.read_bytes() for path in written.values()}) == 1
+
+
+def test_block_size_does_not_change_a_feature(segment: Segment, sample: Path, tmp_path: Path) -> None:
+    whole = read_features(segment(sample, tmp_path / "whole.geojson", block_px=4000).output)
+    assert len(whole) > 1000
+    for block in (256, 500, 1000):
+        blocks = segment(sample, tmp_path / f"{block}.geojson", block_px=block)
+        assert read_features(blocks.output) == whole
+
+
+@pytest.mark.parametrize("number", [3, 21])
+def test_real_tissue_anywhere_on_a_canvas(
+    segment: Segment, monuseg: Path, tmp_path: Path, number: int
+) -> None:
+    image = cv2.imread(str(sorted((monuseg / "images").glob("*.webp"))[number]))[..., ::-1]
+    left, top, right, bottom = np.random.default_rng(number).integers(0, 400, 4)
+    canvas = np.pad(image, ((top, bottom), (left, right), (0, 0)), constant_values=255)
+    slide = doubles.write_slide(tmp_path / "canvas.tif", canvas)
+    whole = read_features(segment(slide, tmp_path / "whole.geojson", block_px=4000).output)
+    assert len(whole) > 200
+    inside = shapely.box(left, top, left + 1000, top + 1000)
+    assert shapely.covers(inside, polygons(whole)).all()
+    for block in (256, 500, 1000):
+        blocks = segment(slide, tmp_path / f"{block}.geojson", block_px=block)
+        assert read_features(blocks.output) == whole
+
+
+def test_origin_is_the_bounds_or_level_0(
+    segment: Segment, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = Box(120, 75, 2900, 2300)
+    monkeypatch.setattr(
+        slides, "open_slide", lambda *path, **how: doubles.WithBounds(open_slide(*path, **how), bounds)
+    )
+    as_qupath = read_features(segment(sample, tmp_path / "q.geojson").output)
+    as_level0 = read_features(segment(sample, tmp_path / "l.geojson", origin="level0").output)
+    moved = shapely.transform(polygons(as_qupath), lambda xy: np.add(xy, [120, 75]))
+    assert shapely.equals_exact(moved, polygons(as_level0), 1e-9).all()
+    assert [f["id"] for f in as_qupath] == [f["id"] for f in as_level0]
+
+
+def test_a_finer_level_0_scales_the_features(segment: Segment, tissue: RGB, tmp_path: Path) -> None:
+    plain = doubles.write_slide(tmp_path / "plain.tif", tissue)
+    finer = doubles.write_slide(
+        tmp_path / "finer.tif", tissue.repeat(2, axis=0).repeat(2, axis=1), tissue, mpp=0.125
+    )
+    expected = read_features(segment(plain, tmp_path / "plain.geojson", block_px=4000).output)
+    doubled = read_features(segment(finer, tmp_path / "finer.geojson", block_px=4000).output)
+    assert {poly.wkt for poly in polygons(doubled)} == {
+        poly.wkt for poly in shapely.transform(polygons(expected), lambda xy: xy * 2)
+    }
+    areas = [
+        sorted(f["properties"]["measurements"]["Area µm^2"] for f in found) for found in (expected, doubled)
+    ]
+    assert areas[0] == areas[1]
+
+
+def test_a_coarser_level_0_is_enlarged_in_place(segment: Segment, tissue: RGB, tmp_path: Path) -> None:
+    """At 0.5 µm per px the canvas is twice as fine as level 0; nuclei stay where they are and grow fourfold in µm²."""
+    slide = doubles.write_slide(tmp_path / "slide.tif", tissue)
+    at_quarter = polygons(read_features(segment(slide, tmp_path / "a.geojson").output))
+    features = read_features(segment(slide, tmp_path / "b.geojson", mpp=0.5).output)
+    at_half = polygons(features)
+    outlines = [shapely.get_coordinates(poly.exterior) for poly in at_quarter]
+    offsets = offsets_to_truth(at_half, outlines)
+    assert len(offsets) > 0.8 * len(outlines)
+    assert np.abs(offsets.mean(axis=0)).max() < 0.15
+    for feature, polygon in zip(features, at_half, strict=True):
+        assert feature["properties"]["measurements"]["Area µm^2"] == pytest.approx(polygon.area / 4)
+
+
+def test_a_nucleus_longer_than_what_is_predicted_so_far(
+    segment: Segment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dark band down the slide: its block must wait for windows far below, and the result is the same."""
+    rng = np.random.default_rng(5)
+    image = np.uint8([200, 130, 170]) + rng.integers(0, 30, (1500, 700, 3), np.uint8)
+    image[40:1460, 60:110] = 90, 50, 130
+    image[700:740, 100:650] = 90, 50, 130
+    for x, y in rng.integers(150, 640, (40, 2)):
+        cv2.circle(image, (int(x), int(y)), 9, (60, 40, 120), -1)
+    slide = doubles.write_slide(tmp_path / "band.tif", image)
+    whole = read_features(segment(slide, tmp_path / "whole.geojson", block_px=4000).output)
+    assert max(polygons(whole), key=shapely.area).bounds[3] > 1450
+
+    put_off: list[object] = []
+    extract = pipeline.Pipeline._extract
+
+    def spy(self: pipeline.Pipeline, block: Any) -> Any:
+        done = extract(self, block)
+        put_off.append(done.put_off)
+        return done
+
+    monkeypatch.setattr(pipeline.Pipeline, "_extract", spy)
+    monkeypatch.setattr(slides, "make_plan", partial(make_plan, core=192))
+    for workers in (1, 4):
+        output = tmp_path / f"{workers}.geojson"
+        segment(slide, output, block_px=256, workers=workers)
+        assert read_features(output) == whole
+    assert any(put_off)
