@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import imagecodecs
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -19,7 +20,7 @@ from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import build
-from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_model, weights_path
+from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.runs import run_directory
 from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
@@ -104,9 +105,9 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
     loader_threads: int = 1,
-    report: Report = lambda row: None,
+    report: Report | None = None,
 ) -> FinetuneResult:
-    """Train `job` in the run directory `run`; leaves best.safetensors, history.csv, curves.png and split.json there.
+    """Train `job` in the run directory `run`; docs/finetune.md says what it leaves there.
 
     Killed anywhere and resumed, it ends with the weights of an undisturbed run (on the CPU, bit for bit).
 
@@ -128,7 +129,9 @@ def finetune(
 class _Finetuning:
     """One process's part of a fine-tuning run: the loop, and what happens at the end of each epoch."""
 
-    def __init__(self, job: FinetuneJob, run: Path, device: str, loader_threads: int, report: Report) -> None:
+    def __init__(
+        self, job: FinetuneJob, run: Path, device: str, loader_threads: int, report: Report | None
+    ) -> None:
         recipe = job.recipe
         self.job, self.directory, self.report = job, run, report
         torch.manual_seed(job.seed)
@@ -180,44 +183,48 @@ class _Finetuning:
         }
         last = epoch == self.job.recipe.epochs
         if self.validation and (last or epoch % self.job.recipe.validate_every == 0):
-            row |= self._validate()
-        if not self.validation or row.get("validation_aji", -1.0) > self.best:
-            self.best = row.get("validation_aji", 0.0)
-            self._save_best(self.config, {"validation_aji": self.best, "epoch": epoch}, "float32")
+            row |= self._validate(epoch)
+        elif not self.validation:
+            self._save_best({"epoch": epoch})
         self.history.add(row)
         self.history.draw(_CURVES)
         self.loop.save(self.state)
-        self.report(row)
+        if self.report is not None:
+            self.report(row)
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Score the network; if it is the best so far, keep its weights and a picture of its errors."""
         scores = validate(self.network.eval(), self.validation, self.loop.accelerator.device, self.config)
-        return {
-            "validation_aji": round(scores.mean_aji, 5),
-            "validation_dice1": round(scores.mean_dice1, 5),
-        }
+        mean_aji = round(scores.mean_aji, 5)
+        if mean_aji > self.best:
+            self.best = mean_aji
+            images = {name: round(value, 5) for name, value in scores.aji.items()}
+            self._save_best({"epoch": epoch, "validation_aji": mean_aji, "validation_images": images})
+            picture = bytes(imagecodecs.png_encode(scores.worst))
+            write_atomic(self.directory / "overlays" / f"epoch-{epoch:04}.png", picture)
+        return {"validation_aji": mean_aji, "validation_dice1": round(scores.mean_dice1, 5)}
 
     def _calibrate(self, weights: Path) -> float:
-        """Fit the extraction settings to the best weights on the validation images; needs some, else keeps the defaults."""
+        """Fit the extraction settings to the best weights on the validation images; without any, keep the defaults."""
         if not self.validation:
             return 0.0
-        network = load_model(weights).network.to(self.loop.accelerator.device)
-        planes = list(predictions(network, self.validation, self.loop.accelerator.device, CALIBRATION_VIEWS))
-        config, score = calibrate(planes, self.validation, self.config)
-        info = load_model(weights).info
-        scores = {**info.provenance["scores"], "calibrated_aji_8_views": round(score, 5)}
-        save_model(
-            weights,
-            network,
-            ModelInfo(
-                info.name, info.arch, info.mpp, config, provenance={**info.provenance, "scores": scores}
-            ),
-        )
-        return score
+        model, device = load_model(weights), self.loop.accelerator.device
+        network = model.network.to(device)
+        planes = list(predictions(network, self.validation, device, CALIBRATION_VIEWS))
+        found = calibrate(planes, self.validation, self.config)
+        calibration = {
+            "views": CALIBRATION_VIEWS,
+            "aji": round(found.mean_aji, 5),
+            "images": {name: round(value, 5) for name, value in found.aji.items()},
+        }
+        provenance = {**model.info.provenance, "calibration": calibration}
+        save_model(weights, network, replace(model.info, instances=found.config, provenance=provenance))
+        return found.mean_aji
 
-    def _save_best(self, config: InstanceConfig, scores: dict[str, float], storage: Storage) -> None:
+    def _save_best(self, scores: dict[str, Any]) -> None:
         provenance = {**self.job.manifest(), "scores": scores}
-        info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, config, provenance=provenance)
-        save_model(self.directory / BEST, self.network, info, storage)
+        info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, self.config, provenance=provenance)
+        save_model(self.directory / BEST, self.network, info)
 
 
 def _read(dataset: Dataset, name: str) -> Annotated:

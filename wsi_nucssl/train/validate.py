@@ -9,10 +9,12 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wsi_nucssl.metrics import aji, dice1
+from wsi_nucssl.metrics.drawing import draw_errors
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.nuclei.instances import InstanceConfig, Probabilities, label_instances
+from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
 from wsi_nucssl.segment.engine import Augmented, TorchEngine
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.crops import Annotated
@@ -26,10 +28,11 @@ _AREA: Final = (16, 30, 50, 80)
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Scores of each validation image, by id, and their means."""
+    """Scores of each validation image, by id, and the errors drawn on the one of lowest AJI (`metrics.drawing`)."""
 
     aji: dict[str, float]
     dice1: dict[str, float]
+    worst: NDArray[np.uint8]
 
     @property
     def mean_aji(self) -> float:
@@ -40,6 +43,19 @@ class Validation:
     def mean_dice1(self) -> float:
         """Mean over images."""
         return float(np.mean(list(self.dice1.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Extraction settings that suit a network, and what it scores with them: AJI of each image, by id."""
+
+    config: InstanceConfig
+    aji: dict[str, float]
+
+    @property
+    def mean_aji(self) -> float:
+        """Mean over images."""
+        return float(np.mean(list(self.aji.values())))
 
 
 def predictions(
@@ -54,37 +70,44 @@ def predictions(
 def validate(
     network: ResUNet, images: Sequence[Annotated], device: torch.device, config: InstanceConfig
 ) -> Validation:
-    """Score the network, in evaluation mode, on held-out images."""
-    scores = Validation({}, {})
+    """Score the network, in evaluation mode, on held-out images, of which there is at least one."""
+    ajis: dict[str, float] = {}
+    dices: dict[str, float] = {}
+    found: dict[str, LabelImage] = {}
     for annotated, planes in zip(images, predictions(network, images, device), strict=True):
         labels = label_instances(planes, config)
-        scores.aji[annotated.id] = aji(annotated.labels, labels)
-        scores.dice1[annotated.id] = dice1(annotated.labels, labels)
-    return scores
+        ajis[annotated.id] = aji(annotated.labels, labels)
+        dices[annotated.id] = dice1(annotated.labels, labels)
+        found[annotated.id] = labels
+    worst = min(images, key=lambda annotated: ajis[annotated.id])
+    return Validation(ajis, dices, draw_errors(worst.image, worst.labels, found[worst.id]))
 
 
 def calibrate(
     planes: Sequence[Probabilities], images: Sequence[Annotated], start: InstanceConfig
-) -> tuple[InstanceConfig, float]:
-    """The extraction settings of highest mean AJI on these images, and that AJI.
+) -> Calibration:
+    """The extraction settings of highest mean AJI on these images.
 
-    First both thresholds together, then the regrowth, then the smallest marker and nucleus: a coordinate search, since the
-    last two hardly interact with the first.
+    First both thresholds together, then the regrowth, then the smallest marker and nucleus: a coordinate search, since
+    the last two hardly interact with the first.
     """
-    best, best_aji = start, _mean_aji(planes, images, start)
+    best = _score(planes, images, start)
     for candidates in (
         [{"body": body, "foreground": foreground} for body, foreground in product(_BODY, _FOREGROUND)],
         [{"regrow_px": px} for px in _REGROW],
         [{"min_marker_px": marker, "min_area_px": area} for marker, area in product(_MARKER, _AREA)],
     ):
         for change in candidates:
-            config = replace(best, **change)
-            score = _mean_aji(planes, images, config)
-            if score > best_aji:
-                best, best_aji = config, score
-    return best, best_aji
+            candidate = _score(planes, images, replace(best.config, **change))
+            if candidate.mean_aji > best.mean_aji:
+                best = candidate
+    return best
 
 
-def _mean_aji(planes: Sequence[Probabilities], images: Sequence[Annotated], config: InstanceConfig) -> float:
+def _score(
+    planes: Sequence[Probabilities], images: Sequence[Annotated], config: InstanceConfig
+) -> Calibration:
     pairs = zip(planes, images, strict=True)
-    return float(np.mean([aji(image.labels, label_instances(plane, config)) for plane, image in pairs]))
+    return Calibration(
+        config, {image.id: aji(image.labels, label_instances(plane, config)) for plane, image in pairs}
+    )
