@@ -36,7 +36,8 @@ def test_a_slide_gets_a_heat_map_of_its_own_shape(run: Path, cmu_slide: Path, tm
     with open_slide(cmu_slide) as slide:
         height, width = (round(side * 0.499) for side in slide.dimensions.shape_rc)
     assert density.shape == (-(-height // CELL_PX), -(-width // CELL_PX))
-    assert np.isfinite(density).mean() > 0.5
+    assert np.isfinite(density).mean() > 0.2
+    assert np.isnan(density).mean() > 0.2
     drawn = cv2.imread(str(picture))
     assert abs(drawn.shape[0] / drawn.shape[1] - height / width) < 0.02
 

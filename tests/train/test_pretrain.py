@@ -77,6 +77,7 @@ def test_a_run_leaves_an_encoder_that_loads_and_a_history(images: Path, tmp_path
     load_encoder(encoder, tmp_path / "run")
     model, info = load_pretext(tmp_path / "run")
     assert (info.task, info.encoder, info.view_px) == ("triplet-rank", "resnet18", 64)
+    assert info.mpp == pytest.approx(0.25 * 98 / 64)  # an anchor of 98 px, seen at 64
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, model.encoder.state_dict()[name])
     with (tmp_path / "run" / "history.csv").open(newline="") as file:

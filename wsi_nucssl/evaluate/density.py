@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from wsi_nucssl.files import safe_stem, write_atomic
-from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
@@ -135,6 +135,10 @@ def slide_density(model: PretextModel, slide: Slide, mpp: float) -> Density:
         row, col = tile.core.y0 // CELL_PX, tile.core.x0 // CELL_PX
         height, width = (-(-length // CELL_PX) for length in tile.core.size.shape_rc)
         density[row : row + height, col : col + width] = scores[skip : skip + height, skip : skip + width]
+    for row, col in np.argwhere(np.isfinite(density)).tolist():
+        cell = Box.at(Point(col * CELL_PX, row * CELL_PX), Size(CELL_PX, CELL_PX))
+        if mask.coverage(canvas.to_level0(cell)) < _MIN_TISSUE:
+            density[row, col] = np.nan
     return density
 
 

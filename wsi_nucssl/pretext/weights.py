@@ -29,7 +29,7 @@ class PretextInfo:
     ----------
     task : what it learnt by.
     encoder : which ResNet.
-    mpp : µm per px of an anchor.
+    mpp : µm per px of an anchor as the network sees it.
     view_px : side of the views it saw.
     provenance : the run's manifest.
     """

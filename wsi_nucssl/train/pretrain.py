@@ -72,6 +72,12 @@ class PretrainJob:
         recipe = self.recipe
         return TileSettings(self.mpp, self.slide_mpp, recipe.tile_px, recipe.min_tissue, recipe.finer)
 
+    @property
+    def anchor_mpp(self) -> float:
+        """µm per px of an anchor as the network sees it."""
+        views = self.recipe.views
+        return self.mpp * views.geometry.anchor_in(self.recipe.tile_px) / views.view_px
+
     def manifest(self, source: TileSource, processes: int = 1) -> dict[str, Any]:
         """The run's identity: tiles by hash, settings by value."""
         return {
@@ -190,9 +196,8 @@ class _Pretraining:
     def _checkpoint(self) -> None:
         model = self.loop.result
         assert isinstance(model, PretextModel)
-        info = PretextInfo(
-            self.job.task, self.job.arch, self.job.mpp, self.job.recipe.views.view_px, self.manifest
-        )
+        job = self.job
+        info = PretextInfo(job.task, job.arch, job.anchor_mpp, job.recipe.views.view_px, self.manifest)
         save_pretext(self.directory / PRETEXT_FILE, model, info)
         save_encoder(self.directory / ENCODER, model.encoder, self.manifest)
         self.history.draw(_panels(self.history.rows[-1]))
