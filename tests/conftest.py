@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads; subprocesses inherit it
+
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("WSI_NUCSSL_SHARED", ROOT.parent / "shared"))
 
