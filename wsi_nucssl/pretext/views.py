@@ -48,26 +48,23 @@ def cut(tiles: Tensor, boxes: Tensor, turns: Tensor, size: int, largest_px: int)
     oversampling = max(1, -(-largest_px // size))
     views = []
     for box, turn in zip(boxes.float().unbind(1), turns.unbind(1), strict=True):
-        theta = _affine(box, turn, tiles.shape[-1])
-        fine = [len(source), 3, size * oversampling, size * oversampling]
-        view = F.grid_sample(
-            source,
-            F.affine_grid(theta, fine, align_corners=False),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=False,
-        )
+        points = _points(box, turn, tiles.shape[-1], size * oversampling)
+        view = F.grid_sample(source, points, mode="bilinear", padding_mode="border", align_corners=False)
         views.append(F.avg_pool2d(view, oversampling) if oversampling > 1 else view)
     return torch.cat(views).round_()
 
 
-def _affine(box: Tensor, turn: Tensor, tile_px: int) -> Tensor:
-    """Boxes (N, 4) and turns (N,) → (N, 2, 3), from the view's [-1, 1]² to the tile's."""
+def _points(box: Tensor, turn: Tensor, tile_px: int, size: int) -> Tensor:
+    """Where each pixel of the views of boxes (N, 4) lies in the tile, (N, size, size, 2), x and y in [-1, 1].
+
+    No point lies further out than the centres of the box's outermost pixels, so that nothing beyond the box is seen.
+    """
     low, high = box[:, :2], box[:, 2:]
-    scale = ((high - low) / tile_px).unsqueeze(2)
-    matrix = DIHEDRAL.to(box.device)[turn.long()] * scale
+    matrix = DIHEDRAL.to(box.device)[turn.long()] * ((high - low) / tile_px).unsqueeze(2)
     centre = ((low + high) / tile_px - 1).unsqueeze(2)
-    return torch.cat([matrix, centre], dim=2)
+    points = F.affine_grid(torch.cat([matrix, centre], dim=2), [len(box), 3, size, size], align_corners=False)
+    first, last = ((2 * edge / tile_px - 1)[:, None, None] for edge in (low + 0.5, high - 0.5))
+    return points.clamp(first, last)
 
 
 def blur(images: Tensor, sigma_px: Tensor, max_sigma_px: float) -> Tensor:

@@ -152,8 +152,10 @@ class Loop:
             on_device = {
                 name: value.to(self.accelerator.device, non_blocking=True) for name, value in part.items()
             }
-            whole = contextlib.nullcontext() if number == len(parts) else self.accelerator.no_sync(self.model)
-            with whole:
+            synchronising = (
+                contextlib.nullcontext() if number == len(parts) else self.accelerator.no_sync(self.model)
+            )
+            with synchronising:
                 with self.accelerator.autocast():
                     loss, logged = self.task.loss(self.model, on_device)
                 self.accelerator.backward(loss * share)
