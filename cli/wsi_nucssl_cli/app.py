@@ -16,7 +16,7 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import benchmark, finetune, info, pretrain, segment, tile
+from wsi_nucssl_cli import benchmark, finetune, info, overlay, pretrain, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("info")(info.info)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
+app.command("overlay")(overlay.overlay)
 app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)

@@ -21,9 +21,8 @@ err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say_error(message: str) -> None:
     """One line on stderr."""
-    err.print(
-        f"[bold red]error:[/] {message}" if err.is_terminal else f"error: {message}", markup=err.is_terminal
-    )
+    err.print("error:", style="bold red", end=" ")
+    err.print(message, markup=False)
 
 
 class Meter:

@@ -108,7 +108,8 @@ class _Display(SlideDisplay):
         if self.quiet:
             return
         out.print(
-            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {summary.seconds:.1f} s"
+            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {summary.seconds:.1f} s",
+            markup=False,
         )
         if self.verbose:
             share = summary.network_seconds / summary.seconds

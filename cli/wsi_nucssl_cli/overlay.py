@@ -1,0 +1,33 @@
+"""`wsi-nucssl overlay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def overlay(
+    slide: Annotated[Path, typer.Argument(help="Slide or image.", show_default=False)],
+    geojson: Annotated[Path, typer.Argument(help="What segment wrote for it.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write.", show_default=False)],
+    region: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(help="X Y WIDTH HEIGHT in level-0 px.", show_default="the whole slide"),
+    ] = None,
+    zoom: Annotated[float, typer.Option(help="Picture px per level-0 px.", min=0.001, max=16)] = 1.0,
+    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+) -> None:
+    """Draw the outlines of a result on its slide."""
+    from imagecodecs import png_encode
+
+    from wsi_nucssl.files import write_atomic
+    from wsi_nucssl.geometry import Box, Point, Size
+    from wsi_nucssl.segment.overlay import draw_overlay
+    from wsi_nucssl.slide import open_slide
+
+    box = None if region is None else Box.at(Point(region[0], region[1]), Size(region[2], region[3]))
+    with open_slide(slide, reader=reader) as opened:
+        picture = draw_overlay(opened, geojson, box, zoom)
+    write_atomic(output, bytes(png_encode(picture)))
