@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped
+from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
 
 MANIFEST: Final = "manifest.json"
@@ -38,10 +38,13 @@ def run_directory(path: Path, manifest: Manifest, *, resume: bool, overwrite: bo
 
     Raises
     ------
+    UsageError : both `resume` and `overwrite`.
     OutputExists : something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours.
     RunMismatch : `resume`, but the run was made with another manifest; the message names what differs.
     OutputLocked : another process is at work there.
     """
+    if resume and overwrite:
+        raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
     with locked(path):
         _settle(path, manifest, resume=resume, overwrite=overwrite)
         yield path

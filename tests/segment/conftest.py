@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,19 @@ from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
 from wsi_nucssl.slide import RGB, open_slide
 
-ROOT = Path(__file__).parent.parent.parent
-Feature = dict[str, Any]
+_SLIDES = Path(__file__).parent.parent.parent / "sample_slides"
 
 
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The slide that comes with the project, 3000 × 2400 px at 0.25 µm per px."""
-    return ROOT / "sample_slides" / "sample.svs"
+    return _SLIDES / "sample.svs"
 
 
 @pytest.fixture(scope="session")
 def truth() -> list[Any]:
     """Its nuclei: closed outlines, float64 (n, 2) of level-0 (x, y)."""
-    return read_truth(ROOT / "sample_slides" / "sample_truth.geojson.gz")
+    return read_truth(_SLIDES / "sample_truth.geojson.gz")
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +68,3 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
         )
 
     return run
-
-
-def read_features(path: Path) -> list[Feature]:
-    """The features of a GeoJSON file, by id."""
-    raw = path.read_bytes()
-    document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
-    return sorted(document["features"], key=lambda feature: str(feature["id"]))

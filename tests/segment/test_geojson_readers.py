@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 import shapely
 
-from tests.segment.conftest import Feature, read_features
-from wsi_nucssl.segment.slides import SegmentSummary
+from tests.segment import doubles
+from tests.segment.features import Feature, read_features
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
 
 
 @pytest.fixture(scope="module")
 def written(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.segment import doubles
-    from wsi_nucssl.segment.options import SegmentOptions
-    from wsi_nucssl.segment.slides import segment_slide
-
     output = tmp_path_factory.mktemp("written") / "n.geojson"
     return segment_slide(
         sample, output, doubles.model(), SegmentOptions(), engine=doubles.DarkIsNucleus()

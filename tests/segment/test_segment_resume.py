@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from tests.segment import doubles
-from tests.segment.conftest import ROOT, read_features
+from tests.segment.features import read_features
 from wsi_nucssl.errors import OutputExists, OutputLocked, RunMismatch
 from wsi_nucssl.files import locked
 from wsi_nucssl.models.weights import save_model
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 Segment = Callable[..., SegmentSummary]
 KILLS = 12
+ROOT = Path(__file__).parent.parent.parent
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from tests.segment import doubles
-from tests.segment.conftest import Feature, read_features
+from tests.segment.features import Feature, read_features
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.segment import pipeline, slides
 from wsi_nucssl.segment.plan import make_plan
