@@ -16,7 +16,7 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import benchmark, finetune, info, overlay, pretrain, segment, tile
+from wsi_nucssl_cli import benchmark, finetune, info, reproduce, overlay, pretrain, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)
 app.command("finetune")(finetune.finetune)
 app.command("benchmark")(benchmark.benchmark)
+app.command("reproduce")(reproduce.reproduce)
 
 
 def _show_version(wanted: bool) -> None:

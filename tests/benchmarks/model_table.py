@@ -23,7 +23,14 @@ def receptive_field(network: ResUNet) -> int:
     """Side in px of the input that one output pixel can depend on, along the deepest path."""
     encoder = network.encoder
     field, stride = 1, 1
-    for stage in (encoder.conv1, encoder.maxpool, encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+    for stage in (
+        encoder.conv1,
+        encoder.maxpool,
+        encoder.layer1,
+        encoder.layer2,
+        encoder.layer3,
+        encoder.layer4,
+    ):
         for kernel, step in _main_path(stage):
             field += (kernel - 1) * stride
             stride *= step
