@@ -16,7 +16,7 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import benchmark, finetune, info, reproduce, overlay, pretrain, segment, tile
+from wsi_nucssl_cli import benchmark, finetune, info, overlay, pretrain, reproduce, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(

@@ -1,0 +1,134 @@
+"""The paper's tables: cells as data, numbers beside the paper's, and every cell run on tiny settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import yaml
+from accelerate.state import AcceleratorState
+
+from tests.train.tiny import scene
+from wsi_nucssl.datasets import Dataset, open_dataset
+from wsi_nucssl.errors import SomeSlidesFailed, UsageError, WeightsError
+from wsi_nucssl.evaluate.cells import Bench, Scores
+from wsi_nucssl.evaluate.reproduce import reproduce
+from wsi_nucssl.evaluate.tables import PAPER, TABLE_NAMES, Column, TableName, Tables
+from wsi_nucssl.models import weights
+from wsi_nucssl.models.encoders import Encoder
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    root = tmp_path_factory.mktemp("data")
+    for folder in ("images", "labels"):
+        (root / folder).mkdir()
+    for number in range(6):
+        for folder, pixels in zip(("images", "labels"), scene(number), strict=True):
+            large = pixels.repeat(3, axis=0).repeat(3, axis=1)
+            (root / folder / f"{number}.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(large)))
+    return open_dataset(root)
+
+
+def test_the_papers_numbers_agree_with_what_its_text_says() -> None:
+    tables = Tables.load(PAPER).tables
+    assert set(tables) == set(TABLE_NAMES)
+    scratch, imagenet, ours = tables["table1"].paper["aji"]
+    assert imagenet[0] - scratch[0] == pytest.approx(0.54)
+    assert ours[4] - scratch[4] == pytest.approx(11.43)
+    assert ours[0] - scratch[0] == pytest.approx(5.34)
+    none, triplet, rank, both = (row[0] for row in tables["table3"].paper["aji"])
+    assert (triplet - none, rank - none, both - none) == pytest.approx((4.35, 4.80, 5.34))
+    for measure, averages in (("dice1", (84.47, 86.36)), ("aji", (73.33, 76.19))):
+        assert np.mean(tables["table4"].paper[measure], axis=1) == pytest.approx(averages, abs=0.006)
+    for table in tables.values():
+        table.check_strategies()
+
+
+class Pretend:
+    """Cells that cost nothing: the AJI is a function of strategy and seed."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails, self.asked = fails, 0
+
+    def __call__(self, _bench: Bench, strategy: str, _column: Column, seed: int) -> Scores:
+        self.asked += 1
+        if strategy == self.fails:
+            raise WeightsError("cannot be fetched", remedy="Go online")
+        return {"aji": 0.6 + 0.01 * seed, "dice1": 0.8, "pixel_jaccard": 0.7}
+
+
+def three_seeds(path: Path) -> Path:
+    content = yaml.safe_load(PAPER.read_text())
+    content["budgets"]["three"] = {**content["budgets"]["smoke"], "seeds": [0, 1, 2]}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_cells_show_mean_spread_paper_and_gap(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend = Pretend()
+    monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
+    config = three_seeds(tmp_path / "tables.yaml")
+    text = reproduce("table3", dataset, tmp_path / "out", budget="three", config=config)
+    assert pretend.asked == 12
+    assert "| ResUNet | 61.00 ± 1.00 (65.29, -4.29) |" in text
+    assert "say nothing about the method" in text
+    assert text == (tmp_path / "out" / "table3.md").read_text()
+    cells = json.loads((tmp_path / "out" / "table3.json").read_text())["cells"]
+    assert len(cells) == 4
+    assert len(cells[0][0]["scores"]) == 3
+    averaged = reproduce("table4", dataset, tmp_path / "out", budget="smoke", config=config)
+    assert "| SSL (ours) | 80.00 (86.54, -6.54) |" in averaged
+    assert "80.00 (86.36, -6.36) |" in averaged
+
+
+def test_a_cell_that_cannot_run_is_named_and_the_others_go_on(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend = Pretend(fails="imagenet")
+    monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
+    with pytest.raises(SomeSlidesFailed, match="1 cells"):
+        reproduce("table2", dataset, tmp_path, budget="smoke")
+    text = (tmp_path / "table2.md").read_text()
+    assert pretend.asked == 6
+    assert "| ImageNet | – (65.83) |" in text
+    assert "cannot be fetched" in text
+
+
+def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) -> None:
+    content = yaml.safe_load(PAPER.read_text())
+    content["tables"]["table3"]["rows"][1]["strategy"] = "contrastive"
+    config = tmp_path / "tables.yaml"
+    config.write_text(yaml.safe_dump(content))
+    with pytest.raises(UsageError, match=r"'contrastive'.*triplet-rank"):
+        reproduce("table3", dataset, tmp_path / "out", config=config)
+    with pytest.raises(UsageError, match=r"'huge'.*full, smoke"):
+        reproduce("table3", dataset, tmp_path / "out", budget="huge")
+    content["tables"]["table3"]["columns"] = []
+    config.write_text(yaml.safe_dump(content))
+    with pytest.raises(UsageError, match="4 × 0 values"):
+        reproduce("table3", dataset, tmp_path / "out", config=config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLE_NAMES)
+def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: TableName
+) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setattr(weights, "_imagenet_state", lambda encoder: Encoder(encoder.name).state_dict())
+    text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
+    table = Tables.load(PAPER).tables[name]
+    assert text.count("(") >= len(table.rows) * len(table.columns) * len(table.paper)
+    assert "–" not in text
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("wsi_nucssl.train.loop.Loop._train_step", never)
+    assert reproduce(name, dataset, tmp_path, budget="smoke", device="cpu") == text

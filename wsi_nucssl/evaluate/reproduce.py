@@ -1,0 +1,145 @@
+"""Run the cells of one of the paper's tables, and put our numbers beside the paper's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsi_nucssl.datasets import Dataset
+from wsi_nucssl.errors import InputError, SomeSlidesFailed
+from wsi_nucssl.evaluate.cells import Bench, Scores
+from wsi_nucssl.evaluate.tables import PAPER, Table, TableName, Tables
+from wsi_nucssl.files import locked, write_atomic
+from wsi_nucssl.segment.options import Device
+
+OnCell = Callable[[int, int, str], None]
+"""Called before each run with how many are done, of how many, and what comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The scores of a cell, one for each seed that could be run, and why the others could not."""
+
+    scores: tuple[Scores, ...]
+    fault: str = ""
+
+    def values(self, measure: str) -> list[float]:
+        """In %, one for each seed."""
+        return [100 * each[measure] for each in self.scores if each[measure] is not None]
+
+
+def reproduce(
+    name: TableName,
+    dataset: Dataset,
+    out: Path,
+    *,
+    test: Dataset | None = None,
+    budget: str = "full",
+    config: Path = PAPER,
+    mpp: float = 0.25,
+    device: Device = "auto",
+    on_cell: OnCell | None = None,
+) -> str:
+    """Run every cell of a table; writes `out`/NAME.md and NAME.json, and returns the Markdown.
+
+    Each run stays in `out`/runs; called again after any interruption, it goes on where it was. A cell that cannot
+    be run is left empty with its reason below the table, and the others go on.
+
+    Raises
+    ------
+    UsageError : the file names a table, budget or strategy that is not there.
+    SomeSlidesFailed : at the end, if a cell could not be run.
+    """
+    tables = Tables.load(config)
+    table, spent = tables.table(name), tables.budget(budget)
+    if spent.images is not None:
+        dataset = dataset.subset(dataset.ids[: spent.images])
+    with locked(out):
+        bench = Bench(dataset, test, mpp, spent, out, device)
+        grid = _run(table, bench, on_cell)
+        text = _markdown(table, grid, _remarks(table, bench, budget))
+        content = [[{"scores": cell.scores, "fault": cell.fault} for cell in line] for line in grid]
+        write_atomic(out / f"{name}.json", json.dumps({"budget": budget, "cells": content}, indent=1))
+        write_atomic(out / f"{name}.md", text)
+    failed = [cell.fault for line in grid for cell in line if cell.fault]
+    if failed:
+        raise SomeSlidesFailed(
+            f"{len(failed)} cells could not be run", path=out / f"{name}.md", remedy=failed[0]
+        )
+    return text
+
+
+def _run(table: Table, bench: Bench, on_cell: OnCell | None) -> list[list[Cell]]:
+    seeds = bench.budget.seeds
+    total, done = len(table.rows) * len(table.columns) * len(seeds), 0
+    grid: list[list[Cell]] = []
+    for row in table.rows:
+        line: list[Cell] = []
+        for column in table.columns:
+            scores: list[Scores] = []
+            fault = ""
+            for seed in seeds:
+                if on_cell is not None:
+                    on_cell(done, total, f"{row.name}, {column.name}, seed {seed}")
+                try:
+                    scores.append(bench.score(row.strategy, column, seed))
+                except InputError as error:
+                    fault = f"{row.name}, {column.name}: {error}"
+                done += 1
+            line.append(Cell(tuple(scores), fault))
+        grid.append(line)
+    return grid
+
+
+def _remarks(table: Table, bench: Bench, budget: str) -> list[str]:
+    """Where the two sets of numbers come from: without it a gap means nothing."""
+    ours = f"all images of {bench.test.path.name}" if bench.test else "its split's validation images"
+    remarks = [
+        f"Ours: budget {budget!r}, {bench.budget.arch}, {len(bench.budget.seeds)} seed(s), "
+        f"trained on {bench.dataset.path.name} ({len(bench.dataset)} images), scored on {ours}.",
+        f"Paper: {table.paper_set}. Unless ours is scored on the same images, the gap compares different images.",
+    ]
+    if bench.test is None:
+        remarks.append("Weights and extraction settings were chosen on these same validation images.")
+    if bench.budget.images is not None:
+        remarks.append(
+            "**A trial of the machinery on a few images: these numbers say nothing about the method.**"
+        )
+    return remarks
+
+
+def _markdown(table: Table, grid: Sequence[Sequence[Cell]], remarks: Sequence[str]) -> str:
+    lines = [f"# {table.title}", "", *(f"- {remark}" for remark in remarks)]
+    names = [column.name for column in table.columns] + (["mean"] if table.average else [])
+    for measure, paper in table.paper.items():
+        lines += ["", f"## {measure}, in %: ours (paper, gap)", ""]
+        lines += ["| | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
+        for row, cells, theirs in zip(table.rows, grid, paper, strict=True):
+            texts = [_cell(cell.values(measure), value) for cell, value in zip(cells, theirs, strict=True)]
+            if table.average:
+                texts.append(_average([cell.values(measure) for cell in cells], theirs))
+            lines.append(f"| {row.name} | " + " | ".join(texts) + " |")
+    faults = [cell.fault for line in grid for cell in line if cell.fault]
+    lines += ["", "Not run:", "", *(f"- {fault}" for fault in faults)] if faults else []
+    return "\n".join(lines) + "\n"
+
+
+def _average(of_columns: Sequence[Sequence[float]], paper: Sequence[float]) -> str:
+    """The mean of a row's cells, if all of them are there."""
+    complete = all(of_columns)
+    return _cell(
+        [float(np.mean([np.mean(v) for v in of_columns]))] if complete else [], float(np.mean(paper))
+    )
+
+
+def _cell(values: Sequence[float], paper: float) -> str:
+    """Mean, spread over seeds if there are several, the paper's value, and the gap."""
+    if not values:
+        return f"– ({paper:.2f})"
+    mean = float(np.mean(values))
+    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{mean:.2f}{spread} ({paper:.2f}, {mean - paper:+.2f})"

@@ -1,0 +1,118 @@
+"""The paper's tables as data: cells, the paper's numbers, and how much to spend on a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Final, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.evaluate.averages import MEASURES
+from wsi_nucssl.models.spec import ARCHITECTURES
+from wsi_nucssl.pretext.tasks import TASK_NAMES
+from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+from wsi_nucssl.train.recipe import Recipe, RecipeFile, Section
+
+TableName = Literal["table1", "table2", "table3", "table4"]
+TABLE_NAMES: Final[tuple[TableName, ...]] = get_args(TableName)
+PAPER: Final = Path(__file__).with_name("tables.yaml")
+WITHOUT_PRETRAINING: Final = ("none", "imagenet")
+
+
+class Budget(Section):
+    """What a cell may cost.
+
+    `images` takes only the first so many of the dataset.
+    """
+
+    arch: str
+    seeds: tuple[int, ...] = Field(min_length=1)
+    images: int | None = Field(default=None, ge=2)
+    finetune: Recipe = Recipe()
+    pretrain: PretrainRecipe = PretrainRecipe()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.arch not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {self.arch!r}")
+        return self
+
+
+class Row(Section):
+    """A way to start the encoder: "none", "imagenet" or a pretext task."""
+
+    name: str
+    strategy: str
+
+
+class Column(Section):
+    """A share of the training labels, or a fold "i/k" instead of the hold-out."""
+
+    name: str
+    share: float = Field(default=1.0, gt=0, le=1)
+    fold: str = ""
+
+
+class Table(Section):
+    """A grid of cells, and the paper's value of each measure in each, in %; `average` adds each row's mean."""
+
+    title: str
+    paper_set: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    paper: dict[str, tuple[tuple[float, ...], ...]]
+    average: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for measure, values in self.paper.items():
+            if measure not in MEASURES:
+                raise ValueError(f"unknown measure {measure!r}")
+            if [len(line) for line in values] != [len(self.columns)] * len(self.rows):
+                raise ValueError(f"{measure} does not have {len(self.rows)} × {len(self.columns)} values")
+        return self
+
+    def check_strategies(self) -> None:
+        """Raise `UsageError` that names the first strategy that is not there."""
+        known = (*WITHOUT_PRETRAINING, *TASK_NAMES)
+        for row in self.rows:
+            if row.strategy not in known:
+                raise UsageError(
+                    f"the strategy {row.strategy!r} of row {row.name!r} is not there",
+                    remedy=f"Choose among {', '.join(known)}",
+                )
+
+
+class Tables(RecipeFile):
+    """All tables and budgets of a YAML file."""
+
+    guide: ClassVar[str] = "docs/benchmark.md"
+
+    budgets: dict[str, Budget]
+    tables: dict[TableName, Table]
+
+    def budget(self, name: str) -> Budget:
+        """The budget of that name.
+
+        Raises
+        ------
+        UsageError : there is none.
+        """
+        if name not in self.budgets:
+            raise UsageError(
+                f"no budget is called {name!r}", remedy=f"Choose one of {', '.join(self.budgets)}"
+            )
+        return self.budgets[name]
+
+    def table(self, name: TableName) -> Table:
+        """The table of that name, its strategies checked.
+
+        Raises
+        ------
+        UsageError : there is none, or it names a strategy that is not there.
+        """
+        if name not in self.tables:
+            raise UsageError(f"no table is called {name!r}", remedy=f"Choose one of {', '.join(self.tables)}")
+        self.tables[name].check_strategies()
+        return self.tables[name]
