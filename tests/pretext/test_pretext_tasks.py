@@ -142,8 +142,17 @@ class TestTripletRank:
         assert warning is not None
         assert "collapsed" in warning
         assert "learning rate" in warning
-        _, healthy = task.loss(self.outputs(4.0, 2.0), {})
+        _, healthy = task.loss(self.outputs(0.8, 0.5), {})
         assert task.warning({name: float(value) for name, value in healthy.items()}) is None
+
+    def test_a_task_solved_too_easily_is_warned_of_once_the_shortcut_is_open(self) -> None:
+        _, logged = TripletRank(SMALL).loss(self.outputs(4.0, 2.0), {})
+        means = {name: float(value) for name, value in logged.items()}
+        warning = TripletRank(SMALL).warning(means)
+        assert warning is not None
+        assert "--deshortcut" in warning
+        closed = TaskSettings(view_px=96, deshortcut=Deshortcut(enabled=True))
+        assert TripletRank(closed).warning(means) is None
 
     def test_stain_is_shared_within_a_triplet(self) -> None:
         plain = TripletRank(TaskSettings(view_px=96, turn=False))

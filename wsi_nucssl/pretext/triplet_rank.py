@@ -113,19 +113,23 @@ class TripletRank:
         return loss, {name: value.detach() for name, value in metrics.items()}
 
     def warning(self, means: Mapping[str, float]) -> str | None:
-        """Collapse: every embedding the same, so that a loss stays at its margin; or embeddings that run away."""
+        """Collapse, where every embedding is the same and a loss stays at its margin; or a task that is too easy."""
+        settings = self.settings
         remedy = "Try a lower learning rate, a longer warm-up or a larger batch, and look at --preview"
-        if self.triplet_weight and means["d_an"] < 0.05 * self.settings.margin_triplet:
+        if self.triplet_weight and means["d_an"] < 0.05 * settings.margin_triplet:
             return (
                 f"the embeddings have collapsed: the triplet loss is {means['loss_triplet']:.3f}, "
                 f"anchor and negative are only {means['d_an']:.2g} apart. {remedy}"
             )
-        if (
-            self.rank_weight
-            and abs(means["loss_rank"] - self.settings.margin_rank) < 0.02
-            and means["active_rank"] > 0.99
-        ):
+        at_margin = abs(means["loss_rank"] - settings.margin_rank) < 0.02 and means["active_rank"] > 0.99
+        if self.rank_weight and at_margin:
             return f"the ranking score has collapsed: its loss stays at the margin, {means['loss_rank']:.3f}. {remedy}"
+        active = max(self.triplet_weight * means["active_triplet"], self.rank_weight * means["active_rank"])
+        if active < 0.01 and not settings.deshortcut.enabled:
+            return (
+                "hardly a triplet is left to learn from: the network has found an easy answer, most likely that "
+                "magnified negatives are smooth. Try --deshortcut, and look at wsi-nucssl probe"
+            )
         return None
 
 
