@@ -1,0 +1,89 @@
+"""The algebra of boxes, against sets of pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
+
+side = st.integers(-6, 12)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    x0, x1 = sorted((draw(side), draw(side)))
+    y0, y1 = sorted((draw(side), draw(side)))
+    return Box(x0, y0, x1, y1)
+
+
+def pixels(box: Box) -> set[tuple[int, int]]:
+    return {(x, y) for x in range(box.x0, box.x1) for y in range(box.y0, box.y1)}
+
+
+@given(boxes(), boxes())
+def test_clip_is_intersection(one: Box, other: Box) -> None:
+    both = pixels(one) & pixels(other)
+    assert pixels(one.clip(other)) == both
+    assert one.overlaps(other) == other.overlaps(one) == bool(both)
+    assert one.contains(other) == (pixels(other) <= pixels(one))
+
+
+@given(boxes(), side, side)
+def test_points_belong_to_half_open_boxes(box: Box, x: int, y: int) -> None:
+    assert (Point(x, y) in box) == ((x, y) in pixels(box))
+
+
+@given(boxes(), side, side)
+def test_shift_and_its_way_back(box: Box, dx: int, dy: int) -> None:
+    moved = box.shift(dx, dy)
+    assert pixels(moved) == {(x + dx, y + dy) for x, y in pixels(box)}
+    assert moved.relative_to(Point(dx, dy)) == box
+    assert Box.at(box.origin, box.size) == box
+    assert box.relative_to(box.origin).origin == Point(0, 0)
+
+
+@given(boxes(), st.integers(0, 5))
+def test_grow_reaches_that_far_along_both_axes(box: Box, margin: int) -> None:
+    reach = range(-margin, margin + 1)
+    if not box.is_empty:
+        around = {(x + dx, y + dy) for x, y in pixels(box) for dx in reach for dy in reach}
+        assert pixels(box.grow(margin)) == around
+    assert box.grow(margin).grow(-margin) == box
+
+
+@given(boxes())
+def test_size_counts_pixels(box: Box) -> None:
+    assert box.size.area == len(pixels(box)) == box.width * box.height
+    assert box.is_empty == (not pixels(box))
+
+
+@given(boxes())
+def test_rc_selects_the_pixels_of_the_box(box: Box) -> None:
+    rows, cols = 20, 21
+    xy = np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), axis=-1)
+    inside = box.clip(Box(0, 0, cols, rows))
+    cut = xy[inside.rc]
+    assert cut.shape[:2] == inside.size.shape_rc
+    assert {(int(x), int(y)) for x, y in cut.reshape(-1, 2)} == pixels(inside)
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(UsageError, match="inverted"):
+        Box(1, 0, 0, 5)
+    with pytest.raises(UsageError, match="negative"):
+        Size(-1, 2)
+    for value in (0.0, -0.25, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="mpp"):
+            Mpp(0.25, value)
+    with pytest.raises(TypeError, match="name its sides"):
+        _, _, _, _ = Box(0, 0, 1, 1)
+
+
+def test_resolution_of_a_pixel_of_the_same_area() -> None:
+    assert Mpp(0.2, 0.45).mean == pytest.approx(0.3)
+    assert Mpp.square(0.25) == Mpp(0.25, 0.25)
+    assert (str(Mpp.square(0.25)), str(Mpp(0.2, 0.45)), str(Size(3, 4))) == ("0.25", "0.2 × 0.45", "3 × 4")
