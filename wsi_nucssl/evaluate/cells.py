@@ -13,7 +13,7 @@ from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.evaluate.benchmark import RESULTS, benchmark
 from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.evaluate.tables import WITHOUT_PRETRAINING, Budget, Column
-from wsi_nucssl.files import write_atomic
+from wsi_nucssl.files import safe_stem, write_atomic
 from wsi_nucssl.models.spec import ARCHITECTURES
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.pretext.tasks import TaskName
@@ -90,7 +90,8 @@ class Bench:
 
     def _benchmark(self, run: Path) -> Scores:
         """Score a finished run with the views it was calibrated for, unless that was done before."""
-        folder = run.with_name(f"{run.name}-scores")
+        scored = f"on-{safe_stem(self.test.path)}" if self.test else "on-validation"
+        folder = run.with_name(f"{run.name}-{scored}")
         if not (folder / RESULTS).exists():
             model = load_model(run)
             engine = open_engine(model.network, self.device, "torch", CALIBRATION_VIEWS)
