@@ -145,7 +145,7 @@ class TestTripletRank:
         _, healthy = task.loss(self.outputs(0.8, 0.5), {})
         assert task.warning({name: float(value) for name, value in healthy.items()}) is None
 
-    def test_a_task_solved_too_easily_is_warned_of_once_the_shortcut_is_open(self) -> None:
+    def test_a_task_solved_too_easily_is_warned_of_while_the_shortcut_is_open(self) -> None:
         _, logged = TripletRank(SMALL).loss(self.outputs(4.0, 2.0), {})
         means = {name: float(value) for name, value in logged.items()}
         warning = TripletRank(SMALL).warning(means)
