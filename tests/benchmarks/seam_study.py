@@ -1,8 +1,9 @@
 """What window seams cost, by margin: `python -m tests.benchmarks.seam_study DATASET [--model NAME] [--core 256]`.
 
 Each image is predicted twice, with the window grid where it is and moved by half a window. Printed for each margin: the
-mean difference of the body probability (in 255ths) within 8 px of a seam, and at least an eighth of a core away from all
-seams; and how much the mean AJI moves. Cores of 256 px make seams four times denser than on slides, which do better.
+mean difference of the body probability (in 255ths) within 8 px of a seam, and at least an eighth of a core away from
+all seams; and how much the mean AJI moves. Cores of 256 px make seams four times denser than on slides, which do
+better.
 """
 
 from __future__ import annotations

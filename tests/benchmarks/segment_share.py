@@ -1,7 +1,8 @@
-"""How much of `wsi-nucssl segment` is the network: `python -m tests.benchmarks.segment_share SLIDE [--model NAME] [--mpp X]`.
+"""How much of `wsi-nucssl segment` is the network: `python -m tests.benchmarks.segment_share SLIDE [--model NAME]`.
 
-Runs the whole command in a process of its own, from the interpreter's start to the file's last byte, and takes its wall time
-and peak memory. Then the network alone predicts as many windows of the same slide, already in memory. Prints the ratio.
+Runs the whole command in a process of its own, from the interpreter's start to the file's last byte, and takes its
+wall time and peak memory. Then the network alone predicts as many windows of the same slide, already in memory. Prints
+the ratio.
 """
 
 from __future__ import annotations
