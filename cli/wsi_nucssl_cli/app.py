@@ -16,7 +16,7 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import benchmark, finetune, info, overlay, pretrain, reproduce, segment, tile
+from wsi_nucssl_cli import benchmark, finetune, info, overlay, pack, pretrain, reproduce, segment, tile
 from wsi_nucssl_cli.display import say_error
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)
 app.command("finetune")(finetune.finetune)
+app.command("pack")(pack.pack)
 app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
 

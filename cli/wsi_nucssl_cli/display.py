@@ -40,9 +40,9 @@ class Meter:
         if not quiet and sys.stderr.isatty():
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[remark]}"),
+                TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[remark]}", markup=False),
                 TimeRemainingColumn(),
                 console=err,
                 transient=True,

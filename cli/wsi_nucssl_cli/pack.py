@@ -1,0 +1,36 @@
+"""`wsi-nucssl pack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsi_nucssl_cli.display import out
+
+
+def pack(
+    model: Annotated[str, typer.Argument(help="A fine-tuning run or a weights file.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="NAME.safetensors to write.", show_default=False)
+    ],
+    storage: Annotated[
+        Literal["float32", "bfloat16", "int8"],
+        typer.Option(help="How convolutions are kept; see docs/models.md."),
+    ] = "bfloat16",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a model's weights compactly, to share; the file's name becomes the model's."""
+    from dataclasses import replace
+
+    from wsi_nucssl.errors import OutputExists
+    from wsi_nucssl.models.weights import load_model, save_model
+
+    if output.exists() and not overwrite:
+        raise OutputExists(
+            "the file is there already", path=output, remedy="Add --overwrite or choose another name"
+        )
+    loaded = load_model(model)
+    save_model(output, loaded.network, replace(loaded.info, name=output.stem), storage)
+    out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", markup=False)
