@@ -66,6 +66,7 @@ def test_version_and_bare_command(cli: Cli) -> None:
         ["segment", "a.svs", "-o", "x.geojson", "--tta", "3"],
         ["segment", "a.svs", "-o", "x.geojson", "--format", "geojson.gz"],
         ["segment", "a.svs", "b.svs", "-o", "x.geojson"],
+        ["segment", "a.svs", "-o", "x.json"],
         ["segment", "one/a.svs", "two/a.svs", "-o", "x"],
         ["tile", "one/a.svs", "two/a.svs", "-o", "x"],
         ["tile", "a.svs", "-o", "x", "--codec", "zip"],
@@ -216,6 +217,19 @@ def test_places_that_take_no_output(cli: Cli, slide: Path, weights: Path, tmp_pa
     folder.mkdir()
     assert cli("segment", slide, "-o", folder, *model, "--overwrite").code == 5
     assert file.read_text() == "mine"
+
+
+def test_memory_that_runs_out(
+    cli: Cli, slide: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(doubles.DarkIsNucleus, "predict", exhaust)
+    ended = cli("segment", slide, "-o", tmp_path / "n.geojson", "--model", weights)
+    assert ended.code == 6
+    assert "--batch-size" in ended.err
+    assert not (tmp_path / "n.geojson").exists()
 
 
 def test_models_that_are_none(cli: Cli, slide: Path, tmp_path: Path) -> None:

@@ -21,9 +21,11 @@ import pytest
 
 from tests.segment import doubles
 from tests.segment.features import read_features
-from wsi_nucssl.errors import OutputExists, OutputLocked, RunMismatch
+from wsi_nucssl.errors import InputError, OutputExists, OutputLocked, RunMismatch, Stopped
+from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.files import locked
 from wsi_nucssl.models.weights import save_model
+from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.segment.slides import SegmentSummary, run_path
 from wsi_nucssl.slide import RGB
 
@@ -224,7 +226,26 @@ def test_damage_between_two_runs_is_made_good(
     assert stopped.read_bytes() == expected
 
 
-def test_any_changed_byte_of_a_block_is_noticed(segment: Segment, slide: Path, stopped: Path) -> None:
+def test_any_changed_bit_of_a_table_is_noticed_or_without_effect(stopped: Path) -> None:
+    table = sorted(run_path(stopped).glob("blocks/*.npz"))[1]
+    whole = table.read_bytes()
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for place in rng.integers(len(whole), size=400):
+        raw = bytearray(whole)
+        raw[place] ^= 1 << rng.integers(8)
+        table.write_bytes(raw)
+        try:
+            nuclei = Nuclei.load(table)
+        except InputError:
+            noticed += 1
+        else:
+            nuclei.save(table)
+            assert table.read_bytes() == whole
+    assert noticed > 300
+
+
+def test_blocks_with_changed_bits_are_made_again(segment: Segment, slide: Path, stopped: Path) -> None:
     expected = segment(slide, stopped.with_name("undisturbed.geojson"), block_px=256).output.read_bytes()
     rng = np.random.default_rng(0)
     for block in sorted(run_path(stopped).glob("blocks/*.npz")):
@@ -260,8 +281,11 @@ def test_what_is_there_is_kept(segment: Segment, slide: Path, tmp_path: Path) ->
     before = output.stat().st_mtime_ns
     assert segment(slide, output, resume=True) == first
     assert output.stat().st_mtime_ns == before
+    output.write_text("edited by hand")
+    with pytest.raises(OutputExists, match="was changed"):
+        segment(slide, output, resume=True)
+    assert output.read_text() == "edited by hand"
     again = segment(slide, output, overwrite=True)
-    assert output.stat().st_mtime_ns != before
     assert again.sha256 == first.sha256
 
 
@@ -284,6 +308,31 @@ def test_a_lost_output_of_a_finished_run_is_made_again(segment: Segment, slide: 
     output.unlink()
     segment(slide, output, resume=True)
     assert output.read_bytes() == expected
+
+
+def test_a_damaged_summary_is_no_summary(segment: Segment, slide: Path, tmp_path: Path) -> None:
+    output = tmp_path / "n.geojson"
+    first = segment(slide, output)
+    truncate(run_path(output) / "summary.json")
+    assert segment(slide, output, resume=True).sha256 == first.sha256
+
+
+def test_a_signal_while_exporting_stops_softly(
+    segment: Segment, slide: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = segment(slide, stopped.with_name("undisturbed.geojson"), block_px=256).output.read_bytes()
+
+    def interrupted(*words: Any, **how: Any) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return write_geojson(*words, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wsi_nucssl.segment.slides.write_geojson", interrupted)
+        with pytest.raises(Stopped):
+            segment(slide, stopped, block_px=256, resume=True)
+    assert not stopped.exists()
+    segment(slide, stopped, block_px=256, resume=True)
+    assert stopped.read_bytes() == expected
 
 
 def test_one_writer_at_a_time(segment: Segment, slide: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -28,6 +29,17 @@ MEASUREMENTS = (
 )
 """Columns of `Nuclei.measurements`; lengths in canvas px and the area in px² until export scales them (see
 `measure`)."""
+
+_DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
+"""What zipfile and numpy raise at one wrong byte, depending on where it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +129,7 @@ class Nuclei:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 table = cls(**{field.name: arrays[field.name] for field in fields(cls)})
             table._check()
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise InputError(
                 f"not a table of nuclei ({error})", path=path, remedy="Remove it and run again with --resume"
             ) from error

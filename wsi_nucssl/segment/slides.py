@@ -135,11 +135,7 @@ def segment_slide(
 
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     if not output.name.endswith(SUFFIXES):
-        raise UsageError(
-            "the output must end in .geojson or .geojson.gz",
-            path=output,
-            remedy="Rename it, or give a folder",
-        )
+        raise _unknown_ending(output)
     if not output.exists() or overwrite:
         return
     if not resume:
@@ -154,6 +150,12 @@ def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
             path=output,
             remedy="Add --overwrite to replace it, or choose another output",
         )
+
+
+def _unknown_ending(output: Path) -> UsageError:
+    return UsageError(
+        "the output must end in .geojson or .geojson.gz", path=output, remedy="Rename it, or give a folder"
+    )
 
 
 def _manifest(
@@ -182,13 +184,24 @@ def _manifest(
 
 
 def _finished(run: Path, output: Path) -> SegmentSummary | None:
-    """The summary of a run whose output is there, unchanged."""
+    """The summary of a run whose output is there; None if there is still something to do.
+
+    Raises
+    ------
+    OutputExists : the output is no longer what the run wrote.
+    """
     try:
         kept = json.loads((run / _SUMMARY).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
-    if not output.exists() or sha256_file(output) != kept["sha256"]:
+    if not output.exists():
         return None
+    if sha256_file(output) != kept["sha256"]:
+        raise OutputExists(
+            "the output was changed after it was finished",
+            path=output,
+            remedy="Add --overwrite to replace it, or choose another output",
+        )
     return SegmentSummary(**{**kept, "output": output, "seams": SeamFigure(**kept["seams"])})
 
 
@@ -244,7 +257,8 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
 
     Raises
     ------
-    UsageError : several slides and one file, two slides of one name, or a format that contradicts the file name.
+    UsageError : several slides and one file, two slides of one name, another file ending, or a format that contradicts
+        the file name.
     """
     if destination.name.endswith(SUFFIXES):
         if len(slides) != 1:
@@ -254,6 +268,8 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
         if file_format and not destination.name.endswith("." + file_format):
             raise UsageError(f"--format {file_format} contradicts the file's name", path=destination)
         return {slides[0]: destination}
+    if destination.suffix in (".json", ".gz"):
+        raise _unknown_ending(destination)
     return outputs_in(destination, slides, f".{file_format or 'geojson'}")
 
 
