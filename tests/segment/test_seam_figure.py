@@ -1,0 +1,59 @@
+"""The seam figure against plain loops over edges."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.nuclei.scenes import configs, scenes
+from wsi_nucssl.geometry import Size
+from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.segment.seam_figure import SeamFigure
+from wsi_nucssl.tiles.grid import TileGrid
+
+
+def counted(nuclei: Nuclei, pitch: tuple[int, int]) -> SeamFigure:
+    crossing = seams = controls = 0
+    for index in range(len(nuclei)):
+        rings = nuclei.rings(index)
+        low, high = rings[0].min(axis=0), rings[0].max(axis=0)
+        crossing += any(
+            line % pitch[axis] == 0 for axis in (0, 1) for line in range(low[axis] + 1, high[axis])
+        )
+        for ring in rings:
+            for start, end in pairwise(ring):
+                across = 0 if start[0] == end[0] else 1
+                line, length = start[across], int(abs(end - start).sum())
+                if line > 0:
+                    seams += length * (line % pitch[across] == 0)
+                    controls += length * ((line - pitch[across] // 2) % pitch[across] == 0)
+    return SeamFigure(crossing, int(nuclei.truncated.sum()), int(seams), int(controls))
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes(), configs, st.integers(2, 20), st.integers(2, 20))
+def test_against_plain_loops(
+    scene: NDArray[np.uint8], config: InstanceConfig, width: int, height: int
+) -> None:
+    nuclei = extract_nuclei(scene, config)
+    grid = TileGrid(Size(scene.shape[2], scene.shape[1]), Size(width, height))
+    figure = SeamFigure.of(nuclei, grid)
+    assert figure == counted(nuclei, (width, height))
+    parts = [SeamFigure.of(part, grid) for part in nuclei.slices(2)]
+    assert sum(parts, SeamFigure()) == figure
+
+
+def test_a_cut_nucleus_is_seen() -> None:
+    """The right half of a square is lost at the seam: its outline runs along it."""
+    scene = np.zeros((3, 40, 40), np.uint8)
+    scene[0, 10:30, 12:20] = 255
+    nuclei = extract_nuclei(scene, InstanceConfig())
+    figure = SeamFigure.of(nuclei, TileGrid(Size(40, 40), Size(20, 40)))
+    assert (figure.crossing, figure.on_seams_px, figure.on_controls_px) == (0, 20, 0)
+    assert "outlines along seams 20 px, along control lines 0 px" in str(figure)
