@@ -45,7 +45,7 @@ def save_pretext(path: Path, model: PretextModel, info: PretextInfo) -> None:
     """Write encoder and head atomically."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={_HEADER: json.dumps(asdict(info)), "format": "pt"})
+        save_file(tensors, partial, metadata={_HEADER: json.dumps(asdict(info))})
 
 
 def load_pretext(run_or_file: Path) -> tuple[PretextModel, PretextInfo]:

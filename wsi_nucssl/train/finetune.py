@@ -31,7 +31,6 @@ from wsi_nucssl.train.recipe import Recipe
 from wsi_nucssl.train.validate import calibrate, predictions, validate
 
 BEST: Final = "best.safetensors"
-CALIBRATION_VIEWS: Final = 8
 _DONE: Final = "done.json"
 _CURVES: Final = (("loss",), ("validation_aji", "validation_dice1"), ("loader_share",))
 
@@ -210,10 +209,9 @@ class _Finetuning:
             return 0.0
         model, device = load_model(weights), self.loop.accelerator.device
         network = model.network.to(device)
-        planes = list(predictions(network, self.validation, device, CALIBRATION_VIEWS))
+        planes = list(predictions(network, self.validation, device))
         found = calibrate(planes, self.validation, self.config)
         calibration = {
-            "views": CALIBRATION_VIEWS,
             "aji": round(found.mean_aji, 5),
             "images": {name: round(value, 5) for name, value in found.aji.items()},
         }

@@ -15,7 +15,7 @@ from wsi_nucssl.metrics import aji, dice1
 from wsi_nucssl.metrics.drawing import draw_errors
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
-from wsi_nucssl.segment.engine import Augmented, TorchEngine
+from wsi_nucssl.segment.engine import TorchEngine
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.crops import Annotated
 
@@ -59,10 +59,10 @@ class Calibration:
 
 
 def predictions(
-    network: ResUNet, images: Sequence[Annotated], device: torch.device, views: int = 1
+    network: ResUNet, images: Sequence[Annotated], device: torch.device
 ) -> Iterator[Probabilities]:
     """Probabilities of each image, through the same windows as `segment`."""
-    engine = Augmented(TorchEngine(network, device), views)
+    engine = TorchEngine(network, device)
     for annotated in images:
         yield predict_image(engine, annotated.image)
 
