@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.errors import OutputError, OutputExists, RunMismatch, Stopped, UsageError
+from wsi_nucssl.errors import OutputError, OutputExists, RunMismatch, Stopped
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.runs import MANIFEST, digest, run_directory, stop_requests
 
@@ -57,9 +57,8 @@ def test_what_is_there_is_not_taken(tmp_path: Path) -> None:
     work(path, {"a": 1}, "one")
     with pytest.raises(OutputExists, match="--resume"):
         work(path, {"a": 1}, "two")
-    with pytest.raises(UsageError):
-        work(path, {"a": 1}, "two", resume=True, overwrite=True)
     assert not (path / "two").exists()
+    assert work(path, {"a": 1}, "two", resume=True, overwrite=True) == set()
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
+from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped
 from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
 
 MANIFEST: Final = "manifest.json"
@@ -34,17 +34,14 @@ def digest(manifest: Manifest) -> str:
 
 @contextlib.contextmanager
 def run_directory(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> Iterator[Path]:
-    """Create, resume or replace the run at `path` and hold its lock.
+    """Create, resume or replace the run at `path` and hold its lock; `overwrite` goes before `resume`.
 
     Raises
     ------
-    UsageError : both `resume` and `overwrite`.
     OutputExists : something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours.
     RunMismatch : `resume`, but the run was made with another manifest; the message names what differs.
     OutputLocked : another process is at work there.
     """
-    if resume and overwrite:
-        raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
     with locked(path):
         _settle(path, manifest, resume=resume, overwrite=overwrite)
         yield path

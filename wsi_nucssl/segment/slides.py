@@ -82,6 +82,7 @@ def segment_slide(
 
     Raises
     ------
+    UsageError : the output's name has another ending, or both `resume` and `overwrite`.
     SlideError, MissingMpp : the slide cannot be read, or does not say its mpp.
     OutputExists, OutputLocked, RunMismatch : the output cannot be taken.
     ResourceError : disk or memory ran out.
@@ -136,6 +137,8 @@ def segment_slide(
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     if not output.name.endswith(SUFFIXES):
         raise _unknown_ending(output)
+    if resume and overwrite:
+        raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
     if not output.exists() or overwrite:
         return
     if not resume:
