@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.errors import DatasetError, InputError
 from wsi_nucssl.evaluate.contestants import PredictionFolder
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
 from wsi_nucssl.export.geojson import Placement, write_geojson
@@ -148,7 +148,7 @@ def test_what_is_no_geojson_of_polygons_is_named(tmp_path: Path, text: str) -> N
         (tmp_path / "b.geojson.gz", b"not gzip"),
     ):
         path.write_bytes(data)
-        with pytest.raises(DatasetError) as caught:
+        with pytest.raises(InputError) as caught:
             read_geojson_labels(path, (6, 9))
         assert caught.value.path == str(path)
 

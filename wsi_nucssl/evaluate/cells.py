@@ -19,7 +19,7 @@ from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.segment.engine import open_engine
 from wsi_nucssl.segment.options import Device
-from wsi_nucssl.train.finetune import CALIBRATION_VIEWS, FinetuneJob, finetune
+from wsi_nucssl.train.finetune import FinetuneJob, finetune
 from wsi_nucssl.train.job import SplitChoice
 from wsi_nucssl.train.pretrain import PretrainJob, pretrain
 
@@ -89,12 +89,12 @@ class Bench:
         return pretrain(job, run, device=self.device, resume=True).weights
 
     def _benchmark(self, run: Path) -> Scores:
-        """Score a finished run with the views it was calibrated for, unless that was done before."""
+        """Score a finished run as `segment` predicts by default, unless that was done before."""
         scored = f"on-{safe_stem(self.test.path)}" if self.test else "on-validation"
         folder = run.with_name(f"{run.name}-{scored}")
         if not (folder / RESULTS).exists():
             model = load_model(run)
-            engine = open_engine(model.network, self.device, "torch", CALIBRATION_VIEWS)
+            engine = open_engine(model.network, self.device, "torch")
             network = Network(model, engine, self.mpp)
             split = None if self.test else run / "split.json"
             benchmark(self.test or self.dataset, [network], folder, split_file=split, overlays=False)

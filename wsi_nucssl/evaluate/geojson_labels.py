@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from wsi_nucssl.datasets.polygons import Polygon, rasterise
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.export.reading import read_geojson
 
 _HALF_PX = 0.5
 """GeoJSON counts from pixel corners; a pixel belongs to the polygon that holds its centre."""
@@ -27,33 +25,19 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
 
     Raises
     ------
-    DatasetError : not GeoJSON, or a feature that is not a polygon.
+    InputError : not GeoJSON.
+    DatasetError : a feature is not a polygon.
     """
+    features = read_geojson(path)["features"]
     try:
-        features = _features(_load(path))
         outlines = [_outline(feature["geometry"]) for feature in features]
-    except (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"not a GeoJSON file of polygons ({error})",
             path=path,
             remedy="Export a FeatureCollection of Polygon or MultiPolygon features",
         ) from error
     return rasterise(outlines, shape)
-
-
-def _load(path: Path) -> Any:
-    data = path.read_bytes()
-    return orjson.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-
-
-def _features(content: Any) -> list[Any]:
-    """The features of a collection, of a bare list (older QuPath exports), or the one feature."""
-    if isinstance(content, list):
-        return content
-    if content["type"] == "Feature":
-        return [content]
-    features: list[Any] = content["features"]
-    return features
 
 
 def _outline(geometry: dict[str, Any]) -> Polygon:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
-import orjson
 
 from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.export.reading import read_geojson
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.slide import RGB, Canvas, Slide
 
@@ -41,25 +40,12 @@ def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: f
     picture = canvas.read(
         Box(*corner, max(corner[0] + 1, round(region.x1 * zoom)), max(corner[1] + 1, round(region.y1 * zoom)))
     )
-    content = _load(geojson)
+    content = read_geojson(geojson)
     origin = np.array(content.get("wsi_nucssl", {}).get("origin_l0", [0, 0]))
     for ring, color in _rings(content, geojson):
         place = ((ring + origin) * zoom - corner - 0.5) * 2**_SHIFT  # OpenCV counts from pixel centres
         cv2.polylines(picture, [np.rint(place).astype(np.int32)], True, color, 1, cv2.LINE_AA, _SHIFT)
     return picture
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-        content = orjson.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    except (OSError, EOFError, orjson.JSONDecodeError) as error:
-        raise InputError(
-            f"not a readable GeoJSON file ({error})", path=path, remedy="Write it again"
-        ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("features"), list):
-        raise InputError("not a GeoJSON FeatureCollection", path=path, remedy="Give what segment has written")
-    return content
 
 
 def _rings(content: dict[str, Any], path: Path) -> Iterator[tuple[np.ndarray[Any, Any], tuple[int, ...]]]:
