@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.errors import OutputError, OutputExists, RunMismatch, Stopped
+from wsi_nucssl.errors import OutputError, OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.runs import MANIFEST, digest, run_directory, stop_requests
 
@@ -58,7 +58,9 @@ def test_what_is_there_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(OutputExists, match="--resume"):
         work(path, {"a": 1}, "two")
     assert not (path / "two").exists()
-    assert work(path, {"a": 1}, "two", resume=True, overwrite=True) == set()
+    with pytest.raises(UsageError, match="either"):
+        work(path, {"a": 1}, "two", resume=True, overwrite=True)
+    assert work(path, {"a": 1}, "two", resume=True) == {"one"}
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
@@ -67,6 +69,15 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, how: dict[str, bo
     with pytest.raises(OutputExists, match="no run"):
         work(tmp_path, {}, "a", **how)
     assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_somebody_elses_manifest_protects_its_folder(tmp_path: Path, how: dict[str, bool]) -> None:
+    (tmp_path / MANIFEST).write_text('{"image-1": {"nuclei": 480}}')
+    (tmp_path / "images").mkdir()
+    with pytest.raises(RunMismatch if "resume" in how else OutputExists):
+        work(tmp_path, {}, "a", **how)
+    assert (tmp_path / "images").is_dir()
 
 
 def test_a_writer_killed_before_its_manifest_was_whole(tmp_path: Path) -> None:

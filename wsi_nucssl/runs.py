@@ -17,11 +17,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped
+from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
 
 MANIFEST: Final = "manifest.json"
 _LOCK: Final = ".lock"
+_MARK: Final = "wsi_nucssl_run"
+"""Entry of the file that tells a manifest of ours from any other manifest.json."""
 
 Manifest = Mapping[str, Any]
 """JSON values by name; the order does not matter."""
@@ -34,14 +36,17 @@ def digest(manifest: Manifest) -> str:
 
 @contextlib.contextmanager
 def run_directory(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> Iterator[Path]:
-    """Create, resume or replace the run at `path` and hold its lock; `overwrite` goes before `resume`.
+    """Create, resume or replace the run at `path` and hold its lock.
 
     Raises
     ------
+    UsageError : both `resume` and `overwrite`.
     OutputExists : something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours.
     RunMismatch : `resume`, but the run was made with another manifest; the message names what differs.
     OutputLocked : another process is at work there.
     """
+    if resume and overwrite:
+        raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
     with locked(path):
         _settle(path, manifest, resume=resume, overwrite=overwrite)
         yield path
@@ -51,7 +56,7 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
     here = path / MANIFEST
     remove_partials(path)
     contents = [entry for entry in path.iterdir() if entry.name not in (_LOCK, MANIFEST)]
-    if not here.exists() and contents:
+    if (not resume and _is_foreign(here)) if here.exists() else contents:
         raise OutputExists(
             "the folder holds other files and no run", path=path, remedy="Choose a new or empty folder"
         )
@@ -67,7 +72,16 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
                 path=path,
                 remedy="Add --resume to go on with it or --overwrite to start again",
             )
-    write_atomic(here, json.dumps(manifest, indent=2, sort_keys=True))
+    write_atomic(here, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
+
+
+def _is_foreign(manifest: Path) -> bool:
+    """True for somebody else's manifest.json; one that is damaged may have been ours."""
+    try:
+        content = json.loads(manifest.read_text())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and _MARK not in content
 
 
 def _empty(contents: list[Path]) -> None:
@@ -80,11 +94,12 @@ def _empty(contents: list[Path]) -> None:
 
 def _read(manifest: Path) -> Manifest:
     try:
-        content: Manifest = dict(json.loads(manifest.read_text()))
+        content: dict[str, Any] = dict(json.loads(manifest.read_text()))
     except (ValueError, TypeError) as error:
         raise RunMismatch(
             f"the run's manifest is damaged ({error})", path=manifest, remedy="Start again with --overwrite"
         ) from error
+    content.pop(_MARK, None)
     return content
 
 

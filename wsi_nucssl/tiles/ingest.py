@@ -103,7 +103,7 @@ def ingest(
     if existing and not overwrite:
         return _check_same(existing, facts)
     workshop = destination.with_name(f".{destination.name}.partial")
-    with run_directory(workshop, facts.to_json(), resume=True, overwrite=overwrite):
+    with run_directory(workshop, facts.to_json(), resume=not overwrite, overwrite=overwrite):
         store = _unfinished(workshop / _STORE, facts, canvas)
         _fill(store, canvas, workers or os.cpu_count() or 1, on_progress)
         store.finish()
