@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide
 from wsi_nucssl.slide.resample import resample, triangle_taps
@@ -134,5 +134,5 @@ def test_positions_keep_their_place(tmp_path: Path, write_tiff: Callable[..., Pa
 
 
 def test_senseless_enlargement_is_refused(slide: Slide) -> None:
-    with pytest.raises(UsageError, match="enlarges"):
+    with pytest.raises(SlideError, match="enlarges"):
         Canvas(slide, Mpp.square(0.0001))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.slide import RGB, open_slide
 from wsi_nucssl.slide.aperio import associated_name, parse_description
@@ -90,6 +92,16 @@ def test_each_stored_tile_is_decoded_once(pyramid: Path, monkeypatch: pytest.Mon
             for x in range(0, 900, 100):
                 slide.read_level(0, Box(x, y, x + 100, y + 100))
     assert sorted(decoded) == list(range(8 * 6))
+
+
+def test_a_disk_that_fails_is_the_slides_error(pyramid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with open_slide(pyramid, reader="tiff") as slide:
+        monkeypatch.setattr(os, "pread", fail)
+        with pytest.raises(SlideError, match="Input/output error"):
+            slide.read_level(0, Box(0, 0, 10, 10))
 
 
 def test_a_tile_left_out_is_white(tmp_path: Path, pattern: Callable[[int, int], RGB]) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.slide.base import RGB, Slide
 from wsi_nucssl.slide.reader import WHITE
@@ -18,6 +18,9 @@ _LEVEL_TOLERANCE = 1.02
 """A level up to 2 % coarser than the canvas still serves: enlarging by that little loses nothing visible."""
 
 _SAME = 1e-6
+
+_LEAST_SCALE = 0.02
+"""Level-0 px per canvas px; below it, two decimals of a level-0 px could not keep canvas px apart."""
 
 
 class Canvas:
@@ -39,6 +42,7 @@ class Canvas:
     Raises
     ------
     MissingMpp : the slide's own resolution is unknown.
+    SlideError : it is more than 50 times as coarse as `mpp`.
     """
 
     def __init__(self, slide: Slide, mpp: Mpp) -> None:
@@ -53,8 +57,8 @@ class Canvas:
         return canvas
 
     def _lay_out(self, slide: Slide, scale_x: float, scale_y: float) -> None:
-        if min(scale_x, scale_y) < 1 / 64:
-            raise UsageError(
+        if min(scale_x, scale_y) < _LEAST_SCALE:
+            raise SlideError(
                 f"that enlarges the slide {1 / min(scale_x, scale_y):.0f} times",
                 path=slide.path,
                 remedy="Check --mpp",

@@ -61,7 +61,10 @@ class TiffReader(Reader):
         offset, count = int(stored.offsets[index]), int(stored.counts[index])
         if count == 0:
             return np.full((*stored.tile.shape_rc, 3), WHITE, np.uint8)
-        data = self._file.read(offset, count)
+        try:
+            data = self._file.read(offset, count)
+        except OSError as error:
+            raise self._damaged(f"tile {index} at byte {offset} cannot be read: {error}") from error
         try:
             decoded = stored.decode(data, index, jpegtables=stored.jpegtables, _fullsize=False)[0]
         except (RuntimeError, ValueError, IndexError) as error:

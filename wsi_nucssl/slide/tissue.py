@@ -95,7 +95,7 @@ def tissue_mask(slide: Slide) -> TissueMask:
 
     Tissue is what has colour: the channels' spread, after the glass's own tint is divided out, above Otsu's
     threshold held within bounds, so that a slide of glass alone or of tissue alone comes out right too. Specks
-    are dropped and small holes filled. The mask has at most 4096 px a side, however large the slide, and is read
+    are dropped and small holes filled. The mask has at most 2048 px a side, however large the slide, and is read
     block by block.
     """
     canvas = Canvas.at_scale(slide, _scale(slide))
