@@ -76,6 +76,9 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _resume_command() -> str:
-    """The present command, so that it goes on: `tile` does so by itself, the others are told to."""
-    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-    return shlex.join(["wsi-nucssl", *words, *([] if words[:1] == ["tile"] else ["--resume"])])
+    """The present command, so that it goes on: with --resume where it has that, else once more as it is."""
+    words = sys.argv[1:]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    if any(option.name == "resume" for option in commands[words[0]].params):
+        words = [*(word for word in words if word not in ("--overwrite", "--resume")), "--resume"]
+    return shlex.join(["wsi-nucssl", *words])
