@@ -1,5 +1,6 @@
 """The generator: what it writes is a slide, and what it says about its nuclei is true."""
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Polygon
 
+from sample_slides.__main__ import main
 from sample_slides.scene import Scene, whole
 from sample_slides.tiff import write_slide
 from sample_slides.truth import read_truth, write_truth
@@ -102,6 +104,18 @@ def test_mpp_scales_the_nuclei_with_it() -> None:
     fine = [Polygon(p).area for p in Scene(Size(800, 800), 3, 0.25).polygons(Box(0, 0, 800, 800))]
     coarse = [Polygon(p).area for p in Scene(Size(400, 400), 3, 0.5).polygons(Box(0, 0, 400, 400))]
     np.testing.assert_allclose(np.array(coarse) * 4, fine)
+
+
+@pytest.mark.parametrize("wrong", [["--width", "0"], ["--height", "-5"], ["--mpp", "0"], ["--mpp", "nan"]])
+def test_wrong_calls(
+    wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sample_slides", str(tmp_path / "x.svs"), *wrong])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "error: " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_committed_sample_is_what_its_command_makes() -> None:
