@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from wsi_nucssl.segment.slides import SegmentSummary
 
 
+def _batch_size(text: str) -> int | None:
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
+
+
 def segment(
     slides: Annotated[list[Path], typer.Argument(help="Slides or images.", show_default=False)],
     output: Annotated[
@@ -33,7 +40,10 @@ def segment(
     engine: Annotated[EngineName, typer.Option(help="OpenVINO is the faster one on CPUs.")] = "auto",
     tta: Annotated[int, typer.Option(help="Mirrored and rotated views to average over: 1, 2, 4 or 8.")] = 1,
     batch_size: Annotated[
-        int | None, typer.Option(help="Windows at a time.", show_default="by device")
+        int | None,
+        typer.Option(
+            parser=_batch_size, metavar="N|auto", help="Windows at a time.", show_default="auto: by device"
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Threads that read, and as many that extract.")] = 2,
     origin: Annotated[
