@@ -121,11 +121,6 @@ class StopRequest:
 
     signal: int = 0
 
-    @property
-    def requested(self) -> bool:
-        """True once a signal asked to stop."""
-        return self.signal != 0
-
     def check(self) -> None:
         """Raise `Stopped` if a signal asked to stop."""
         if self.signal:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wsi_nucssl.batch import outputs_in
 from wsi_nucssl.errors import MissingMpp, OutputExists, RunMismatch, UsageError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.slide import Canvas, open_slide, tissue_mask
-from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest, store_path
+from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest
 from wsi_nucssl.tiles.store import TileStore
 
 SAMPLE = Path(__file__).parents[2] / "sample_slides" / "sample.svs"
@@ -174,4 +175,5 @@ def test_impossible_settings_are_usage_errors(broken: dict) -> None:
 
 
 def test_slide_names_become_safe_names() -> None:
-    assert store_path(Path("out"), Path("in/../a b;c.svs")) == Path("out/a_b_c.zarr")
+    slide = Path("in/../a b;c.svs")
+    assert outputs_in(Path("out"), [slide], ".zarr") == {slide: Path("out/a_b_c.zarr")}

@@ -15,10 +15,11 @@ import zarr
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
-from wsi_nucssl.files import disk_errors, remove_tree, safe_stem
+from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.runs import digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
+from wsi_nucssl.slide.describe import MIN_TISSUE, TILE_PX
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 from wsi_nucssl.tiles.store import StoreFacts, TileStore
@@ -43,8 +44,8 @@ class TileConfig:
     """
 
     mpp: Mpp
-    tile_px: int = 1000
-    min_tissue: float = 0.1
+    tile_px: int = TILE_PX
+    min_tissue: float = MIN_TISSUE
     codec: CodecName = "zstd"
 
     def __post_init__(self) -> None:
@@ -63,11 +64,6 @@ class TileProgress:
     done: int
     resumed: int
     total: int
-
-
-def store_path(directory: Path, slide_path: Path) -> Path:
-    """Where the store of a slide goes."""
-    return directory / f"{safe_stem(slide_path)}.zarr"
 
 
 def ingest(
