@@ -46,6 +46,10 @@ class UnsupportedTiffError(SlideError):
     """A TIFF that is sound as far as we can tell but that another reader understands better."""
 
 
+def _unsupported(what: str, path: Path) -> UnsupportedTiffError:
+    return UnsupportedTiffError(what, path=path, remedy="Leave the choice to --reader auto")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TiffLevel:
     """One level: tile (row r, col c) is segment `r * cols + c`; `decode` turns its bytes into pixels."""
@@ -89,7 +93,7 @@ def parse_layout(path: Path) -> TiffLayout:
 def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
     foreign = [name[3:] for name in _FOREIGN if getattr(tiff, name)]
     if foreign:
-        raise UnsupportedTiffError(f"it is a TIFF of its own kind ({foreign[0]})", path=path)
+        raise _unsupported(f"it is a TIFF of its own kind ({foreign[0]})", path)
     pages = [page.aspage() for page in tiff.pages]
     _check_last_directory(tiff, pages[-1], path)
     first = pages[0]
@@ -134,9 +138,7 @@ def _level(page: tifffile.TiffPage, path: Path) -> TiffLevel:
         else Size(size.width, min(page.rowsperstrip, size.height))
     )
     if not size.area or not tile.area or tile.area > _MAX_TILE_PX:
-        raise UnsupportedTiffError(
-            f"its stored tiles of {tile} px are too large to decode one by one", path=path
-        )
+        raise _unsupported(f"its stored tiles of {tile} px are too large to decode one by one", path)
     cols, rows = -(-size.width // tile.width), -(-size.height // tile.height)
     if len(page.dataoffsets) != cols * rows or len(page.databytecounts) != cols * rows:
         raise SlideError(
@@ -166,7 +168,7 @@ def _check_understood(page: tifffile.TiffPage, path: Path) -> None:
     }
     for fault, present in faults.items():
         if present:
-            raise UnsupportedTiffError(f"the fast TIFF reader does not read {fault}", path=path)
+            raise _unsupported(f"the fast TIFF reader does not read {fault}", path)
 
 
 def _check_pyramid(levels: tuple[TiffLevel, ...], path: Path) -> None:
@@ -174,7 +176,7 @@ def _check_pyramid(levels: tuple[TiffLevel, ...], path: Path) -> None:
     for level in levels[1:]:
         ratio = finest.width / level.size.width
         if abs(finest.height / ratio - level.size.height) > 2:
-            raise UnsupportedTiffError(f"{level.size} px is no reduced copy of {finest} px", path=path)
+            raise _unsupported(f"{level.size} px is no reduced copy of {finest} px", path)
 
 
 def _properties(page: tifffile.TiffPage, from_aperio: bool) -> dict[str, str]:
