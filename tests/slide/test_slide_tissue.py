@@ -88,6 +88,12 @@ def test_specks_go_and_small_holes_are_filled() -> None:
     assert mask.coverage(tissue) > 0.99
 
 
+def test_a_fragment_is_no_speck_because_the_slide_is_large() -> None:
+    fragment = Box(4000, 400, 4320, 720)
+    for width in (6000, 66_000):
+        assert tissue_mask(Painted(Size(width, 1200), [fragment])).coverage(fragment) > 0.8
+
+
 def test_a_large_slide_is_read_in_bounded_pieces() -> None:
     slide = Painted(Size(12_000, 9_000), [Box(3000, 3000, 6000, 6000)])
     assert tissue_mask(slide).coverage(Box(3200, 3200, 5800, 5800)) == 1

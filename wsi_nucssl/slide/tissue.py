@@ -28,6 +28,7 @@ _CHROMA_RANGE = (8.0, 15.0)
 _BRIGHT = 200
 _SPECK_PX = 150
 _HOLE_PX = 600
+"""In px of a mask at the target resolution; a coarser mask, of a very large slide, has fewer px for the same area."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +100,7 @@ def tissue_mask(slide: Slide) -> TissueMask:
     block by block.
     """
     canvas = Canvas.at_scale(slide, _scale(slide))
-    mask = _clean(_coloured(read_whole(canvas)))
+    mask = _clean(_coloured(read_whole(canvas)), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)
     return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x))
 
 
@@ -117,9 +118,12 @@ def read_whole(canvas: Canvas) -> RGB:
 
 def _scale(slide: Slide) -> float:
     """Level-0 px per mask px: a whole number of them, so that pyramids serve without resampling."""
-    wanted = _TARGET_L0_PX if slide.mpp is None else _TARGET_UM / slide.mpp.mean
     size: Size = slide.dimensions
-    return float(max(1, round(wanted), math.ceil(max(size.width, size.height) / _MAX_SIDE_PX)))
+    return float(max(1, round(_target_scale(slide)), math.ceil(max(size.width, size.height) / _MAX_SIDE_PX)))
+
+
+def _target_scale(slide: Slide) -> float:
+    return _TARGET_L0_PX if slide.mpp is None else _TARGET_UM / slide.mpp.mean
 
 
 def _mask_mpp(slide: Slide, scale: float) -> Mpp | None:
@@ -135,9 +139,9 @@ def _coloured(image: RGB) -> NDArray[np.bool_]:
     return np.asarray(chroma > threshold)
 
 
-def _clean(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Drop specks, then fill holes; on a mask of few pixels the limits shrink with it."""
-    share = min(1.0, mask.size / 40_000)
+def _clean(mask: NDArray[np.bool_], px_per_target_px: float) -> NDArray[np.bool_]:
+    """Drop specks, then fill holes; on a coarse mask, or one of few pixels, the limits shrink with it."""
+    share = min(px_per_target_px, mask.size / 40_000)
     without_specks = _drop_small(mask, int(_SPECK_PX * share))
     return ~_drop_small(~without_specks, int(_HOLE_PX * share))
 
