@@ -37,7 +37,7 @@ def test_what_the_fast_reader_does_not_understand_goes_to_another(tmp_path: Path
     with open_slide(tmp_path / "planar.tif") as slide:
         assert slide.reader != "tiff"
         assert np.array_equal(slide.read_level(0, Box(0, 0, 64, 64)), np.moveaxis(planes, 0, -1))
-    with pytest.raises(SlideError, match="planes stored apart.*--reader auto"):
+    with pytest.raises(SlideError, match=r"planes stored apart.*--reader auto"):
         open_slide(tmp_path / "planar.tif", reader="tiff")
 
 
