@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
@@ -55,8 +56,9 @@ def network_alone(slide: Path, model_name: str, mpp: float | None) -> tuple[floa
         windows = [read_window(canvas.read, tile, plan.extent, shape) for tile in plan.selected[:IN_MEMORY]]
     predict_batch(engine, windows[:1], 1)
     begun = perf_counter()
-    for number in range(len(plan.selected)):
-        predict_batch(engine, [windows[number % len(windows)]], 1)
+    with ThreadPoolExecutor(engine.streams) as pool:
+        cycle = (windows[number % len(windows)] for number in range(len(plan.selected)))
+        list(pool.map(lambda window: predict_batch(engine, [window], 1), cycle))
     return perf_counter() - begun, len(plan.selected)
 
 

@@ -17,7 +17,6 @@ import pytest
 from tests.cli.commands import SAMPLE, Ended
 from tests.segment import doubles
 from wsi_nucssl import __version__
-from wsi_nucssl.models.weights import DEFAULT_MODEL, bundled_models
 from wsi_nucssl.slide import RGB
 
 Cli = Callable[..., Ended]
@@ -269,8 +268,6 @@ def test_info_knows_when_it_does_not_know(cli: Cli, png: Path) -> None:
 
 
 def test_with_the_bundled_model(tmp_path: Path, png: Path) -> None:
-    if DEFAULT_MODEL not in bundled_models():
-        pytest.skip("the default model is not bundled yet")
     output = tmp_path / "n.geojson"
     ended = in_a_process(RUN, "segment", png, "-o", output, "--mpp", 0.25, "--device", "cpu")
     assert ended.returncode == 0, ended.stderr

@@ -29,6 +29,7 @@ class Darkness:
     """An engine that takes dark pixels for nuclei: fast, and as rough as tissue is."""
 
     name = "darkness"
+    streams = 2
 
     def predict(self, windows: Windows) -> BodyBoundary:
         red = np.stack([cv2.GaussianBlur(window[..., 0], (0, 0), 2) for window in windows])

@@ -33,6 +33,10 @@ class DarkIsNucleus:
     def name(self) -> str:
         return "double"
 
+    @property
+    def streams(self) -> int:
+        return 3
+
     def predict(self, windows: Windows) -> BodyBoundary:
         time.sleep(self.seconds)
         return np.stack([_probabilities(window) for window in windows])

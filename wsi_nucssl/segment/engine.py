@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import queue
+import threading
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +24,11 @@ Windows = NDArray[np.uint8]
 BodyBoundary = NDArray[np.uint8]
 """P(body) and P(boundary) in 255ths, of shape (N, 2, row, col)."""
 
+_MOST_STREAMS: Final = 4
+"""Each takes the memory of a batch's activations."""
+_MOST_SHAPES: Final = 2
+"""Compiled at a time: that of slides, and its transpose for rotated views of small images."""
+
 
 class Engine(Protocol):
     """Predicts batches of windows; the same bytes for the same batch, every time."""
@@ -28,6 +36,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Engine, version, device and precision: part of a run's identity, since each rounds in its own way."""
+        ...
+
+    @property
+    def streams(self) -> int:
+        """How many threads may call `predict` at a time, each with a batch of its own; it never changes the bytes."""
         ...
 
     def predict(self, windows: Windows) -> BodyBoundary:
@@ -52,11 +65,13 @@ class Quantised(nn.Module):
 class TorchEngine:
     """PyTorch, on the CPU or a CUDA device; bf16 autocast and channels-last where the hardware is fast at it."""
 
+    streams = 1
+
     def __init__(self, network: ResUNet, device: torch.device, *, compiled: bool = False) -> None:
         self.device = device
         self.bf16 = device.type == "cuda" or _cpu_has_bf16()
         module = Quantised(network).eval().to(device).to(memory_format=torch.channels_last)
-        self._forward = torch.compile(module) if compiled else module
+        self._forward = torch.compile(module, dynamic=False) if compiled else module
 
     @property
     def name(self) -> str:
@@ -82,7 +97,10 @@ class TorchEngine:
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere; compiled once for each shape."""
+    """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere.
+
+    Cores are shared out among a few streams: batches side by side wait for one another less than the threads of one.
+    """
 
     def __init__(self, network: ResUNet) -> None:
         import openvino
@@ -91,7 +109,9 @@ class OpenVinoEngine:
         self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._graph = _openvino_graph(Quantised(network).eval())
         self._version = openvino.get_version().split("-")[0]
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self.streams = min(_MOST_STREAMS, _usable_cores())
+        self._requests: dict[tuple[int, ...], queue.SimpleQueue[Any]] = {}
+        self._compiling = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -100,19 +120,32 @@ class OpenVinoEngine:
 
     def predict(self, windows: Windows) -> BodyBoundary:
         """See `Engine.predict`."""
-        if windows.shape not in self._compiled:
-            self._compiled[windows.shape] = self._compile(windows.shape)
-        result: BodyBoundary = self._compiled[windows.shape].infer([windows], share_inputs=True)[0].copy()
+        with self._compiling:
+            if windows.shape not in self._requests:
+                if len(self._requests) == _MOST_SHAPES:
+                    self._requests.clear()
+                self._requests[windows.shape] = self._compile(windows.shape)
+            requests = self._requests[windows.shape]
+        request = requests.get()
+        try:
+            result: BodyBoundary = request.infer([windows], share_inputs=True)[0].copy()
+        finally:
+            requests.put(request)
         return result
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
+    def _compile(self, shape: tuple[int, ...]) -> queue.SimpleQueue[Any]:
+        """As many inference requests as there are streams, for batches of one shape."""
         self._graph.reshape(list(shape))
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 else "f32",
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": self.streams,
             "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
         }
-        return self._core.compile_model(self._graph, "CPU", settings).create_infer_request()
+        compiled = self._core.compile_model(self._graph, "CPU", settings)
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self.streams):
+            requests.put(compiled.create_infer_request())
+        return requests
 
 
 def _openvino_graph(module: Quantised) -> Any:
@@ -145,6 +178,11 @@ class Augmented:
     def name(self) -> str:
         """The engine's name and the number of views."""
         return f"{self.engine.name}-{self.views}-views"
+
+    @property
+    def streams(self) -> int:
+        """The engine's."""
+        return self.engine.streams
 
     def predict(self, windows: Windows) -> BodyBoundary:
         """See `Engine.predict`."""
@@ -188,6 +226,13 @@ def default_batch_size(engine: Engine, window: Size) -> int:
     if "cuda" not in engine.name:
         return 1
     return max(1, 16 * 2**20 // window.area)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cpu_has_bf16() -> bool:

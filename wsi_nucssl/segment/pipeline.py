@@ -96,12 +96,16 @@ class Pipeline:
         progress.windows_done = progress.windows - len(missing)
         todo = self._blocks_to_do(progress)
         most = _AHEAD * self.workers
-        with _pool(self.workers) as reading, _pool(self.workers) as finishing:
+        streams = self.engine.streams
+        with _pool(self.workers) as reading, _pool(streams) as predicting, _pool(self.workers) as finishing:
             finishers = _Finishers(finishing, most, progress)
             windows = _ahead(reading, most, self._read, missing)
-            for batch in _batches(windows, self.batch_size):
+            batches = _batches(windows, self.batch_size)
+            for predicted in _ahead(predicting, streams + 1, self._predict, batches):
                 self.stop.check()
-                progress.network_seconds += self._predict(batch, finishers)
+                progress.network_seconds += predicted.seconds / streams
+                for window in predicted.windows:
+                    finishers.submit(self._finish_window, *window)
                 self._extract_ready(todo, finishers)
                 self.on_progress(progress)
             finishers.drain()
@@ -124,14 +128,11 @@ class Pipeline:
     def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
         return tile, read_window(self.canvas.read, tile, self.plan.extent, window_shape(self.plan.windows))
 
-    def _predict(self, batch: list[tuple[Tile, NDArray[np.uint8]]], finishers: _Finishers) -> float:
-        """Predict a batch and have it stored; returns the seconds that the network took."""
+    def _predict(self, batch: list[tuple[Tile, NDArray[np.uint8]]]) -> _Predicted:
         begun = perf_counter()
-        predicted = predict_batch(self.engine, [pixels for _, pixels in batch], self.batch_size)
-        seconds = perf_counter() - begun
-        for (tile, pixels), planes in zip(batch, predicted, strict=True):
-            finishers.submit(self._finish_window, tile, pixels, planes)
-        return seconds
+        planes = predict_batch(self.engine, [pixels for _, pixels in batch], self.batch_size)
+        windows = [(tile, pixels, each) for (tile, pixels), each in zip(batch, planes, strict=True)]
+        return _Predicted(windows, perf_counter() - begun)
 
     def _finish_window(self, tile: Tile, pixels: NDArray[np.uint8], planes: NDArray[np.uint8]) -> _Done:
         """Add the stain plane to a predicted window and store its core."""
@@ -150,6 +151,7 @@ class Pipeline:
         for block in (*todo, *finishers.put_off):
             self.stop.check()
             finishers.submit(self._extract, block)
+            self.on_progress(finishers.progress)
         finishers.drain()
 
     def _extract(self, block: Tile) -> _Done:
@@ -177,6 +179,14 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class _Predicted:
+    """A batch that went through the network: each window's tile, RGB and probabilities, and the seconds it took."""
+
+    windows: list[tuple[Tile, NDArray[np.uint8], NDArray[np.uint8]]]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Done:
     """What a finished job came to."""
 
@@ -190,7 +200,7 @@ class _Finishers:
     """Threads that store windows and extract blocks, with a bounded number of jobs in flight."""
 
     def __init__(self, pool: ThreadPoolExecutor, most: int, progress: Progress) -> None:
-        self._pool, self._most, self._progress = pool, most, progress
+        self._pool, self._most, self.progress = pool, most, progress
         self._pending: set[Future[_Done]] = set()
         self.put_off: list[Tile] = []
 
@@ -209,9 +219,9 @@ class _Finishers:
     def _count(self, futures: set[Future[_Done]]) -> None:
         for future in futures:
             done = future.result()
-            self._progress.windows_done += done.windows
-            self._progress.blocks_done += done.blocks
-            self._progress.nuclei += done.nuclei
+            self.progress.windows_done += done.windows
+            self.progress.blocks_done += done.blocks
+            self.progress.nuclei += done.nuclei
             if done.put_off is not None:
                 self.put_off.append(done.put_off)
 

@@ -20,9 +20,12 @@ from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.nuclei.instances import Probabilities
 from wsi_nucssl.segment.plan import Plan
+from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.tiles.grid import Tile
 
 PLANES: Final = ("body", "boundary", "hematoxylin_od")
+_RECENT_BYTES: Final = 512 * 2**20
+"""Enough for three rows of windows of a slide that is 50,000 px wide."""
 _CONFIG: Final[ArrayConfigParams] = {"write_empty_chunks": True}
 
 
@@ -37,6 +40,7 @@ class ProbabilityStore:
         self.path, self._plan = path, plan
         self._selected = {(tile.row, tile.col) for tile in plan.selected}
         self._done: set[tuple[int, int]] = set()
+        self._recent = TileCache(_RECENT_BYTES)
         with disk_errors(path):
             self._array = _open(path) if (path / "zarr.json").exists() else _create(path, plan)
 
@@ -78,6 +82,7 @@ class ProbabilityStore:
         """
         with disk_errors(self.path):
             self._array[:, *tile.core.rc] = planes
+        self._recent.put((tile.row, tile.col), planes)
         self._done.add((tile.row, tile.col))
 
     def has(self, box: Box) -> bool:
@@ -99,7 +104,17 @@ class ProbabilityStore:
             if place not in self._done:
                 raise NotPredicted(place)
             part = tile.core.clip(box)
-            planes[:, *part.relative_to(box.origin).rc] = self._array[:, *part.rc]
+            window = self._window(tile)
+            planes[:, *part.relative_to(box.origin).rc] = window[:, *part.relative_to(tile.core.origin).rc]
+        return planes
+
+    def _window(self, tile: Tile) -> NDArray[np.uint8]:
+        """A stored window: blocks share windows, and mostly ask soon after they were written."""
+        place = tile.row, tile.col
+        planes = self._recent.get(place)
+        if planes is None:
+            planes = np.asarray(self._array[:, *tile.core.rc])
+            self._recent.put(place, planes)
         return planes
 
     def _needed(self, box: Box) -> list[tuple[int, int]]:

@@ -137,8 +137,8 @@ def segment_slide(
 def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     if not output.name.endswith(SUFFIXES):
         raise _unknown_ending(output)
-    if resume and overwrite:
-        raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
+    if output.is_dir():
+        raise OutputExists("a folder has the output's name", path=output, remedy="Choose another output")
     if not output.exists() or overwrite:
         return
     if not resume:
@@ -269,7 +269,9 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
                 f"{len(slides)} slides cannot go into one file", path=destination, remedy="Give a folder"
             )
         if file_format and not destination.name.endswith("." + file_format):
-            raise UsageError(f"--format {file_format} contradicts the file's name", path=destination)
+            raise UsageError(
+                f"--format {file_format} contradicts the file's name", path=destination, remedy="Drop --format"
+            )
         return {slides[0]: destination}
     if destination.suffix in (".json", ".gz"):
         raise _unknown_ending(destination)

@@ -16,25 +16,25 @@ from wsi_nucssl.tiles.grid import Tile, TileGrid
 MARGIN: Final = 64
 """px of context on each side of a core; docs/seams.md has the measurement that chose it."""
 CORE: Final = 1024
-"""Largest side of a core, in px."""
+"""Side of a core, in px."""
 
 ReadRGB = Callable[[Box], NDArray[np.uint8]]
 """Reads a box inside the canvas as RGB (row, col, 3)."""
 
 
 def window_grid(extent: Size, margin: int = MARGIN, core: int = CORE) -> TileGrid:
-    """The grid of windows of a canvas: as few as possible, all of one size, none larger than `core`.
+    """The grid of windows of a canvas: cores of `core` px, or less where the canvas is smaller than that.
 
-    With its margins, a window's sides are multiples of what the network wants.
+    Slides thus share one window shape, which engines compile once. With its margins, a window's sides are multiples of
+    what the network wants.
     """
-    width, height = (_even_share(side, core, margin) for side in (extent.width, extent.height))
+    width, height = (_fitting(side, core, margin) for side in (extent.width, extent.height))
     return TileGrid(extent, Size(width, height), margin)
 
 
-def _even_share(side: int, core: int, margin: int) -> int:
-    count = -(-side // core)
-    share = -(-side // count) + 2 * margin
-    return -(-share // MULTIPLE) * MULTIPLE - 2 * margin
+def _fitting(side: int, core: int, margin: int) -> int:
+    whole = min(side, core) + 2 * margin
+    return -(-whole // MULTIPLE) * MULTIPLE - 2 * margin
 
 
 def read_window(read: ReadRGB, tile: Tile, extent: Size, shape: Size) -> NDArray[np.uint8]:
