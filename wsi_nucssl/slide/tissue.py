@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.measure import label
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
@@ -23,6 +23,8 @@ _MAX_SIDE_PX = 2048
 _BLOCK_SOURCE_PX = 2048
 
 _SMOOTHING_PX = 1.5
+_SMOOTHING_REACH_PX = 6
+_STRIP_ROWS = 256
 _CHROMA_RANGE = (8.0, 15.0)
 """Glass never exceeds the first, H&E never stays below the second; Otsu's threshold counts in between."""
 _BRIGHT = 200
@@ -133,10 +135,21 @@ def _mask_mpp(slide: Slide, scale: float) -> Mpp | None:
 def _coloured(image: RGB) -> NDArray[np.bool_]:
     glass = np.percentile(image[::4, ::4].reshape(-1, 3), 99, axis=0)
     gain = (glass.max() / glass if glass.min() > _BRIGHT else np.ones(3)).astype(np.float32)
-    channels = [ndimage.gaussian_filter(image[..., c] * gain[c], _SMOOTHING_PX) for c in range(3)]
-    chroma = np.maximum.reduce(channels) - np.minimum.reduce(channels)
+    chroma = _chroma(image, gain)
     threshold = np.clip(threshold_otsu(chroma), *_CHROMA_RANGE)  # type: ignore[no-untyped-call]
     return np.asarray(chroma > threshold)
+
+
+def _chroma(image: RGB, gain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spread of the smoothed channels, strip by strip, so that few planes of floats are held at a time."""
+    chroma = np.empty(image.shape[:2], np.float32)
+    for row in range(0, image.shape[0], _STRIP_ROWS):
+        above = min(row, _SMOOTHING_REACH_PX)
+        strip = image[row - above : row + _STRIP_ROWS + _SMOOTHING_REACH_PX] * gain
+        smooth = ndimage.gaussian_filter(strip, (_SMOOTHING_PX, _SMOOTHING_PX, 0), radius=_SMOOTHING_REACH_PX)
+        spread = smooth.max(axis=2) - smooth.min(axis=2)
+        chroma[row : row + _STRIP_ROWS] = spread[above : above + _STRIP_ROWS]
+    return chroma
 
 
 def _clean(mask: NDArray[np.bool_], px_per_target_px: float) -> NDArray[np.bool_]:
@@ -147,7 +160,7 @@ def _clean(mask: NDArray[np.bool_], px_per_target_px: float) -> NDArray[np.bool_
 
 
 def _drop_small(mask: NDArray[np.bool_], least_px: int) -> NDArray[np.bool_]:
-    labels = label(mask, connectivity=1)  # type: ignore[no-untyped-call]
-    large = np.bincount(labels.ravel()) >= least_px
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
+    large = stats[:, cv2.CC_STAT_AREA] >= least_px
     large[0] = False
     return np.asarray(large[labels])
