@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +90,18 @@ def test_an_interrupted_ingest_continues(after: int, tmp_path: Path, undisturbed
 
 
 _SCRIPT = """
-import sys
+import sys, time
 from pathlib import Path
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.slide import open_slide
 from wsi_nucssl.tiles.ingest import TileConfig, ingest
+def wait_for_the_signal(progress):
+    print(progress.done, flush=True)
+    if progress.done >= 3:
+        time.sleep(60)
 with open_slide(sys.argv[1]) as slide:
     ingest(slide, Path(sys.argv[2]), TileConfig(Mpp.square(0.25), tile_px=400, codec="none"), workers=2,
-           on_progress=lambda progress: print(progress.done, flush=True))
+           on_progress=wait_for_the_signal)
 """
 
 
@@ -109,7 +112,7 @@ def test_a_killed_ingest_continues(how: str, tmp_path: Path, undisturbed: dict[s
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         while int(process.stdout.readline()) < 3:
-            time.sleep(0)
+            pass
         os.kill(process.pid, getattr(signal, how))
         assert process.wait(timeout=30) != 0
     assert not destination.exists()
