@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def info(
     slide: Annotated[Path, typer.Argument(help="Slide or image.", show_default=False)],
     mpp: Annotated[
-        float | None, typer.Option(help="µm per px of level 0, where the slide does not say.")
+        float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
     ] = None,
     model_mpp: Annotated[float, typer.Option(help="µm per px to count tiles at.")] = 0.25,
     reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",

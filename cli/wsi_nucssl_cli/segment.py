@@ -34,7 +34,7 @@ def segment(
         str, typer.Option(help="A bundled model's name, a weights file or a fine-tuning run.")
     ] = "",
     mpp: Annotated[
-        float | None, typer.Option(help="µm per px of level 0, where the slide does not say.")
+        float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
     ] = None,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[EngineName, typer.Option(help="OpenVINO is the faster one on CPUs.")] = "auto",
