@@ -90,11 +90,12 @@ def test_an_interrupted_ingest_continues(after: int, tmp_path: Path, undisturbed
 
 
 _SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.slide import open_slide
 from wsi_nucssl.tiles.ingest import TileConfig, ingest
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 def wait_for_the_signal(progress):
     print(progress.done, flush=True)
     if progress.done >= 3:
