@@ -270,7 +270,9 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
             )
         if file_format and not destination.name.endswith("." + file_format):
             raise UsageError(
-                f"--format {file_format} contradicts the file's name", path=destination, remedy="Drop --format"
+                f"--format {file_format} contradicts the file's name",
+                path=destination,
+                remedy="Drop --format",
             )
         return {slides[0]: destination}
     if destination.suffix in (".json", ".gz"):
