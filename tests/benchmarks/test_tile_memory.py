@@ -32,4 +32,4 @@ def test_peak_memory_is_flat(repeated_slide: Callable[[int], Path], tmp_path: Pa
         command = [sys.executable, "-c", _JOB, str(repeated_slide(side)), str(tmp_path / f"{side}.zarr")]
         tiles, peak[side] = map(float, subprocess.check_output(command, text=True).split())
         print(f"\n{side} × {side}: {tiles:.0f} tiles, peak {peak[side]:.0f} MiB")
-    assert peak[60_000] < 1.5 * peak[20_000], "nine times the pixels should cost little more memory"
+    assert peak[60_000] < 1.15 * peak[20_000]
