@@ -43,7 +43,7 @@ def finetune(
     job = make_job(
         dataset,
         split=SplitChoice(seed, split, fold, fraction),
-        recipe=recipe.model_copy(update={"epochs": epochs}) if epochs else recipe,
+        recipe=recipe if epochs is None else recipe.changed({"epochs": epochs}),
         arch=arch,
         encoder=encoder,
         mpp=mpp,

@@ -61,7 +61,10 @@ def pretrain(
     from wsi_nucssl.train.rehearsal import rehearse
 
     recipe = PretrainRecipe.load(config) if config else PretrainRecipe()
-    recipe = recipe.with_options(steps=steps, batch_size=batch_size, deshortcut=deshortcut)
+    given = {"steps": steps, "batch_size": batch_size}
+    recipe = recipe.changed({name: value for name, value in given.items() if value is not None})
+    if deshortcut:
+        recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
     job = PretrainJob(tuple(sources), recipe, task, arch, mpp, slide_mpp, seed)
     if preview is not None:
         write_preview(job, preview)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,8 +13,11 @@ from wsi_nucssl_cli.display import Meter, out
 
 def reproduce(
     table: Annotated[
-        Literal["table1", "table2", "table3", "table4"],
-        typer.Argument(help="Which of the paper's tables.", show_default=False),
+        str,
+        typer.Argument(
+            help="One of the paper's tables, table1 … table4; or ours: pretraining, ablation.",
+            show_default=False,
+        ),
     ],
     dataset: Annotated[Path, typer.Argument(help="Folder of annotated images.", show_default=False)],
     output: Annotated[
@@ -23,7 +26,15 @@ def reproduce(
     test: Annotated[
         Path | None, typer.Option(help="Score on all images of this dataset, not on the validation images.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="full, or smoke: every cell on tiny settings.")] = "full",
+    budget: Annotated[
+        str, typer.Option(help="full; cpu: minutes a cell; or smoke: every cell on tiny settings.")
+    ] = "full",
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A slide, tile store or folder to pretrain on besides the training images; may be repeated."
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML of cells and budgets instead of the paper's.")
     ] = None,
@@ -31,7 +42,7 @@ def reproduce(
     device: Annotated[Device, typer.Option(help="auto or cpu.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Run the cells of one of the paper's tables and print our numbers beside the paper's; run again to go on."""
+    """Run the cells of a table and print our numbers, beside the paper's where it has them; run again to go on."""
     from wsi_nucssl.datasets import open_dataset
     from wsi_nucssl.evaluate.reproduce import reproduce as run_reproduce
     from wsi_nucssl.evaluate.tables import PAPER
@@ -47,6 +58,7 @@ def reproduce(
             config=config or PAPER,
             mpp=mpp,
             device=device,
+            unlabelled=unlabelled or (),
             on_cell=meter.update,
         )
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -16,9 +17,12 @@ from wsi_nucssl.datasets import Dataset, open_dataset
 from wsi_nucssl.errors import SomeSlidesFailed, UsageError, WeightsError
 from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.reproduce import reproduce
-from wsi_nucssl.evaluate.tables import PAPER, TABLE_NAMES, Column, TableName, Tables
+from wsi_nucssl.evaluate.tables import PAPER, Column, Row, Tables
 from wsi_nucssl.models import weights
 from wsi_nucssl.models.encoders import Encoder
+
+PAPERS = ("table1", "table2", "table3", "table4")
+OURS = ("pretraining", "ablation")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def test_the_papers_numbers_agree_with_what_its_text_says() -> None:
     tables = Tables.load(PAPER).tables
-    assert set(tables) == set(TABLE_NAMES)
+    assert set(tables) == {*PAPERS, *OURS}
     scratch, imagenet, ours = tables["table1"].paper["aji"]
     assert imagenet[0] - scratch[0] == pytest.approx(0.54)
     assert ours[4] - scratch[4] == pytest.approx(11.43)
@@ -54,9 +58,9 @@ class Pretend:
     def __init__(self, fails: str = "") -> None:
         self.fails, self.asked = fails, 0
 
-    def __call__(self, _bench: Bench, strategy: str, _column: Column, seed: int) -> Scores:
+    def __call__(self, _bench: Bench, row: Row, _column: Column, seed: int) -> Scores:
         self.asked += 1
-        if strategy == self.fails:
+        if row.strategy == self.fails:
             raise WeightsError("cannot be fetched", remedy="Go online")
         return {"aji": 0.6 + 0.01 * seed, "dice1": 0.8, "pixel_jaccard": 0.7}
 
@@ -107,7 +111,7 @@ def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) 
     config.write_text(yaml.safe_dump(content))
     with pytest.raises(UsageError, match=r"'contrastive'.*triplet-rank"):
         reproduce("table3", dataset, tmp_path / "out", config=config)
-    with pytest.raises(UsageError, match=r"'huge'.*full, smoke"):
+    with pytest.raises(UsageError, match=r"'huge'.*full, cpu, smoke"):
         reproduce("table3", dataset, tmp_path / "out", budget="huge")
     content["tables"]["table3"]["columns"] = []
     config.write_text(yaml.safe_dump(content))
@@ -115,16 +119,76 @@ def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) 
         reproduce("table3", dataset, tmp_path / "out", config=config)
 
 
+def table_of_ours(path: Path, *rows: dict[str, Any]) -> Path:
+    """A table without the paper's numbers, on settings that cost seconds."""
+    content = yaml.safe_load(PAPER.read_text())
+    ours = {"title": "Ours", "measures": ["aji"], "rows": list(rows), "columns": [{"name": "all"}]}
+    content["budgets"]["smoke"]["pretrain_seed"] = 7
+    path.write_text(yaml.safe_dump({"budgets": content["budgets"], "tables": {"ours": ours}}))
+    return path
+
+
+def test_a_wrong_setting_is_refused_before_anything_runs(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend = Pretend()
+    monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
+    rows = (
+        {"name": "fine", "strategy": "none"},
+        {"name": "off", "strategy": "none", "finetune": {"band_px": 9}},
+    )
+    config = table_of_ours(tmp_path / "tables.yaml", *rows)
+    with pytest.raises(UsageError, match="band_px"):
+        reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config)
+    assert pretend.asked == 0
+
+
+def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_path: Path) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    (tmp_path / "more").mkdir()
+    image = imagecodecs.png_encode(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+    (tmp_path / "more" / "slide.png").write_bytes(image)
+    spoilt = {"views": {"deshortcut": {"enabled": True}}}
+    config = table_of_ours(
+        tmp_path / "tables.yaml",
+        {"name": "plain", "strategy": "none"},
+        {"name": "wide", "strategy": "none", "finetune": {"band_px": 3}},
+        {"name": "ranked", "strategy": "rank"},
+        {"name": "ranked, spoilt", "strategy": "rank", "pretrain": spoilt},
+    )
+    text = reproduce(
+        "ours",
+        dataset,
+        tmp_path / "out",
+        budget="smoke",
+        config=config,
+        device="cpu",
+        unlabelled=[tmp_path / "more"],
+    )
+    assert "without labels: more" in text
+    assert "the spread is that of fine-tuning" in text
+    assert "paper" not in text.lower()
+    manifests = [json.loads(file.read_text()) for file in (tmp_path / "out" / "runs").glob("*/manifest.json")]
+    tuned = [each for each in manifests if each["kind"] == "finetune"]
+    pretrained = [each for each in manifests if each["kind"] == "pretrain"]
+    assert sorted(each["recipe"]["band_px"] for each in tuned) == [2, 2, 2, 3]
+    assert len({each["encoder"] for each in tuned}) == 3
+    assert [each["seed"] for each in pretrained] == [7, 7]
+    assert {each["recipe"]["views"]["deshortcut"]["enabled"] for each in pretrained} == {False, True}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TABLE_NAMES)
+@pytest.mark.parametrize("name", PAPERS + OURS)
 def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: TableName
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
     monkeypatch.setattr(weights, "_imagenet_state", lambda encoder: Encoder(encoder.name).state_dict())
     text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
     table = Tables.load(PAPER).tables[name]
-    assert text.count("(") >= len(table.rows) * len(table.columns) * len(table.paper)
+    cells = len(table.rows) * len(table.columns)
+    assert len(json.loads((tmp_path / f"{name}.json").read_text())["cells"]) == len(table.rows)
+    assert text.count("(") >= cells * len(table.paper)
     assert "–" not in text
 
     def never(*_: object, **__: object) -> None:

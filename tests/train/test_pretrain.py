@@ -155,13 +155,16 @@ def test_a_faulty_recipe_is_refused_by_the_name_of_the_fault(
         PretrainRecipe.load(tmp_path / "recipe.yaml")
 
 
-def test_a_command_line_changes_a_recipe_within_its_ranges() -> None:
+def test_changes_reach_into_sections_and_stay_within_ranges() -> None:
     recipe = PretrainRecipe(steps=700)
-    assert recipe.with_options() == recipe
-    changed = recipe.with_options(steps=3, batch_size=4, deshortcut=True)
-    assert (changed.steps, changed.batch_size, changed.views.deshortcut.enabled) == (3, 4, True)
+    assert recipe.changed({}) == recipe
+    changed = recipe.changed({"batch_size": 4, "views": {"deshortcut": {"enabled": True}}})
+    assert (changed.steps, changed.batch_size, changed.views.deshortcut.enabled) == (700, 4, True)
+    assert changed.views.deshortcut.max_noise == recipe.views.deshortcut.max_noise
     with pytest.raises(UsageError, match=r"batch_size.*docs/pretrain\.md"):
-        recipe.with_options(batch_size=0)
+        recipe.changed({"batch_size": 0})
+    with pytest.raises(UsageError, match=r"views\.deshort"):
+        recipe.changed({"views": {"deshort": {}}})
 
 
 def test_the_documented_recipe_is_the_default_one() -> None:

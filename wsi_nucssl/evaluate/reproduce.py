@@ -1,10 +1,11 @@
-"""Run the cells of one of the paper's tables, and put our numbers beside the paper's."""
+"""Run the cells of a table, and put our numbers beside the paper's where it has them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, SomeSlidesFailed
 from wsi_nucssl.evaluate.cells import Bench, Scores
-from wsi_nucssl.evaluate.tables import PAPER, Table, TableName, Tables
+from wsi_nucssl.evaluate.tables import PAPER, Table, Tables
 from wsi_nucssl.files import locked, write_atomic
 from wsi_nucssl.segment.options import Device
 
@@ -33,7 +34,7 @@ class Cell:
 
 
 def reproduce(
-    name: TableName,
+    name: str,
     dataset: Dataset,
     out: Path,
     *,
@@ -42,16 +43,18 @@ def reproduce(
     config: Path = PAPER,
     mpp: float = 0.25,
     device: Device = "auto",
+    unlabelled: Sequence[Path] = (),
     on_cell: OnCell | None = None,
 ) -> str:
     """Run every cell of a table; writes `out`/NAME.md and NAME.json, and returns the Markdown.
 
     Each run stays in `out`/runs; called again after any interruption, it goes on where it was. A cell that cannot
-    be run is left empty with its reason below the table, and the others go on.
+    be run is left empty with its reason below the table, and the others go on. Pretraining sees the training images of
+    the cell's split and all that is `unlabelled`.
 
     Raises
     ------
-    UsageError : the file names a table, budget or strategy that is not there.
+    UsageError : the file names a table, budget, strategy or setting that is not there.
     SomeSlidesFailed : at the end, if a cell could not be run.
     """
     tables = Tables.load(config)
@@ -59,7 +62,7 @@ def reproduce(
     if spent.images is not None:
         dataset = dataset.subset(dataset.ids[: spent.images])
     with locked(out):
-        bench = Bench(dataset, test, mpp, spent, out, device)
+        bench = Bench(dataset, test, mpp, spent, out, device, tuple(unlabelled))
         grid = _run(table, bench, on_cell)
         text = _markdown(table, grid, _remarks(table, bench, budget))
         content = [[{"scores": cell.scores, "fault": cell.fault} for cell in line] for line in grid]
@@ -74,6 +77,8 @@ def reproduce(
 
 
 def _run(table: Table, bench: Bench, on_cell: OnCell | None) -> list[list[Cell]]:
+    for row, column in product(table.rows, table.columns):
+        bench.check(row, column)
     seeds = bench.budget.seeds
     total, done = len(table.rows) * len(table.columns) * len(seeds), 0
     grid: list[list[Cell]] = []
@@ -86,7 +91,7 @@ def _run(table: Table, bench: Bench, on_cell: OnCell | None) -> list[list[Cell]]
                 if on_cell is not None:
                     on_cell(done, total, f"{row.name}, {column.name}, seed {seed}")
                 try:
-                    scores.append(bench.score(row.strategy, column, seed))
+                    scores.append(bench.score(row, column, seed))
                 except InputError as error:
                     fault = f"{row.name}, {column.name}: {error}"
                 done += 1
@@ -101,8 +106,18 @@ def _remarks(table: Table, bench: Bench, budget: str) -> list[str]:
     remarks = [
         f"Ours: budget {budget!r}, {bench.budget.arch}, {len(bench.budget.seeds)} seed(s), "
         f"trained on {bench.dataset.path.name} ({len(bench.dataset)} images), scored on {ours}.",
-        f"Paper: {table.paper_set}. Unless ours is scored on the same images, the gap compares different images.",
     ]
+    if table.paper:
+        remarks.append(
+            f"Paper: {table.paper_set}. Unless ours is scored on the same images, the gap compares different images."
+        )
+    if bench.budget.pretrain_seed is not None:
+        remarks.append(
+            "All seeds of a cell fine-tune one pretrained encoder: the spread is that of fine-tuning."
+        )
+    if bench.unlabelled:
+        names = ", ".join(path.name for path in bench.unlabelled)
+        remarks.append(f"Pretraining also saw, without labels: {names}.")
     if bench.test is None:
         remarks.append("Weights and extraction settings were chosen on these same validation images.")
     if bench.budget.images is not None:
@@ -115,31 +130,32 @@ def _remarks(table: Table, bench: Bench, budget: str) -> list[str]:
 def _markdown(table: Table, grid: Sequence[Sequence[Cell]], remarks: Sequence[str]) -> str:
     lines = [f"# {table.title}", "", *(f"- {remark}" for remark in remarks)]
     names = [column.name for column in table.columns] + (["mean"] if table.average else [])
-    for measure, paper in table.paper.items():
-        lines += ["", f"## {measure}, in %: ours (paper, gap)", ""]
+    for measure in table.shown:
+        paper = table.paper.get(measure)
+        lines += ["", f"## {measure}, in %" + (": ours (paper, gap)" if paper else ""), ""]
         lines += ["| | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
-        for row, cells, theirs in zip(table.rows, grid, paper, strict=True):
-            texts = [_cell(cell.values(measure), value) for cell, value in zip(cells, theirs, strict=True)]
+        for number, (row, cells) in enumerate(zip(table.rows, grid, strict=True)):
+            of_columns = [cell.values(measure) for cell in cells]
+            theirs: Sequence[float | None] = paper[number] if paper else [None] * len(cells)
+            texts = [_cell(values, value) for values, value in zip(of_columns, theirs, strict=True)]
             if table.average:
-                texts.append(_average([cell.values(measure) for cell in cells], theirs))
+                texts.append(_average(of_columns, paper[number] if paper else None))
             lines.append(f"| {row.name} | " + " | ".join(texts) + " |")
     faults = [cell.fault for line in grid for cell in line if cell.fault]
     lines += ["", "Not run:", "", *(f"- {fault}" for fault in faults)] if faults else []
     return "\n".join(lines) + "\n"
 
 
-def _average(of_columns: Sequence[Sequence[float]], paper: Sequence[float]) -> str:
+def _average(of_columns: Sequence[Sequence[float]], paper: Sequence[float] | None) -> str:
     """The mean of a row's cells, if all of them are there."""
-    complete = all(of_columns)
-    return _cell(
-        [float(np.mean([np.mean(v) for v in of_columns]))] if complete else [], float(np.mean(paper))
-    )
+    complete = [float(np.mean([np.mean(v) for v in of_columns]))] if all(of_columns) else []
+    return _cell(complete, None if paper is None else float(np.mean(paper)))
 
 
-def _cell(values: Sequence[float], paper: float) -> str:
+def _cell(values: Sequence[float], paper: float | None) -> str:
     """Mean, spread over seeds if there are several, the paper's value, and the gap."""
     if not values:
-        return f"– ({paper:.2f})"
+        return "–" if paper is None else f"– ({paper:.2f})"
     mean = float(np.mean(values))
-    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{mean:.2f}{spread} ({paper:.2f}, {mean - paper:+.2f})"
+    text = f"{mean:.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")
+    return text if paper is None else f"{text} ({paper:.2f}, {mean - paper:+.2f})"

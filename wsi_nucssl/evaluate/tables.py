@@ -1,9 +1,9 @@
-"""The paper's tables as data: cells, the paper's numbers, and how much to spend on a cell."""
+"""Tables of trained models as data: cells, the paper's numbers where it has them, and how much to spend on a cell."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self, get_args
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,6 @@ from wsi_nucssl.pretext.tasks import TASK_NAMES
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 from wsi_nucssl.train.recipe import Recipe, RecipeFile, Section
 
-TableName = Literal["table1", "table2", "table3", "table4"]
-TABLE_NAMES: Final[tuple[TableName, ...]] = get_args(TableName)
 PAPER: Final = Path(__file__).with_name("tables.yaml")
 WITHOUT_PRETRAINING: Final = ("none", "imagenet")
 
@@ -23,11 +21,13 @@ WITHOUT_PRETRAINING: Final = ("none", "imagenet")
 class Budget(Section):
     """What a cell may cost.
 
-    `images` takes only the first so many of the dataset.
+    `images` takes only the first so many of the dataset; with `pretrain_seed`, all seeds of a cell fine-tune the
+    encoder of that one pretraining run.
     """
 
     arch: str
     seeds: tuple[int, ...] = Field(min_length=1)
+    pretrain_seed: int | None = None
     images: int | None = Field(default=None, ge=2)
     finetune: Recipe = Recipe()
     pretrain: PretrainRecipe = PretrainRecipe()
@@ -39,36 +39,55 @@ class Budget(Section):
         return self
 
 
+Changes = dict[str, Any]
+"""Settings of a recipe that differ from the budget's, named as in its YAML file."""
+
+
 class Row(Section):
-    """A way to start the encoder: "none", "imagenet" or a pretext task."""
+    """A way to start the encoder ("none", "imagenet" or a pretext task), and what its recipes change."""
 
     name: str
     strategy: str
+    finetune: Changes = Field(default_factory=dict)
+    pretrain: Changes = Field(default_factory=dict)
 
 
 class Column(Section):
-    """A share of the training labels, or a fold "i/k" instead of the hold-out."""
+    """A share of the training labels, or a fold "i/k" instead of the hold-out, and what its recipe changes."""
 
     name: str
     share: float = Field(default=1.0, gt=0, le=1)
     fold: str = ""
+    finetune: Changes = Field(default_factory=dict)
 
 
 class Table(Section):
-    """A grid of cells, and the paper's value of each measure in each, in %; `average` adds each row's mean."""
+    """A grid of cells, by name of measure; `average` adds each row's mean.
+
+    `paper` holds the paper's value of each measure in each cell, in %; a table of our own names its `measures` instead.
+    """
 
     title: str
-    paper_set: str
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
-    paper: dict[str, tuple[tuple[float, ...], ...]]
+    paper_set: str = ""
+    paper: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
+    measures: tuple[str, ...] = ()
     average: bool = False
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The measures, in their order."""
+        return self.measures or tuple(self.paper)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for measure, values in self.paper.items():
+        if not self.shown:
+            raise ValueError("names no measure")
+        for measure in self.shown:
             if measure not in MEASURES:
                 raise ValueError(f"unknown measure {measure!r}")
+        for measure, values in self.paper.items():
             if [len(line) for line in values] != [len(self.columns)] * len(self.rows):
                 raise ValueError(f"{measure} does not have {len(self.rows)} × {len(self.columns)} values")
         return self
@@ -90,7 +109,7 @@ class Tables(RecipeFile):
     guide: ClassVar[str] = "docs/benchmark.md"
 
     budgets: dict[str, Budget]
-    tables: dict[TableName, Table]
+    tables: dict[str, Table]
 
     def budget(self, name: str) -> Budget:
         """The budget of that name.
@@ -105,7 +124,7 @@ class Tables(RecipeFile):
             )
         return self.budgets[name]
 
-    def table(self, name: TableName) -> Table:
+    def table(self, name: str) -> Table:
         """The table of that name, its strategies checked.
 
         Raises

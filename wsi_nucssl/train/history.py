@@ -58,7 +58,8 @@ class History:
                     axes.plot(*zip(*points, strict=True), label=name)
             axes.set_xlabel("step")
             axes.grid(alpha=0.3)
-            axes.legend()
+            if axes.has_data():
+                axes.legend()
         with atomic_path(self.curves) as partial:
             figure.savefig(partial, format="png", dpi=110)
         self._send_to_tensorboard()

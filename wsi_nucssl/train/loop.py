@@ -31,6 +31,7 @@ from wsi_nucssl.train.recipe import Optimisation
 
 Batch = Mapping[str, Tensor]
 Scalars = dict[str, float]
+TensorList = tuple[Tensor, ...] | list[Tensor]
 OptimiserName = Literal["adamw", "sgd"]
 _MOMENTUM = 0.9
 
@@ -241,8 +242,14 @@ class Loop:
 def _average(model: nn.Module, decay: float) -> AveragedModel | None:
     if not decay:
         return None
-    multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=multi_avg_fn, use_buffers=True)
+
+    def average(averaged: TensorList, current: TensorList, count: Tensor | int) -> None:
+        """Decays grow to `decay` as (1 + n) / (10 + n), so that the first steps are soon forgotten."""
+        steps = int(count)
+        update = get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))  # type: ignore[no-untyped-call]
+        update(averaged, current, count)
+
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def _optimiser(name: OptimiserName, model: nn.Module, settings: Optimisation) -> Optimizer:

@@ -48,18 +48,3 @@ class PretrainRecipe(RecipeFile):
         if self.checkpoint_every % self.log_every:
             raise ValueError(f"checkpoint_every must be a multiple of log_every, {self.log_every}")
         return self
-
-    def with_options(
-        self, *, steps: int | None = None, batch_size: int | None = None, deshortcut: bool = False
-    ) -> Self:
-        """The recipe with what a command line says; None and False leave it as it is.
-
-        Raises
-        ------
-        UsageError : a value out of range.
-        """
-        values = self.model_dump()
-        values |= {k: v for k, v in {"steps": steps, "batch_size": batch_size}.items() if v is not None}
-        if deshortcut:
-            values["views"]["deshortcut"]["enabled"] = True
-        return self.parse(values)

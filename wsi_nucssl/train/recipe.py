@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,6 +92,24 @@ class RecipeFile(Section):
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise UsageError(faults, path=path, remedy=f"See {cls.guide} for the names and ranges") from error
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """These settings with some others, named as in a YAML file; a section keeps what `changes` does not name.
+
+        Raises
+        ------
+        UsageError : an unknown name or a value out of range.
+        """
+        return self.parse(_merged(self.model_dump(), changes))
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        name: _merged(values[name], change)
+        for name, change in changes.items()
+        if isinstance(change, Mapping) and isinstance(values.get(name), Mapping)
+    }
+    return {**values, **changes, **both}
 
 
 class Recipe(RecipeFile):
