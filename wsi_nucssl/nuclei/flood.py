@@ -24,45 +24,57 @@ def regrow(
     - the root of a pixel is a function of the bytes and marker pixels at most `waves` steps away,
       independent of label numbers, of the order of visits and of where the window lies;
     - every pixel has a 4-neighbour of its own label one wave earlier, so an instance is 4-connected.
+
+    Arrays are C-contiguous and walked by flat index: this loop is most of an extraction's time.
     """
-    height, width = labels.shape
-    root_row = np.empty(labels.shape, np.int32)
-    root_col = np.empty(labels.shape, np.int32)
-    frontier = _seeds(labels, foreground, root_row, root_col)
-    fresh = np.empty((height * width, 4), np.int32)
+    width = labels.shape[1]
+    label, is_open, strength = labels.ravel(), foreground.ravel(), body.ravel()
+    root = np.empty(labels.size, np.int32)
+    visited = np.empty(labels.size, np.int32)  # wave after wave, each pixel once
+    first, end = 0, _seeds(labels, foreground, root, visited)
     for _ in range(waves):
-        count = 0
-        for index in range(len(frontier)):
-            for step in _STEPS:
-                row, col = frontier[index, 0] + step[0], frontier[index, 1] + step[1]
-                if 0 <= row < height and 0 <= col < width and foreground[row, col]:
-                    foreground[row, col] = 0
-                    fresh[count, 0], fresh[count, 1] = row, col
-                    fresh[count, 2], fresh[count, 3] = _nearest_root(
-                        labels, body, root_row, root_col, row, col
-                    )
-                    count += 1
-        for index in range(count):
-            row, col = fresh[index, 0], fresh[index, 1]
-            root_row[row, col], root_col[row, col] = fresh[index, 2], fresh[index, 3]
-            labels[row, col] = labels[fresh[index, 2], fresh[index, 3]]
-        frontier = fresh[:count, :2].copy()
+        last = end
+        for index in range(first, last):
+            for beside in _neighbours(visited[index], width, labels.size):
+                if beside >= 0 and is_open[beside]:
+                    is_open[beside] = 0
+                    visited[end] = beside
+                    end += 1
+        for index in range(last, end):
+            root[visited[index]] = _nearest_root(visited[index], label, strength, root, width)
+        for index in range(last, end):
+            label[visited[index]] = label[root[visited[index]]]
+        first = last
+
+
+@compiled
+def _neighbours(at: int, width: int, size: int) -> tuple[int, int, int, int]:
+    """Flat indices of the pixels up, left, right and down; -1 beyond the edge."""
+    col = at % width
+    return (
+        at - width,  # negative beyond the edge by itself
+        at - 1 if col > 0 else -1,
+        at + 1 if col < width - 1 else -1,
+        at + width if at + width < size else -1,
+    )
 
 
 @compiled
 def _seeds(
     labels: NDArray[np.int32],
     foreground: NDArray[np.uint8],
-    root_row: NDArray[np.int32],
-    root_col: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """Marker pixels beside open foreground, each its own root; takes the markers out of `foreground`."""
+    root: NDArray[np.int32],
+    visited: NDArray[np.int32],
+) -> int:
+    """List marker pixels beside open foreground in `visited`, each its own root, and return how many.
+
+    Takes all markers out of `foreground`.
+    """
     height, width = labels.shape
     for row in range(height):
         for col in range(width):
             if labels[row, col]:
                 foreground[row, col] = 0
-    seeds = np.empty((height * width, 2), np.int32)
     count = 0
     for row in range(height):
         for col in range(width):
@@ -72,34 +84,27 @@ def _seeds(
                 or (col < width - 1 and foreground[row, col + 1])
                 or (row < height - 1 and foreground[row + 1, col])
             ):
-                root_row[row, col], root_col[row, col] = row, col
-                seeds[count, 0], seeds[count, 1] = row, col
+                root[row * width + col] = visited[count] = row * width + col
                 count += 1
-    return seeds[:count].copy()
+    return count
 
 
 @compiled
 def _nearest_root(
-    labels: NDArray[np.int32],
-    body: NDArray[np.uint8],
-    root_row: NDArray[np.int32],
-    root_col: NDArray[np.int32],
-    row: int,
-    col: int,
-) -> tuple[int, int]:
-    best_row, best_col, best_distance, best_body = -1, -1, 1 << 30, -1
-    for step in _STEPS:
-        beside_row, beside_col = row + step[0], col + step[1]
-        if not (0 <= beside_row < labels.shape[0] and 0 <= beside_col < labels.shape[1]):
+    at: int, label: NDArray[np.int32], strength: NDArray[np.uint8], root: NDArray[np.int32], width: int
+) -> int:
+    """The best root among those of the labelled neighbours of a pixel; all indices are flat."""
+    row, col = at // width, at % width
+    best, best_distance, best_strength = -1, 1 << 60, -1
+    for beside in _neighbours(at, width, len(label)):
+        if beside < 0 or label[beside] == 0:
             continue
-        if labels[beside_row, beside_col] == 0:
-            continue
-        from_row, from_col = int(root_row[beside_row, beside_col]), int(root_col[beside_row, beside_col])
-        distance = (row - from_row) ** 2 + (col - from_col) ** 2
-        strength = int(body[from_row, from_col])
-        if distance < best_distance or (distance == best_distance and strength > best_body):
-            best_row, best_col, best_distance, best_body = from_row, from_col, distance, strength
-    return best_row, best_col
+        candidate = root[beside]
+        down, right = candidate // width - row, candidate % width - col
+        distance, body = down * down + right * right, int(strength[candidate])
+        if distance < best_distance or (distance == best_distance and body > best_strength):
+            best, best_distance, best_strength = candidate, distance, body
+    return best
 
 
 @compiled

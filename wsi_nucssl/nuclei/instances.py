@@ -107,16 +107,10 @@ def find_markers(probabilities: Probabilities, config: InstanceConfig) -> Marker
     body, foreground = _threshold(
         probabilities[0], probabilities[1], config.body_byte, config.foreground_byte
     )
-    _, components, stats, _ = cv2.connectedComponentsWithStats(body, connectivity=4)
+    count, components = cv2.connectedComponents(body, connectivity=4)
     labels = np.asarray(components, np.int32)
-    left, top, width, height, area = stats[1:].astype(np.int64).T
-    anchor = np.stack([top, _first_columns(labels, top, left)], axis=1)
-    order = np.lexsort((anchor[:, 1], anchor[:, 0]))
-    rank = np.zeros(len(order) + 1, np.int32)
-    rank[order + 1] = np.arange(1, len(order) + 1, dtype=np.int32)
-    relabel(labels, rank)
-    box = np.stack([top, left, top + height, left + width], axis=1)
-    return Markers(labels, foreground, anchor[order], box[order], area[order])
+    anchor_rc, box, area = _number_in_raster_order(labels, count - 1)
+    return Markers(labels, foreground, anchor_rc, box, area)
 
 
 def grow_instances(markers: Markers, probabilities: Probabilities, config: InstanceConfig) -> LabelImage:
@@ -172,12 +166,32 @@ def _threshold(
 
 
 @compiled
-def _first_columns(labels: LabelImage, top: NDArray[np.int64], left: NDArray[np.int64]) -> NDArray[np.int64]:
-    first = left.copy()
-    for index in range(len(top)):
-        while labels[top[index], first[index]] != index + 1:
-            first[index] += 1
-    return first
+def _number_in_raster_order(
+    labels: LabelImage, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Renumber labels 1 … count by their first pixels, in place; anchors, boxes and areas as in `Markers`."""
+    number = np.zeros(count + 1, np.int32)
+    anchor_rc = np.empty((count, 2), np.int64)
+    box = np.empty((count, 4), np.int64)
+    area = np.zeros(count, np.int64)
+    seen = 0
+    for row in range(labels.shape[0]):
+        for col in range(labels.shape[1]):
+            label = labels[row, col]
+            if label == 0:
+                continue
+            if number[label] == 0:
+                anchor_rc[seen, 0], anchor_rc[seen, 1] = row, col
+                box[seen, 0], box[seen, 1], box[seen, 3] = row, col, col + 1
+                seen += 1
+                number[label] = seen
+            index = number[label] - 1
+            labels[row, col] = index + 1
+            area[index] += 1
+            box[index, 1] = min(box[index, 1], col)
+            box[index, 2] = row + 1
+            box[index, 3] = max(box[index, 3], col + 1)
+    return anchor_rc, box, area
 
 
 @compiled
