@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,9 @@ def stopped(segment: Segment, slide: Path, tmp_path: Path, monkeypatch: pytest.M
     """An output whose run has done all but the export."""
     output = tmp_path / "n.geojson"
 
-    def die(*_: object, **__: object) -> None:
+    def die(_: Path, blocks: Iterable[Nuclei], *__: object, **___: object) -> None:
+        for _block in blocks:
+            pass
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

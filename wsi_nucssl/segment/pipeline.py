@@ -1,7 +1,7 @@
 """Windows through the network and blocks out of its probabilities, all at once and in bounded memory.
 
-Readers work ahead of the engine; what it predicted is stored, and a block is extracted as soon as the windows around it
-are there, while the engine goes on. Results do not depend on any of that timing.
+Readers work ahead of the engine; what it predicted is stored, a block is extracted as soon as the windows around it are
+there, and its nuclei are given on in raster order, all while the engine goes on. Results do not depend on that timing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _AHEAD: Final = 3
 class Progress:
     """How far a slide is."""
 
-    windows: int
+    windows: int = 0
     windows_done: int = 0
     blocks: int = 0
     blocks_done: int = 0
@@ -65,6 +65,7 @@ class Pipeline:
     store : takes the probabilities and gives them back.
     blocks : folder of extracted blocks, one table a block; one that is there, whole, is done.
     stop : checked between batches and blocks.
+    progress : kept up to date by `tables`.
     """
 
     canvas: Canvas
@@ -77,13 +78,16 @@ class Pipeline:
     workers: int
     stop: StopRequest
     on_progress: OnProgress = field(default=lambda _: None)
+    progress: Progress = field(default_factory=Progress)
 
     def block_path(self, block: Tile) -> Path:
         """Where the nuclei of a block are kept."""
         return self.blocks / f"{block.row:05d}-{block.col:05d}.npz"
 
-    def run(self) -> Progress:
-        """Predict and extract all that is not there yet.
+    def tables(self) -> Iterator[Nuclei]:
+        """The tables of all blocks in raster order, each as soon as it and those before it are there.
+
+        Predicts and extracts all that is not there yet.
 
         Raises
         ------
@@ -92,38 +96,51 @@ class Pipeline:
         Stopped : a signal asked to stop; everything finished so far is kept.
         """
         missing = self.store.missing()
-        progress = Progress(len(self.plan.selected), blocks=len(self.plan.active))
-        progress.windows_done = progress.windows - len(missing)
-        todo = self._blocks_to_do(progress)
+        self.progress.windows, self.progress.blocks = len(self.plan.selected), len(self.plan.active)
+        self.progress.windows_done = self.progress.windows - len(missing)
+        finished, todo = self._look_for_blocks()
+        coming = deque(self.plan.active)
         most = _AHEAD * self.workers
         streams = self.engine.streams
         with _pool(self.workers) as reading, _pool(streams) as predicting, _pool(self.workers) as finishing:
-            finishers = _Finishers(finishing, most, progress)
+            finishers = _Finishers(finishing, most, self.progress, finished)
             windows = _ahead(reading, most, self._read, missing)
             batches = _batches(windows, self.batch_size)
             for predicted in _ahead(predicting, streams + 1, self._predict, batches):
                 self.stop.check()
-                progress.network_seconds += predicted.seconds / streams
+                self.progress.network_seconds += predicted.seconds / streams
                 for window in predicted.windows:
                     finishers.submit(self._finish_window, *window)
                 self._extract_ready(todo, finishers)
-                self.on_progress(progress)
+                yield from self._whole(coming, finishers)
             finishers.drain()
-            self._extract_rest(todo, finishers)
-        self.on_progress(progress)
-        return progress
+            for block in (*todo, *finishers.put_off):
+                finishers.submit(self._extract, block)
+                yield from self._whole(coming, finishers)
+            finishers.drain()
+            yield from self._whole(coming, finishers)
 
-    def _blocks_to_do(self, progress: Progress) -> deque[Tile]:
-        """The blocks without a whole table, in raster order; the others count as done."""
+    def _whole(self, coming: deque[Tile], finishers: _Finishers) -> Iterator[Nuclei]:
+        """The tables at the head of `coming` that are finished; takes them off it."""
+        finishers.collect()
+        self.on_progress(self.progress)
+        while coming and coming[0] in finishers.finished:
+            self.stop.check()
+            yield Nuclei.load(self.block_path(coming.popleft()))
+
+    def _look_for_blocks(self) -> tuple[set[Tile], deque[Tile]]:
+        """The blocks with a whole table, and in raster order those without."""
+        finished: set[Tile] = set()
         todo: deque[Tile] = deque()
         for block in self.plan.active:
             try:
-                progress.nuclei += len(Nuclei.load(self.block_path(block)))
+                self.progress.nuclei += len(Nuclei.load(self.block_path(block)))
             except InputError:
                 todo.append(block)
             else:
-                progress.blocks_done += 1
-        return todo
+                finished.add(block)
+        self.progress.blocks_done = len(finished)
+        return finished, todo
 
     def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
         return tile, read_window(self.canvas.read, tile, self.plan.extent, window_shape(self.plan.windows))
@@ -146,14 +163,6 @@ class Pipeline:
         while todo and self.store.has(todo[0].core.grow(HALO).clip(self.plan.box)):
             finishers.submit(self._extract, todo.popleft())
 
-    def _extract_rest(self, todo: deque[Tile], finishers: _Finishers) -> None:
-        """Now that every window is there, extract the blocks that are left, those put off among them."""
-        for block in (*todo, *finishers.put_off):
-            self.stop.check()
-            finishers.submit(self._extract, block)
-            self.on_progress(finishers.progress)
-        finishers.drain()
-
     def _extract(self, block: Tile) -> _Done:
         """Extract one block and keep its table; put it off if a nucleus reaches where nothing is predicted yet."""
         extent = self.plan.box
@@ -164,18 +173,7 @@ class Pipeline:
         except NotPredicted:
             return _Done(put_off=block)
         nuclei.save(self.block_path(block))
-        return _Done(blocks=1, nuclei=len(nuclei))
-
-    def tables(self) -> Iterator[Nuclei]:
-        """The tables of all blocks, in raster order, one at a time.
-
-        Raises
-        ------
-        Stopped : a signal asked to stop.
-        """
-        for block in self.plan.active:
-            self.stop.check()
-            yield Nuclei.load(self.block_path(block))
+        return _Done(block=block, nuclei=len(nuclei))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,39 +189,53 @@ class _Done:
     """What a finished job came to."""
 
     windows: int = 0
-    blocks: int = 0
+    block: Tile | None = None
     nuclei: int = 0
     put_off: Tile | None = None
 
 
 class _Finishers:
-    """Threads that store windows and extract blocks, with a bounded number of jobs in flight."""
+    """Threads that store windows and extract blocks, with a bounded number of jobs in flight.
 
-    def __init__(self, pool: ThreadPoolExecutor, most: int, progress: Progress) -> None:
-        self._pool, self._most, self.progress = pool, most, progress
+    Attributes
+    ----------
+    finished : blocks whose tables are there.
+    put_off : blocks to begin again when every window is there.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, most: int, progress: Progress, finished: set[Tile]) -> None:
+        self._pool, self._most, self._progress = pool, most, progress
         self._pending: set[Future[_Done]] = set()
+        self.finished = finished
         self.put_off: list[Tile] = []
 
     def submit(self, job: Callable[P, _Done], *args: P.args, **kwargs: P.kwargs) -> None:
         """Begin a job; wait first if too many are in flight. A job that failed earlier raises here."""
         while len(self._pending) >= self._most:
-            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
-            self._count(done)
+            wait(self._pending, return_when=FIRST_COMPLETED)
+            self.collect()
         self._pending.add(self._pool.submit(job, *args, **kwargs))
+
+    def collect(self) -> None:
+        """Take note of the jobs that have ended. One that failed raises here."""
+        ended = {future for future in self._pending if future.done()}
+        self._pending -= ended
+        for future in ended:
+            self._note(future.result())
 
     def drain(self) -> None:
         """Wait for every job."""
-        self._count(self._pending)
-        self._pending = set()
+        wait(self._pending)
+        self.collect()
 
-    def _count(self, futures: set[Future[_Done]]) -> None:
-        for future in futures:
-            done = future.result()
-            self.progress.windows_done += done.windows
-            self.progress.blocks_done += done.blocks
-            self.progress.nuclei += done.nuclei
-            if done.put_off is not None:
-                self.put_off.append(done.put_off)
+    def _note(self, done: _Done) -> None:
+        self._progress.windows_done += done.windows
+        self._progress.nuclei += done.nuclei
+        if done.block is not None:
+            self._progress.blocks_done += 1
+            self.finished.add(done.block)
+        if done.put_off is not None:
+            self.put_off.append(done.put_off)
 
 
 def _ahead(

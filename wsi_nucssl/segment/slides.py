@@ -118,7 +118,6 @@ def segment_slide(
                 stop=stop,
                 on_progress=on_progress,
             )
-            network_seconds = pipeline.run().network_seconds
             nuclei, seams = _export(pipeline, slide, model, options, manifest, output)
             summary = SegmentSummary(
                 output=output,
@@ -126,7 +125,7 @@ def segment_slide(
                 nuclei=nuclei,
                 tissue_mm2=tissue.area_mm2 or 0.0,
                 seconds=perf_counter() - begun,
-                network_seconds=network_seconds,
+                network_seconds=pipeline.progress.network_seconds,
                 seams=seams,
             )
             _keep(run, summary)
