@@ -6,11 +6,12 @@ locked or mismatched · 6 out of disk or memory · 130 Ctrl-C · 143 SIGTERM.
 
 from __future__ import annotations
 
+import ctypes
 import shlex
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,6 +19,9 @@ import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl_cli import benchmark, finetune, info, overlay, pack, pretrain, reproduce, segment, tile
 from wsi_nucssl_cli.display import say_error
+
+_M_ARENA_MAX: Final = -8
+"""mallopt's number for it (malloc.h of glibc)."""
 
 app = typer.Typer(
     name="wsi-nucssl",
@@ -57,6 +61,7 @@ def main() -> None:
     """Entry point: run the command line and turn every expected error into one message and its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    _share_one_heap()
     try:
         app()
     except Stopped as error:
@@ -68,6 +73,12 @@ def main() -> None:
     except MemoryError:
         say_error("out of memory. Give fewer --workers or a smaller --batch-size")
         sys.exit(ResourceError.exit_code)
+
+
+def _share_one_heap() -> None:
+    """Let all threads allocate from one heap: glibc's heap of each keeps what another could use, and memory creeps."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
