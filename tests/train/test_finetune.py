@@ -58,7 +58,9 @@ def test_a_run_leaves_weights_split_history_and_curves(dataset: Path, undisturbe
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(0 <= float(row["validation_aji"]) <= 1 for row in rows)
     assert (undisturbed / "curves.png").stat().st_size > 1000
-    assert list((undisturbed / "events").iterdir())
+    pictures = b"".join(file.read_bytes() for file in (undisturbed / "events").iterdir())
+    assert b"worst validation image" in pictures
+    assert b"\x89PNG" in pictures
 
 
 def test_the_same_job_gives_the_same_weights(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -118,6 +120,44 @@ def test_a_crash_before_the_state_is_saved_costs_an_epoch_and_nothing_else(
     assert weights_of(run) == weights_of(undisturbed)
     with (run / "history.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch
+from tests.train.tiny import job
+from wsi_nucssl.train.finetune import finetune
+torch.set_num_threads(1)
+loss = {"dice": 0.0}  # Dice is each process's own: of the halves of a batch, not of the whole
+if __name__ == "__main__":
+    made = job(Path(sys.argv[1]), batch_size=int(sys.argv[3]), crops_per_image=8, loss=loss)
+    result = finetune(made, Path(sys.argv[2]), device="cpu", resume=True)
+    print("AJI", result.validation_aji)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_the_doubled_batch(dataset: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TOGETHER)
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29534"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def train(run: str, *words: str) -> tuple[list[float], str]:
+        command = [sys.executable, *words[:-1], str(script), str(dataset), str(tmp_path / run), words[-1]]
+        said = subprocess.check_output(command, env=environment, timeout=300, text=True)
+        with (tmp_path / run / "history.csv").open(newline="") as file:
+            return [float(row["loss"]) for row in csv.DictReader(file)], said
+
+    two, said = train("two", *torchrun, "2")
+    one, _ = train("one", "4")
+    assert two == pytest.approx(one, rel=1e-3, abs=1e-3)
+    scores = [line for line in said.splitlines() if line.startswith("AJI")]
+    assert len(scores) == 2
+    assert len(set(scores)) == 1
+    again, _ = train("two", *torchrun, "2")
+    assert again == two
 
 
 def test_another_job_does_not_resume_and_nothing_is_overwritten(dataset: Path, undisturbed: Path) -> None:

@@ -22,8 +22,8 @@ from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
-from wsi_nucssl.runs import run_directory
 from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
+from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.history import History
 from wsi_nucssl.train.loop import Batch, Loop, Progress
 from wsi_nucssl.train.losses import SegmentationLoss
@@ -58,8 +58,8 @@ class FinetuneJob:
     mpp: float = 0.25
     seed: int = 0
 
-    def manifest(self) -> dict[str, Any]:
-        """The run's identity: data by hash, settings by value."""
+    def manifest(self, processes: int = 1) -> dict[str, Any]:
+        """The run's identity: data by hash, settings by value, and the processes where there are several."""
         known = self.encoder in ("none", "imagenet")
         return {
             "kind": "finetune",
@@ -71,6 +71,7 @@ class FinetuneJob:
             "seed": self.seed,
             "split": asdict(self.split),
             "recipe": self.recipe.model_dump(mode="json"),
+            **({"processes": processes} if processes > 1 else {}),
         }
 
 
@@ -108,7 +109,8 @@ def finetune(
 ) -> FinetuneResult:
     """Train `job` in the run directory `run`; docs/finetune.md says what it leaves there.
 
-    Killed anywhere and resumed, it ends with the weights of an undisturbed run (on the CPU, bit for bit).
+    Killed anywhere and resumed, it ends with the weights of an undisturbed run (on the CPU, bit for bit). Under
+    `torchrun`, the processes share every step: `batch_size` crops each; the first validates and writes for all.
 
     Raises
     ------
@@ -116,35 +118,41 @@ def finetune(
     OutputExists, OutputLocked, RunMismatch : the run directory cannot be taken.
     Stopped : Ctrl-C or SIGTERM; resume to go on.
     """
-    with run_directory(run, job.manifest(), resume=resume, overwrite=overwrite):
-        single_threaded_opencv()
-        job.split.write(run / "split.json")
-        done = run / _DONE
-        if done.exists():
-            return FinetuneResult(run / BEST, json.loads(done.read_text())["validation_aji"])
-        return _Finetuning(job, run, device, loader_threads, report).run()
+    accelerator = make_accelerator(device, job.recipe.precision)
+    single_threaded_opencv()
+    manifest = job.manifest(accelerator.num_processes)
+    with shared_run_directory(accelerator, run, manifest, resume=resume, overwrite=overwrite):
+        if not (run / _DONE).exists():
+            _Finetuning(job, run, accelerator, loader_threads, report).run()
+        accelerator.wait_for_everyone()
+        done = json.loads((run / _DONE).read_text())
+    return FinetuneResult(run / BEST, done["validation_aji"])
 
 
 class _Finetuning:
     """One process's part of a fine-tuning run: the loop, and what happens at the end of each epoch."""
 
     def __init__(
-        self, job: FinetuneJob, run: Path, device: str, loader_threads: int, report: Report | None
+        self,
+        job: FinetuneJob,
+        run: Path,
+        accelerator: Accelerator,
+        loader_threads: int,
+        report: Report | None,
     ) -> None:
         recipe = job.recipe
-        self.job, self.directory, self.report = job, run, report
+        self.job, self.directory, self.accelerator, self.report = job, run, accelerator, report
+        self.manifest = job.manifest(accelerator.num_processes)
         torch.manual_seed(job.seed)
         network = build(job.arch)
         if job.encoder != "none":
             load_encoder(network.encoder, job.encoder)
-        accelerator = Accelerator(
-            cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
-        )
         training, self.validation = (
             [_read(job.dataset, name) for name in ids]
             for ids in (job.split.train_ids, job.split.validation_ids)
         )
-        self.epoch_steps = max(1, len(training) * recipe.crops_per_image // recipe.batch_size)
+        crops_per_step = recipe.batch_size * accelerator.num_processes
+        self.epoch_steps = max(1, len(training) * recipe.crops_per_image // crops_per_step)
         task = _Segmentation(
             Crops(training, recipe, job.seed),
             SegmentationLoss(recipe.loss.class_weights, recipe.loss.dice).to(accelerator.device),
@@ -164,14 +172,18 @@ class _Finetuning:
         assert isinstance(network, ResUNet)
         return network
 
-    def run(self) -> FinetuneResult:
-        weights = self.directory / BEST
+    def run(self) -> None:
+        first = self.accelerator.is_main_process
+        if first:
+            self.job.split.write(self.directory / "split.json")
         self.loop.run(self.epoch_steps, self._end_epoch, self.state)
-        score = self._calibrate(weights)
-        write_atomic(self.directory / _DONE, json.dumps({"validation_aji": score}))
-        return FinetuneResult(weights, score)
+        if first:
+            score = self._calibrate(self.directory / BEST)
+            write_atomic(self.directory / _DONE, json.dumps({"validation_aji": score}))
 
     def _end_epoch(self, progress: Progress) -> None:
+        if not self.accelerator.is_main_process:
+            return
         epoch = -(-progress.step // self.epoch_steps)
         row = {
             "step": progress.step,
@@ -193,7 +205,7 @@ class _Finetuning:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """Score the network; if it is the best so far, keep its weights and a picture of its errors."""
-        scores = validate(self.network.eval(), self.validation, self.loop.accelerator.device, self.config)
+        scores = validate(self.network.eval(), self.validation, self.accelerator.device, self.config)
         mean_aji = round(scores.mean_aji, 5)
         if mean_aji > self.best:
             self.best = mean_aji
@@ -201,13 +213,14 @@ class _Finetuning:
             self._save_best({"epoch": epoch, "validation_aji": mean_aji, "validation_images": images})
             picture = bytes(imagecodecs.png_encode(scores.worst))
             write_atomic(self.directory / "overlays" / f"epoch-{epoch:04}.png", picture)
+            self.history.show("worst validation image", scores.worst, self.loop.step)
         return {"validation_aji": mean_aji, "validation_dice1": round(scores.mean_dice1, 5)}
 
     def _calibrate(self, weights: Path) -> float:
         """Fit the extraction settings to the best weights on the validation images; without any, keep the defaults."""
         if not self.validation:
             return 0.0
-        model, device = load_model(weights), self.loop.accelerator.device
+        model, device = load_model(weights), self.accelerator.device
         network = model.network.to(device)
         planes = list(predictions(network, self.validation, device))
         found = calibrate(planes, self.validation, self.config)
@@ -220,7 +233,7 @@ class _Finetuning:
         return found.mean_aji
 
     def _save_best(self, scores: dict[str, Any]) -> None:
-        provenance = {**self.job.manifest(), "scores": scores}
+        provenance = {**self.manifest, "scores": scores}
         info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, self.config, provenance=provenance)
         save_model(self.directory / BEST, self.network, info)
 

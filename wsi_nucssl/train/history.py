@@ -1,4 +1,4 @@
-"""What a run leaves to look at: history.csv, curves.png and TensorBoard scalars."""
+"""What a run leaves to look at: history.csv, curves.png and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsi_nucssl.files import atomic_path, write_atomic
 
@@ -18,6 +21,7 @@ class History:
     def __init__(self, run: Path, step: int = 0) -> None:
         self.csv, self.curves, self.events = run / "history.csv", run / "curves.png", run / "events"
         self._unsent: list[Row] = []
+        self._unsent_pictures: list[tuple[str, NDArray[np.uint8], int]] = []
         self.rows: list[Row] = [row for row in self._read() if row["step"] <= step]
 
     def _read(self) -> list[Row]:
@@ -37,6 +41,10 @@ class History:
         write_atomic(self.csv, text.getvalue())
         self._unsent.append(row)
 
+    def show(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
+        """Give TensorBoard a picture (row, col, 3), with the next rows."""
+        self._unsent_pictures.append((name, picture, step))
+
     def _send_to_tensorboard(self) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -44,7 +52,10 @@ class History:
             for row in self._unsent:
                 for name, value in row.items():
                     writer.add_scalar(name, value, int(row["step"]))
+            for name, picture, step in self._unsent_pictures:
+                writer.add_image(name, picture, step, dataformats="HWC")
         self._unsent.clear()
+        self._unsent_pictures.clear()
 
     def draw(self, panels: Sequence[Sequence[str]]) -> None:
         """Draw `curves.png`, one panel for each group of columns, over steps; TensorBoard gets the new rows."""
