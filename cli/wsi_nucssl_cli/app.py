@@ -7,6 +7,7 @@ locked or mismatched · 6 out of disk or memory · 130 Ctrl-C · 143 SIGTERM.
 from __future__ import annotations
 
 import ctypes
+import io
 import shlex
 import signal
 import sys
@@ -17,7 +18,18 @@ import typer
 
 import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
-from wsi_nucssl_cli import benchmark, finetune, info, overlay, pack, pretrain, reproduce, segment, tile
+from wsi_nucssl_cli import (
+    benchmark,
+    finetune,
+    info,
+    overlay,
+    pack,
+    pretrain,
+    quantise,
+    reproduce,
+    segment,
+    tile,
+)
 from wsi_nucssl_cli.display import say_error
 
 _M_ARENA_MAX: Final = -8
@@ -39,6 +51,7 @@ app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)
 app.command("finetune")(finetune.finetune)
 app.command("pack")(pack.pack)
+app.command("quantise")(quantise.quantise)
 app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
 
@@ -62,6 +75,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     _share_one_heap()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is said
     try:
         app()
     except Stopped as error:

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from wsi_nucssl.models.spec import ARCHITECTURES, build
-from wsi_nucssl.segment.engine import OpenVinoEngine
+from wsi_nucssl.segment.openvino_engine import OpenVinoEngine
 
 WINDOWS = 12
 SIDE_PX = 1152

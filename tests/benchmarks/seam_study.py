@@ -43,7 +43,7 @@ def main() -> None:
     model = load_model(arguments.model)
     held_out = [entry["id"] for entry in model.info.provenance["split"]["validation"]]
     pairs = [sample.pair() for sample in open_dataset(arguments.dataset).subset(held_out)]
-    engine = open_engine(model.network)
+    engine = open_engine(model)
     core = arguments.core
     print(f"{model.info.name}, {engine.name}, {len(pairs)} images, cores of {core} px")
     print("margin  near seams  far away  AJI  AJI shifted  |change|  AJI of one run against the other")

@@ -48,7 +48,7 @@ def whole_command(slide: Path, model: str, mpp: float | None) -> tuple[float, fl
 def network_alone(slide: Path, model_name: str, mpp: float | None) -> tuple[float, int]:
     """Seconds that the network needs for all windows of the slide, and their number."""
     model = load_model(model_name)
-    engine = open_engine(model.network)
+    engine = open_engine(model)
     with open_slide(slide, mpp=mpp) as opened:
         canvas = Canvas(opened, Mpp.square(model.info.mpp))
         plan = make_plan(canvas, tissue_mask(opened))

@@ -18,9 +18,10 @@ from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.nuclei.instances import InstanceConfig
-from wsi_nucssl.segment.engine import BodyBoundary, TorchEngine, Windows
+from wsi_nucssl.segment.engine import BodyBoundary, Windows
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.slides import segment_slide
+from wsi_nucssl.segment.torch_engine import TorchEngine
 
 CONFIG = InstanceConfig(body=0.35, foreground=0.3, regrow_px=3)
 
@@ -30,6 +31,7 @@ class Darkness:
 
     name = "darkness"
     streams = 2
+    batch_px = 0
 
     def predict(self, windows: Windows) -> BodyBoundary:
         red = np.stack([cv2.GaussianBlur(window[..., 0], (0, 0), 2) for window in windows])
@@ -39,7 +41,12 @@ class Darkness:
 
 def model(config: InstanceConfig = CONFIG) -> Model:
     torch.manual_seed(0)
-    return Model(build("resunet18").eval(), ModelInfo("tiny", "resunet18", 0.25, config), "0" * 64)
+    return Model(
+        build("resunet18").eval(),
+        ModelInfo("tiny", "resunet18", 0.25, config),
+        "0" * 64,
+        Path("tiny.safetensors"),
+    )
 
 
 def write_slide(path: Path, pixels: np.ndarray) -> Path:

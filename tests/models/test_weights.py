@@ -42,6 +42,13 @@ def saved(tmp_path: Path, network: Any) -> Path:
     return path
 
 
+def test_whoever_may_read_a_plain_file_may_read_weights(tmp_path: Path) -> None:
+    plain, path = tmp_path / "plain", tmp_path / "model.safetensors"
+    plain.write_bytes(b"")
+    save_model(path, build("resunet18"), ModelInfo("m", "resunet18", 0.25, InstanceConfig()))
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
 def test_float32_comes_back_to_the_bit(saved: Path, network: Any) -> None:
     model = load_model(saved)
     assert model.info == INFO

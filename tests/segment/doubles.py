@@ -37,6 +37,10 @@ class DarkIsNucleus:
     def streams(self) -> int:
         return 3
 
+    @property
+    def batch_px(self) -> int:
+        return 0
+
     def predict(self, windows: Windows) -> BodyBoundary:
         time.sleep(self.seconds)
         return np.stack([_probabilities(window) for window in windows])
@@ -52,7 +56,12 @@ def _probabilities(window: RGB) -> BodyBoundary:
 def model(**instances: Any) -> Model:
     """A model with a random network, for runs whose engine is a double."""
     config = InstanceConfig(**{"regrow_px": 3, "min_marker_px": 12, "min_area_px": 60, **instances})
-    return Model(build("resunet18"), ModelInfo("double", "resunet18", 0.25, config), "0" * 64)
+    return Model(
+        build("resunet18"),
+        ModelInfo("double", "resunet18", 0.25, config),
+        "0" * 64,
+        Path("double.safetensors"),
+    )
 
 
 def write_slide(path: Path, *levels: RGB, mpp: float = 0.25) -> Path:

@@ -114,7 +114,7 @@ class Bench:
         folder = run.with_name(f"{run.name}-{scored}")
         if not (folder / RESULTS).exists():
             model = load_model(run)
-            engine = open_engine(model.network, self.device, "torch")
+            engine = open_engine(model, self.device, "torch")
             network = Network(model, engine, self.mpp)
             split = None if self.test else run / "split.json"
             benchmark(self.test or self.dataset, [network], folder, split_file=split, overlays=False)

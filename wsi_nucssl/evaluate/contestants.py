@@ -14,7 +14,7 @@ from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
-from wsi_nucssl.models.weights import Model
+from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
 
@@ -28,6 +28,16 @@ class KnownSplit:
 
     train: frozenset[str]
     validation: frozenset[str]
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> KnownSplit | None:
+        """What a model's provenance says, if anything."""
+        known = info.provenance.get("split")
+        if not known:
+            return None
+        return cls(
+            *(frozenset(str(e["image_sha256"]) for e in known[side]) for side in ("train", "validation"))
+        )
 
 
 class Contestant(Protocol):
@@ -95,13 +105,7 @@ class Network:
     @property
     def split(self) -> KnownSplit | None:
         """From the weights' provenance."""
-        known = self.model.info.provenance.get("split")
-        if not known:
-            return None
-        train, validation = (
-            frozenset(str(entry["image_sha256"]) for entry in known[side]) for side in ("train", "validation")
-        )
-        return KnownSplit(train, validation)
+        return KnownSplit.of(self.model.info)
 
     def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:  # noqa: ARG002
         """See `Contestant.label_image`."""

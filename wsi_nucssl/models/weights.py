@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import UsageError, WeightsError
-from wsi_nucssl.files import atomic_path, sha256_file
+from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.models.resunet import CLASSES, ResUNet
@@ -54,11 +54,12 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network ready to predict, what it is, and the hash of the file it came from."""
+    """A network ready to predict, what it is, and the file it came from with its hash."""
 
     network: ResUNet
     info: ModelInfo
     sha256: str
+    path: Path
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -78,7 +79,7 @@ def load_model(name_or_path: str | Path) -> Model:
     info = _parse_info(path, header)
     network = build(info.arch)
     _fill(network, tensors, path)
-    return Model(network.eval(), info, sha256_file(path))
+    return Model(network.eval(), info, sha256_file(path), path)
 
 
 def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage = "float32") -> None:
@@ -154,9 +155,11 @@ def weights_path(name_or_path: str | Path) -> Path:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], key: str, content: dict[str, Any]) -> None:
-    """One header entry only: safetensors writes several in any order, and the same weights must give the same bytes."""
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={key: json.dumps(content)})
+    """One header entry only: safetensors writes several in any order, and the same weights must give the same bytes.
+
+    Not by its `save_file`, whose files only their owner may read.
+    """
+    write_atomic(path, save(tensors, metadata={key: json.dumps(content)}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from wsi_nucssl.errors import WeightsError
-from wsi_nucssl.files import atomic_path
+from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import Encoder, EncoderName
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.settings import TaskSettings
@@ -44,8 +44,7 @@ class PretextInfo:
 def save_pretext(path: Path, model: PretextModel, info: PretextInfo) -> None:
     """Write encoder and head atomically."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={_HEADER: json.dumps(asdict(info))})
+    write_atomic(path, save(tensors, metadata={_HEADER: json.dumps(asdict(info))}))
 
 
 def load_pretext(run_or_file: Path) -> tuple[PretextModel, PretextInfo]:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from wsi_nucssl.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
-EngineName = Literal["auto", "torch", "openvino"]
+EngineName = Literal["auto", "torch", "openvino", "int8"]
 Origin = Literal["qupath", "level0"]
 Format = Literal["geojson", "geojson.gz"]
 
@@ -24,7 +24,7 @@ class SegmentOptions:
     ----------
     mpp : µm per level-0 px where the slide does not say, or says it wrongly.
     reader : backend for slides, "auto" chooses by content.
-    device, engine : what the network runs on.
+    device, engine : what the network runs on; "int8" is OpenVINO with a quantised graph, made by `quantise`.
     views : mirrored and rotated inputs to average over: 1, 2, 4 or 8.
     batch_size : windows at a time; None chooses by device.
     workers : threads that read and as many that extract; they never change the result.

@@ -91,7 +91,7 @@ def segment_slide(
     begun = perf_counter()
     _check_output(output, resume=resume, overwrite=overwrite)
     with open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
-        engine = engine or open_engine(model.network, options.device, options.engine, options.views)
+        engine = engine or open_engine(model, options.device, options.engine, options.views)
         canvas = Canvas(slide, Mpp.square(model.info.mpp))
         tissue = tissue_mask(slide)
         plan = make_plan(canvas, tissue, block_px=options.block_px)
@@ -297,7 +297,7 @@ def segment_slides(
     SomeSlidesFailed : at the end, naming every slide that failed (a lone slide's own error instead).
     Stopped, ResourceError : at once; what was done is kept.
     """
-    engine = open_engine(model.network, options.device, options.engine, options.views)
+    engine = open_engine(model, options.device, options.engine, options.views)
 
     def segment_one(slide: Path) -> None:
         summary = segment_slide(

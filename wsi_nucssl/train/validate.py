@@ -15,8 +15,8 @@ from wsi_nucssl.metrics import aji, dice1
 from wsi_nucssl.metrics.drawing import draw_errors
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
-from wsi_nucssl.segment.engine import TorchEngine
 from wsi_nucssl.segment.images import predict_image
+from wsi_nucssl.segment.torch_engine import TorchEngine
 from wsi_nucssl.train.crops import Annotated
 
 _BODY: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)

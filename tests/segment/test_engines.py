@@ -1,0 +1,194 @@
+"""What every engine keeps: shapes, the same bytes every time, and the probabilities of the plain network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.train.tiny import write_dataset
+from wsi_nucssl.datasets import open_dataset
+from wsi_nucssl.errors import OutputExists, UsageError, WeightsError
+from wsi_nucssl.evaluate.quantise import quantise_on
+from wsi_nucssl.geometry import Size
+from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model, save_model
+from wsi_nucssl.segment import quantised
+from wsi_nucssl.segment.engine import BodyBoundary, Engine, Windows, default_batch_size, open_engine
+from wsi_nucssl.segment.options import EngineName
+from wsi_nucssl.segment.quantised import quantised_path, read_quantised
+
+TOLERANCE: dict[EngineName, float] = {"torch": 0.6, "openvino": 0.6, "int8": 2.5}
+"""Mean difference from float32, in 255ths."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The default weights in a folder of their own, with a quantised graph beside them."""
+    pytest.importorskip("nncf", reason="needs wsi-nucssl[int8]", exc_type=ImportError)
+    folder = tmp_path_factory.mktemp("model")
+    bundled = load_model(DEFAULT_MODEL)
+    save_model(folder / "copy.safetensors", bundled.network, bundled.info)
+    model = load_model(folder / "copy.safetensors")
+    quantise_on(model, open_dataset(write_dataset(folder / "data", 2)))
+    return model
+
+
+@pytest.fixture(scope="module", params=TOLERANCE)
+def kind(request: pytest.FixtureRequest) -> EngineName:
+    name: EngineName = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def engine(kind: EngineName, model: Model) -> Engine:
+    return open_engine(model, "cpu", kind)
+
+
+@pytest.fixture(scope="module")
+def windows() -> Windows:
+    """Two windows that are no squares, with dark discs of several sizes on a noisy ground."""
+    rng = np.random.default_rng(3)
+    rows, cols = np.mgrid[:192, :256]
+    image = np.full((2, 192, 256, 3), (225.0, 180.0, 210.0))
+    for window in image:
+        for _ in range(40):
+            row, col, radius = rng.integers(0, 192), rng.integers(0, 256), rng.integers(5, 14)
+            window[(rows - row) ** 2 + (cols - col) ** 2 < radius**2] = (90, 60, 140)
+    return np.clip(image + rng.normal(0, 10, image.shape), 0, 255).astype(np.uint8)
+
+
+def in_float32(network: ResUNet, windows: Windows) -> NDArray[np.float32]:
+    """P(body) and P(boundary) in 255ths, not rounded, by the network itself."""
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(windows).permute(0, 3, 1, 2).float())
+        probabilities: NDArray[np.float32] = (255 * logits.softmax(dim=1)[:, 1:]).numpy()
+    return probabilities
+
+
+def test_probabilities_are_those_of_the_network(
+    engine: Engine, kind: EngineName, model: Model, windows: Windows
+) -> None:
+    predicted = engine.predict(windows)
+    assert predicted.shape == (2, 2, 192, 256)
+    assert predicted.dtype == np.uint8
+    expected = in_float32(model.network, windows)
+    assert expected.std() > 40  # nuclei and ground, so that agreement means something
+    assert np.abs(predicted - expected).mean() < TOLERANCE[kind]
+
+
+def test_the_same_bytes_from_every_thread_and_every_time(engine: Engine, windows: Windows) -> None:
+    first = engine.predict(windows)
+    with ThreadPoolExecutor(engine.streams) as pool:
+        for again in pool.map(engine.predict, [windows] * 6):
+            assert again.tobytes() == first.tobytes()
+
+
+def test_other_shapes_come_and_go(engine: Engine, windows: Windows) -> None:
+    whole = engine.predict(windows)
+    for rows, cols in ((64, 64), (96, 64), (192, 224)):
+        assert engine.predict(windows[:1, :rows, :cols].copy()).shape == (1, 2, rows, cols)
+    assert engine.predict(windows).tobytes() == whole.tobytes()
+
+
+def test_a_name_tells_the_precision(engine: Engine, kind: EngineName, model: Model) -> None:
+    assert engine.name.startswith("torch" if kind == "torch" else "openvino")
+    assert engine.name.endswith(("bf16", "fp32"))
+    assert (read_quantised(model).digest in engine.name) == (kind == "int8")
+
+
+class Brightness:
+    """An engine whose answer is the red channel, so that turned views must come back to it."""
+
+    name, streams, batch_px = "brightness", 1, 4 * 1024 * 1024
+
+    def predict(self, windows: Windows) -> BodyBoundary:
+        red = windows[..., 0]
+        return np.stack([red, red // 2], axis=1)
+
+
+@pytest.mark.parametrize("views", [1, 2, 4, 8])
+def test_views_are_turned_back(views: int, windows: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsi_nucssl.segment.engine._open_openvino", lambda *_: Brightness())
+    engine = open_engine(load_model(DEFAULT_MODEL), "cpu", views=views)
+    assert np.array_equal(engine.predict(windows), Brightness().predict(windows))
+    assert ("views" in engine.name) == (views > 1)
+    assert engine.batch_px == Brightness.batch_px
+    assert default_batch_size(engine, Size(1024, 1024)) == 4
+    assert default_batch_size(engine, Size(4096, 4096)) == 1
+
+
+def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(DEFAULT_MODEL)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no CUDA device"):
+        open_engine(model, "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for engine in ("openvino", "int8"):
+        with pytest.raises(UsageError, match="runs on the CPU only"):
+            open_engine(model, "cuda", engine)  # type: ignore[arg-type]
+
+
+def test_a_quantised_graph_is_not_replaced_unasked(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(OutputExists, match="--overwrite"):
+        quantise_on(model, open_dataset(write_dataset(tmp_path / "data", 1)))
+
+
+def other_weights(model: Model) -> None:
+    model.network.mean += 1
+    save_model(model.path, model.network, model.info)
+
+
+def half_a_file(model: Model) -> None:
+    path = quantised_path(model.path)
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def none_at_all(model: Model) -> None:
+    quantised_path(model.path).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (other_weights, "other weights"),
+        (half_a_file, "not a whole"),
+        (none_at_all, "there is no quantised graph"),
+    ],
+)
+def test_a_graph_that_does_not_belong_is_refused(
+    model: Model, tmp_path: Path, damage: Callable[[Model], None], fault: str
+) -> None:
+    path = tmp_path / "copy.safetensors"
+    path.write_bytes(model.path.read_bytes())
+    quantised_path(path).write_bytes(quantised_path(model.path).read_bytes())
+    damage(load_model(path))
+    with pytest.raises(WeightsError, match=rf"{fault}.*wsi-nucssl quantise"):
+        open_engine(load_model(path), "cpu", "int8")
+
+
+def test_held_out_images_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = open_dataset(write_dataset(tmp_path / "data", 3))
+    hashes = [sample.hashes()[0] for sample in dataset]
+    bundled = load_model(DEFAULT_MODEL)
+    bundled.info.provenance["split"] = {
+        "train": [{"image_sha256": hashes[0]}],
+        "validation": [{"image_sha256": hashes[1]}],
+    }
+    save_model(tmp_path / "m.safetensors", bundled.network, bundled.info)
+    looked_at: list[int] = []
+
+    def watch(_: Model, crops: list[NDArray[np.uint8]]) -> quantised.QuantisedGraph:
+        looked_at.append(len(crops))
+        return quantised.QuantisedGraph(b"<net/>", b"weights")
+
+    monkeypatch.setattr(quantised, "_nncf_quantised", watch)
+    monkeypatch.setattr(quantised, "version", lambda name: f"{name} 1.0")
+    path, images = quantise_on(load_model(tmp_path / "m.safetensors"), dataset)
+    assert (path.name, images, looked_at) == ("m.int8", 2, [2])
+    assert read_quantised(load_model(tmp_path / "m.safetensors")).bin == b"weights"

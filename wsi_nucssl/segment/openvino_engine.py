@@ -1,0 +1,104 @@
+"""OpenVINO as an engine: the fast one on CPUs."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import warnings
+from typing import Any, Final
+
+import openvino
+import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+from wsi_nucssl.models.resunet import MULTIPLE, ResUNet
+from wsi_nucssl.segment.engine import BodyBoundary, Windows
+from wsi_nucssl.segment.quantised import QuantisedGraph
+from wsi_nucssl.segment.torch_engine import ByteNetwork
+
+_MOST_STREAMS: Final = 4
+"""Each takes the memory of a batch's activations."""
+_MOST_SHAPES: Final = 2
+"""Compiled at a time: that of slides, and its transpose for rotated views of small images."""
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere; int8 where a graph is quantised.
+
+    Cores are shared out among a few streams: batches side by side wait for one another less than the threads of one.
+    """
+
+    batch_px = 0
+
+    def __init__(self, network: ResUNet | QuantisedGraph) -> None:
+        self._core = openvino.Core()
+        self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._precision = "bf16" if self.bf16 else "fp32"
+        if isinstance(network, QuantisedGraph):
+            self._graph = self._core.read_model(network.xml, network.bin)
+            self._precision = f"int8-{network.digest}-{self._precision}"
+        else:
+            self._graph = openvino_graph(network)
+        self._version = openvino.get_version().split("-")[0]
+        self.streams = min(_MOST_STREAMS, _usable_cores())
+        self._requests: dict[tuple[int, ...], queue.SimpleQueue[Any]] = {}
+        self._compiling = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """For instance "openvino-2026.0.0-cpu-bf16"."""
+        return f"openvino-{self._version}-cpu-{self._precision}"
+
+    def predict(self, windows: Windows) -> BodyBoundary:
+        """See `Engine.predict`."""
+        with self._compiling:
+            if windows.shape not in self._requests:
+                if len(self._requests) == _MOST_SHAPES:
+                    self._requests.clear()
+                self._requests[windows.shape] = self._compile(windows.shape)
+            requests = self._requests[windows.shape]
+        request = requests.get()
+        try:
+            result: BodyBoundary = request.infer([windows], share_inputs=True)[0].copy()
+        finally:
+            requests.put(request)
+        return result
+
+    def _compile(self, shape: tuple[int, ...]) -> queue.SimpleQueue[Any]:
+        """As many inference requests as there are streams, for batches of one shape."""
+        self._graph.reshape(list(shape))
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 else "f32",
+            "NUM_STREAMS": self.streams,
+            "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
+        }
+        compiled = self._core.compile_model(self._graph, "CPU", settings)
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self.streams):
+            requests.put(compiled.create_infer_request())
+        return requests
+
+
+def openvino_graph(network: ResUNet) -> Any:
+    """A ResUNet, bytes to bytes, as an OpenVINO graph of any input size.
+
+    By the frontend itself: `convert_model` would report usage.
+    """
+    module = ByteNetwork(network).eval()
+    example = torch.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
+        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return frontend.convert(frontend.load(decoder))
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
