@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import save_file
 
 from wsi_nucssl.errors import WeightsError
-from wsi_nucssl.models import weights
 from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_encoder, save_model
