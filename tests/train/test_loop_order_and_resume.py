@@ -148,3 +148,21 @@ def test_the_average_lags_and_off_means_the_weights_themselves(tmp_path: Path) -
         each.run(100, ignore, tmp_path / "state.pt")
     assert not same(averaged.result, averaged.model)
     assert plain.result is plain.model
+
+
+@pytest.mark.parametrize("decay", [0.3, 0.99])
+def test_the_average_forgets_the_first_steps_soon(tmp_path: Path, decay: float) -> None:
+    """Against the recursion in plain numbers: decays grow as (1 + n) / (10 + n), up to the one that is set."""
+    trained = loop(Regression(), steps=8, ema=decay)
+    weight: list[float] = []
+
+    def note(_: Progress) -> None:
+        weight.append(float(next(trained.model.parameters()).detach().flatten()[0]))
+
+    trained.run(1, note, tmp_path / "state.pt")
+    average = weight[0]
+    for steps, value in enumerate(weight[1:], start=1):
+        share = min(decay, (1 + steps) / (10 + steps))
+        average = share * average + (1 - share) * value
+    assert len(set(weight)) == 8
+    assert float(next(trained.result.parameters()).detach().flatten()[0]) == pytest.approx(average, rel=1e-5)
