@@ -117,7 +117,7 @@ class Recipe(RecipeFile):
 
     guide: ClassVar[str] = "docs/finetune.md"
 
-    epochs: int = Field(default=75, ge=1)
+    epochs: int = Field(default=30, ge=1)
     crops_per_image: int = Field(default=32, ge=1, description="crops of each training image in an epoch")
     batch_size: int = Field(default=8, ge=1)
     crop_px: int = Field(default=256, ge=64, multiple_of=32)
