@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from accelerate.state import AcceleratorState
 from tests.train.tiny import scene
 from wsi_nucssl.datasets import Dataset, open_dataset
 from wsi_nucssl.errors import SomeSlidesFailed, UsageError, WeightsError
+from wsi_nucssl.evaluate import cells
+from wsi_nucssl.evaluate.benchmark import benchmark
 from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.reproduce import reproduce
 from wsi_nucssl.evaluate.tables import PAPER, Column, Row, Tables
 from wsi_nucssl.models import weights
 from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.train.finetune import FinetuneJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
 OURS = ("pretraining", "ablation")
@@ -177,6 +181,63 @@ def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_pat
     assert {each["recipe"]["views"]["deshortcut"]["enabled"] for each in pretrained} == {False, True}
 
 
+def test_scores_are_those_of_the_weights_that_are_there(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was deleted and made again with another recipe is scored again; another test set likewise."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    scored: list[int] = []
+
+    def count(images: Dataset, *given: Any, **options: Any) -> Any:
+        scored.append(len(images))
+        return benchmark(images, *given, **options)
+
+    monkeypatch.setattr(cells, "benchmark", count)
+    config = table_of_ours(tmp_path / "tables.yaml", {"name": "plain", "strategy": "none"})
+    out = tmp_path / "out"
+
+    def run(**options: Any) -> str:
+        return reproduce("ours", dataset, out, budget="smoke", config=config, device="cpu", **options)
+
+    first = run()
+    assert run() == first
+    assert scored == [6]
+    content = yaml.safe_load(config.read_text())
+    content["budgets"]["smoke"]["finetune"]["crops_per_image"] = 2
+    config.write_text(yaml.safe_dump(content))
+    with pytest.raises(SomeSlidesFailed, match="1 cells"):  # what is there was made with another recipe
+        run()
+    assert "recipe" in (out / "ours.md").read_text()
+    shutil.rmtree(out / "runs" / "none-holdout-1-seed0")
+    run()
+    assert scored == [6, 6]
+    for count_of_images in (4, 2, 2):
+        run(test=dataset.subset(dataset.ids[:count_of_images]))
+    assert scored == [6, 6, 4, 2]
+
+
+def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, FinetuneJob] = {}
+
+    def note(job: FinetuneJob, run: Path, **_: object) -> None:
+        made[run.name] = job
+
+    monkeypatch.setattr(cells, "finetune", note)
+    monkeypatch.setattr(Bench, "_benchmark", lambda *_: {"aji": 0.5})
+    bench = Bench(dataset, None, 0.25, Tables.load(PAPER).budget("smoke"), tmp_path)
+    row = Row(name="r", strategy="none", finetune={"loss": {"dice": 0.0}, "crop_px": 96})
+    other = {"loss": {"class_weights": [1.0, 1.0, 1.0]}, "crop_px": 128}
+    for column in (Column(name="a"), Column(name="b", finetune=other)):
+        bench.check(row, column)
+        bench.score(row, column, 0)
+    first, second = (job.recipe for job in made.values())
+    assert (first.loss.dice, second.loss.dice) == (0.0, 0.0)
+    assert (first.loss.class_weights, second.loss.class_weights) == ((1.0, 1.0, 1.5), (1.0, 1.0, 1.0))
+    assert (first.crop_px, second.crop_px) == (96, 128)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAPERS + OURS)
 def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
@@ -186,9 +247,11 @@ def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
     monkeypatch.setattr(weights, "_imagenet_state", lambda encoder: Encoder(encoder.name).state_dict())
     text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
     table = Tables.load(PAPER).tables[name]
-    cells = len(table.rows) * len(table.columns)
-    assert len(json.loads((tmp_path / f"{name}.json").read_text())["cells"]) == len(table.rows)
-    assert text.count("(") >= cells * len(table.paper)
+    grid = json.loads((tmp_path / f"{name}.json").read_text())["cells"]
+    assert [len(line) for line in grid] == [len(table.columns)] * len(table.rows)
+    for cell in (cell for line in grid for cell in line):
+        assert all(0 <= cell["scores"][0][measure] <= 1 for measure in table.shown)
+    assert text.count("(") >= len(table.rows) * len(table.columns) * len(table.paper)
     assert "–" not in text
 
     def never(*_: object, **__: object) -> None:

@@ -30,12 +30,17 @@ TOLERANCE: dict[EngineName, float] = {"torch": 0.6, "openvino": 0.6, "int8": 2.5
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The default weights in a folder of their own, with a quantised graph beside them."""
-    pytest.importorskip("nncf", reason="needs wsi-nucssl[int8]", exc_type=ImportError)
     folder = tmp_path_factory.mktemp("model")
     bundled = load_model(DEFAULT_MODEL)
     save_model(folder / "copy.safetensors", bundled.network, bundled.info)
-    model = load_model(folder / "copy.safetensors")
-    quantise_on(model, open_dataset(write_dataset(folder / "data", 2)))
+    return load_model(folder / "copy.safetensors")
+
+
+@pytest.fixture(scope="module")
+def with_graph(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The same, once a quantised graph lies beside the weights."""
+    pytest.importorskip("nncf", reason="needs wsi-nucssl[int8]", exc_type=ImportError)
+    quantise_on(model, open_dataset(write_dataset(tmp_path_factory.mktemp("data"), 2)))
     return model
 
 
@@ -46,8 +51,8 @@ def kind(request: pytest.FixtureRequest) -> EngineName:
 
 
 @pytest.fixture(scope="module")
-def engine(kind: EngineName, model: Model) -> Engine:
-    return open_engine(model, "cpu", kind)
+def engine(kind: EngineName, model: Model, request: pytest.FixtureRequest) -> Engine:
+    return open_engine(request.getfixturevalue("with_graph") if kind == "int8" else model, "cpu", kind)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,9 @@ def test_other_shapes_come_and_go(engine: Engine, windows: Windows) -> None:
 def test_a_name_tells_the_precision(engine: Engine, kind: EngineName, model: Model) -> None:
     assert engine.name.startswith("torch" if kind == "torch" else "openvino")
     assert engine.name.endswith(("bf16", "fp32"))
-    assert (read_quantised(model).digest in engine.name) == (kind == "int8")
+    assert ("int8" in engine.name) == (kind == "int8")
+    if kind == "int8":
+        assert read_quantised(model).digest in engine.name
 
 
 class Brightness:
@@ -134,9 +141,9 @@ def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPat
             open_engine(model, "cuda", engine)  # type: ignore[arg-type]
 
 
-def test_a_quantised_graph_is_not_replaced_unasked(model: Model, tmp_path: Path) -> None:
+def test_a_quantised_graph_is_not_replaced_unasked(with_graph: Model, tmp_path: Path) -> None:
     with pytest.raises(OutputExists, match="--overwrite"):
-        quantise_on(model, open_dataset(write_dataset(tmp_path / "data", 1)))
+        quantise_on(with_graph, open_dataset(write_dataset(tmp_path / "data", 1)))
 
 
 def other_weights(model: Model) -> None:
@@ -156,19 +163,20 @@ def none_at_all(model: Model) -> None:
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
-        (other_weights, "other weights"),
-        (half_a_file, "not a whole"),
-        (none_at_all, "there is no quantised graph"),
+        (other_weights, "other weights.*DATASET --overwrite"),
+        (half_a_file, "not a whole.*DATASET --overwrite"),
+        (none_at_all, "there is no quantised graph.*DATASET"),
     ],
 )
 def test_a_graph_that_does_not_belong_is_refused(
-    model: Model, tmp_path: Path, damage: Callable[[Model], None], fault: str
+    with_graph: Model, tmp_path: Path, damage: Callable[[Model], None], fault: str
 ) -> None:
+    model = with_graph
     path = tmp_path / "copy.safetensors"
     path.write_bytes(model.path.read_bytes())
     quantised_path(path).write_bytes(quantised_path(model.path).read_bytes())
     damage(load_model(path))
-    with pytest.raises(WeightsError, match=rf"{fault}.*wsi-nucssl quantise"):
+    with pytest.raises(WeightsError, match=fault):
         open_engine(load_model(path), "cpu", "int8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -161,3 +162,50 @@ def test_a_nucleus_longer_than_what_is_predicted_so_far(
         segment(slide, output, block_px=256, workers=workers)
         assert read_features(output) == whole
     assert any(put_off)
+
+
+def test_nuclei_are_given_on_while_the_network_goes_on(
+    segment: Segment, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first block comes long before the last window; what comes is what is written."""
+    pipelines: list[pipeline.Pipeline] = []
+    windows_done: list[int] = []
+    tables = pipeline.Pipeline.tables
+
+    def spy(self: pipeline.Pipeline) -> Any:
+        pipelines.append(self)
+        for table in tables(self):
+            windows_done.append(self.progress.windows_done)
+            yield table
+
+    monkeypatch.setattr(pipeline.Pipeline, "tables", spy)
+    monkeypatch.setattr(slides, "make_plan", partial(make_plan, core=192))
+    summary = segment(sample, tmp_path / "n.geojson", block_px=256)
+    (made,) = pipelines
+    assert made.progress.blocks == len(windows_done)
+    assert windows_done[0] < made.progress.windows / 2 < windows_done[-1] == made.progress.windows
+    assert made.progress.nuclei == summary.nuclei
+
+
+def test_when_writing_fails_the_work_behind_it_ends_first(
+    segment: Segment, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread still reads the slide or writes into the run when the next attempt may begin."""
+
+    def breaks(_: Path, blocks: Any, *__: Any, **___: Any) -> int:
+        next(iter(blocks))
+        raise MemoryError
+
+    before = threading.active_count()
+    monkeypatch.setattr(slides, "make_plan", partial(make_plan, core=192))
+    with monkeypatch.context() as patch:
+        patch.setattr(slides, "write_geojson", breaks)
+        with pytest.raises(MemoryError) as caught:
+            segment(sample, tmp_path / "n.geojson", block_px=256)
+        working = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+        assert not working
+        assert caught.value.__traceback__ is not None  # it would keep a suspended generator alive
+    segment(sample, tmp_path / "n.geojson", block_px=256, resume=True)
+    segment(sample, tmp_path / "undisturbed.geojson", block_px=256)
+    assert (tmp_path / "n.geojson").read_bytes() == (tmp_path / "undisturbed.geojson").read_bytes()
+    assert threading.active_count() <= before + 2  # zarr's own

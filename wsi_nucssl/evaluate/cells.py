@@ -13,9 +13,9 @@ from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.evaluate.benchmark import RESULTS, benchmark
 from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.evaluate.tables import WITHOUT_PRETRAINING, Budget, Changes, Column, Row
-from wsi_nucssl.files import safe_stem, write_atomic
+from wsi_nucssl.files import safe_stem, sha256_file, write_atomic
 from wsi_nucssl.models.spec import ARCHITECTURES
-from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.models.weights import load_model, weights_path
 from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.engine import open_engine
@@ -23,6 +23,7 @@ from wsi_nucssl.segment.options import Device
 from wsi_nucssl.train.finetune import FinetuneJob, finetune
 from wsi_nucssl.train.job import SplitChoice
 from wsi_nucssl.train.pretrain import PretrainJob, pretrain
+from wsi_nucssl.train.recipe import merged
 
 Scores = dict[str, float]
 
@@ -56,7 +57,7 @@ class Bench:
         ------
         UsageError : an unknown setting or a value out of range.
         """
-        self.budget.finetune.changed(row.finetune).changed(column.finetune)
+        self.budget.finetune.changed(merged(row.finetune, column.finetune))
         self.budget.pretrain.changed(row.pretrain)
 
     def score(self, row: Row, column: Column, seed: int) -> Scores:
@@ -70,34 +71,28 @@ class Bench:
         few = SplitChoice(0, fold=column.fold, share=column.share).apply(self.dataset)
         pretrained = row.strategy not in WITHOUT_PRETRAINING
         encoder = str(self._pretrain(row, split, seed)) if pretrained else row.strategy
+        changes = merged(row.finetune, column.finetune)
         job = FinetuneJob(
             self.dataset,
             few,
-            self.budget.finetune.changed(row.finetune).changed(column.finetune),
+            self.budget.finetune.changed(changes),
             arch=self.budget.arch,
             encoder=encoder,
             mpp=self.mpp,
             seed=seed,
         )
-        changes = {
-            "finetune": {**column.finetune, **row.finetune},
-            "pretrain": row.pretrain if pretrained else {},
-        }
-        run = self.out / "runs" / f"{row.strategy}-{_slug(few.name)}-seed{seed}{_mark(changes)}"
+        mark = _mark({"finetune": changes, "pretrain": row.pretrain if pretrained else {}})
+        run = self.out / "runs" / f"{row.strategy}-{_slug(few.name)}-seed{seed}{mark}"
         finetune(job, run, device=self.device, resume=True)
         return self._benchmark(run)
 
     def _pretrain(self, row: Row, split: Split, seed: int) -> Path:
         """Pretrain on the split's training images, without their labels; returns the encoder's file."""
-        images = self.out / "images" / _slug(split.name)
-        for name in split.train_ids:
-            if not (images / f"{name}.png").exists():
-                pixels = bytes(imagecodecs.png_encode(self.dataset[name].image()))
-                write_atomic(images / f"{name}.png", pixels)
+        images = [self._unlabelled_copy(entry.id, entry.image_sha256) for entry in split.train]
         fixed = self.budget.pretrain_seed
         seed = seed if fixed is None else fixed
         job = PretrainJob(
-            (images, *self.unlabelled),
+            (*images, *self.unlabelled),
             self.budget.pretrain.changed(row.pretrain),
             task=cast(TaskName, row.strategy),
             arch=ARCHITECTURES[self.budget.arch].encoder,
@@ -108,19 +103,34 @@ class Bench:
         run = self.out / "runs" / f"pretrain-{row.strategy}-{_slug(split.name)}-seed{seed}{mark}"
         return pretrain(job, run, device=self.device, resume=True).weights
 
+    def _unlabelled_copy(self, name: str, sha256: str) -> Path:
+        """An image alone in a file, named by its pixels."""
+        path = self.out / "images" / f"{name}-{sha256[:8]}.png"
+        if not path.exists():
+            write_atomic(path, bytes(imagecodecs.png_encode(self.dataset[name].image())))
+        return path
+
     def _benchmark(self, run: Path) -> Scores:
-        """Score a finished run as `segment` predicts by default, unless that was done before."""
+        """Score a finished run as `segment` predicts by default, unless these weights were on these images before."""
         scored = f"on-{safe_stem(self.test.path)}" if self.test else "on-validation"
         folder = run.with_name(f"{run.name}-{scored}")
-        if not (folder / RESULTS).exists():
+        images = self.test or self.dataset
+        known = _scores(folder, run, images if self.test else None)
+        if known is None:
             model = load_model(run)
-            engine = open_engine(model, self.device, "torch")
-            network = Network(model, engine, self.mpp)
-            split = None if self.test else run / "split.json"
-            benchmark(self.test or self.dataset, [network], folder, split_file=split, overlays=False)
-        (model_scores,) = json.loads((folder / RESULTS).read_text())["models"].values()
-        mean: Scores = model_scores["mean"]
-        return mean
+            network = Network(model, open_engine(model, self.device, "torch"), self.mpp)
+            benchmark(
+                images,
+                [network],
+                folder,
+                split="all" if self.test else "auto",
+                split_file=None if self.test else run / "split.json",
+                overlays=False,
+                overwrite=True,
+            )
+            known = _scores(folder, run, None)
+            assert known is not None
+        return known
 
 
 def _slug(split_name: str) -> str:
@@ -130,3 +140,19 @@ def _slug(split_name: str) -> str:
 def _mark(changes: dict[str, Changes]) -> str:
     """Tells the runs of a row or column that changes a recipe from those of the budget's own."""
     return f"-{digest(changes)[:8]}" if any(changes.values()) else ""
+
+
+def _scores(folder: Path, run: Path, images: Dataset | None) -> Scores | None:
+    """The mean scores in a benchmark's folder, if they are of this run's weights, and of these images if any."""
+    if not (folder / RESULTS).exists():
+        return None
+    results = json.loads((folder / RESULTS).read_text())
+    (model,) = results["models"].values()
+    if model["source"]["weights_sha256"] != sha256_file(weights_path(run)):
+        return None
+    if images is not None:
+        scored = {name: entry["image_sha256"] for name, entry in results["dataset"]["images"].items()}
+        if scored != {sample.id: sample.hashes()[0] for sample in images}:
+            return None
+    mean: Scores = model["mean"]
+    return mean

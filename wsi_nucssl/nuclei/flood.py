@@ -27,6 +27,8 @@ def regrow(
 
     Arrays are C-contiguous and walked by flat index: this loop is most of an extraction's time.
     """
+    if labels.size > 2**31 - 1:
+        raise ValueError("more pixels than a flat index of 32 bits can count: cut the image into blocks")
     width = labels.shape[1]
     label, is_open, strength = labels.ravel(), foreground.ravel(), body.ravel()
     root = np.empty(labels.size, np.int32)

@@ -33,6 +33,9 @@ class OpenVinoEngine:
     batch_px = 0
 
     def __init__(self, network: ResUNet | QuantisedGraph) -> None:
+        # Two threads that are the first to ask OpenVINO for a numpy type wait for one another for ever, one with the
+        # interpreter's lock and one with pybind11's: so ask here, before there are threads.
+        openvino.Type.u8.to_dtype()
         self._core = openvino.Core()
         self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precision = "bf16" if self.bf16 else "fp32"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -84,7 +84,7 @@ class Pipeline:
         """Where the nuclei of a block are kept."""
         return self.blocks / f"{block.row:05d}-{block.col:05d}.npz"
 
-    def tables(self) -> Iterator[Nuclei]:
+    def tables(self) -> Generator[Nuclei, None, None]:
         """The tables of all blocks in raster order, each as soon as it and those before it are there.
 
         Predicts and extracts all that is not there yet.
@@ -119,6 +119,7 @@ class Pipeline:
                 yield from self._whole(coming, finishers)
             finishers.drain()
             yield from self._whole(coming, finishers)
+        assert not coming, f"blocks that nobody extracted: {[*coming]}"
 
     def _whole(self, coming: deque[Tile], finishers: _Finishers) -> Iterator[Nuclei]:
         """The tables at the head of `coming` that are finished; takes them off it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -218,27 +219,29 @@ def _export(
     """Stream all blocks into the output; returns the number of nuclei and the seam figure."""
     seams = SeamFigure()
 
-    def counted() -> Iterator[Nuclei]:
+    def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
         nonlocal seams
-        for table in pipeline.tables():
+        for table in tables:
             seams += SeamFigure.of(table, pipeline.plan.windows)
             yield table
 
     canvas = pipeline.canvas
     corner = slide.bounds.origin if options.origin == "qupath" else canvas.box.origin
-    count = write_geojson(
-        output,
-        counted(),
-        Placement(canvas.scale_x, canvas.scale_y, corner.x, corner.y),
-        mpp=Mpp.square(model.info.mpp),
-        identity=manifest["slide"],
-        header={
-            **manifest,
-            "slide_name": slide.path.name,
-            "mpp_source": slide.mpp_source,
-            "origin_l0": [corner.x, corner.y],
-        },
-    )
+    header = {
+        **manifest,
+        "slide_name": slide.path.name,
+        "mpp_source": slide.mpp_source,
+        "origin_l0": [corner.x, corner.y],
+    }
+    with contextlib.closing(pipeline.tables()) as tables:  # its threads end here, whatever happens
+        count = write_geojson(
+            output,
+            counted(tables),
+            Placement(canvas.scale_x, canvas.scale_y, corner.x, corner.y),
+            mpp=Mpp.square(model.info.mpp),
+            identity=manifest["slide"],
+            header=header,
+        )
     return count, seams
 
 

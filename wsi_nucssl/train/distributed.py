@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from wsi_nucssl.runs import Manifest, run_directory
 
 Precision = Literal["bf16", "fp32"]
+
+_PATIENCE: Final = timedelta(hours=12)
+"""The first process validates and calibrates alone; the others wait so long before they give it up."""
 
 
 def make_accelerator(device: str, precision: Precision) -> Accelerator:
@@ -24,7 +28,11 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     ----------
     device : "auto" takes CUDA where there is one; "cpu" does not.
     """
-    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
 
 
 @contextlib.contextmanager

@@ -100,12 +100,13 @@ class RecipeFile(Section):
         ------
         UsageError : an unknown name or a value out of range.
         """
-        return self.parse(_merged(self.model_dump(), changes))
+        return self.parse(merged(self.model_dump(), changes))
 
 
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `changes`, section by section; where both name a number, that of `changes`."""
     both = {
-        name: _merged(values[name], change)
+        name: merged(values[name], change)
         for name, change in changes.items()
         if isinstance(change, Mapping) and isinstance(values.get(name), Mapping)
     }
