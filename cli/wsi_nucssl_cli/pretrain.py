@@ -165,6 +165,11 @@ def _probe_table(scores: Mapping[str, ProbeScores]) -> Table:
     for name in scores:
         table.add_column(name, justify="right")
     for field in fields(next(iter(scores.values()))):
-        values = [getattr(each, field.name) for each in scores.values()]
-        table.add_row(field.name, *("" if value is None else f"{value:.3f}" for value in values))
+        table.add_row(field.name, *(_cell(getattr(each, field.name)) for each in scores.values()))
     return table
+
+
+def _cell(value: float | tuple[float, ...] | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else " ".join(f"{each:.1f}" for each in value)

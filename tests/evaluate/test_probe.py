@@ -14,6 +14,8 @@ from wsi_nucssl.evaluate.probe import ProbeSettings, _count, _sample, _spearman,
 from wsi_nucssl.pretext.weights import PretextInfo, build_pretext, save_pretext
 
 SMALL = ProbeSettings(views=2, pixels=80)
+CHANNELS = 64, 64, 128, 256, 512
+"""Of the five feature maps of a ResNet-18."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,9 @@ def test_every_encoder_is_probed_in_the_same_way(scenes: tuple[Dataset, Split], 
     assert scores["laplacian"].body_dice is None
     assert scores["random"].body_dice is not None
     assert scores["random"].body_dice > 0.3
+    assert scores["laplacian"].dimensions is None
+    assert scores["random"].dimensions is not None
+    assert all(1 < found < most for found, most in zip(scores["random"].dimensions, CHANNELS, strict=True))
     assert probe(tmp_path, *scenes, settings=SMALL) == scores
 
 

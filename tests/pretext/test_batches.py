@@ -6,9 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
+from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.preview import contact_sheet
 from wsi_nucssl.pretext.settings import Deshortcut, TaskSettings
 from wsi_nucssl.pretext.sources import open_source
@@ -48,3 +51,19 @@ def test_a_contact_sheet_shows_the_tile_and_three_views(monuseg: Path, deshortcu
         sheet = contact_sheet(PretextBatches(source, TripletRank(settings), 2, 0))
     assert sheet.shape == (2 * 232, 4 * 232, 3)
     assert sheet.dtype == np.uint8
+
+
+def test_decorrelation_weighs_the_mean_redundancy_of_the_five_maps(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "tile.png"), noise)
+    task = TripletRank(TaskSettings(view_px=64))
+    encoder = Encoder("resnet18")
+    model = PretextModel(encoder, task.head(encoder.channels))
+    with open_source([tmp_path], TileSettings(tile_px=256)) as source, torch.no_grad():
+        plain, weighed = (PretextBatches(source, task, 2, 0, decorrelation=weight) for weight in (0.0, 3.0))
+        before, logged = plain.loss(model, plain.batch(0))
+        after, again = weighed.loss(model, weighed.batch(0))
+    redundancies = [float(logged[f"redundancy_{level}"]) for level in range(1, 6)]
+    assert all(value > 0 for value in redundancies)
+    assert float(after - before) == pytest.approx(3 * np.mean(redundancies), rel=1e-4)
+    assert logged.keys() == again.keys()

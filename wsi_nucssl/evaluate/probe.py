@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from wsi_nucssl.models.encoders import Encoder, EncoderName
 from wsi_nucssl.models.weights import load_encoder
 from wsi_nucssl.nuclei.targets import BODY, BOUNDARY, three_class
 from wsi_nucssl.pretext.model import PretextModel
+from wsi_nucssl.pretext.redundancy import redundancy
 from wsi_nucssl.pretext.triplet_rank import TripletRankHead
 from wsi_nucssl.pretext.views import add_noise, blur, cut, quantise
 from wsi_nucssl.pretext.weights import load_pretext
@@ -31,6 +33,8 @@ _MAX_NOISE: Final = 12.0
 _FORWARD: Final = 8
 """Views in one forward pass."""
 
+_Pixels = tuple[Tensor, Tensor]
+"""Features (P, D) of pixels, and their classes (P,)."""
 Describe = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """Views (V, 3, S, S) → features (V, D), and the ranking score (V,) where there is one."""
 
@@ -47,6 +51,8 @@ class ProbeScores:
     count_correlation_one_scale : the same over views of the largest scale alone.
     rank_correlation, rank_correlation_one_scale : the same of the ranking score f itself; None without one.
     body_dice, boundary_dice : of a linear classifier of pixels; None for features of whole views.
+    dimensions : independent directions in each of the five feature maps, finest first: participation ratios of the
+        channels' correlations over pixels (`pretext.redundancy`). A collapsed encoder has few.
     """
 
     scale_accuracy: float
@@ -57,6 +63,7 @@ class ProbeScores:
     rank_correlation_one_scale: float | None = None
     body_dice: float | None = None
     boundary_dice: float | None = None
+    dimensions: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +147,11 @@ class _Probes:
     def of_model(self, model: PretextModel) -> ProbeScores:
         """All probes of an encoder."""
         scores = self.of_views(lambda views: _describe(model, views))
-        body, boundary = self._segmentation(model)
-        return ProbeScores(
-            **{name: getattr(scores, name) for name in ProbeScores.__slots__ if not name.endswith("dice")},
-            body_dice=body,
-            boundary_dice=boundary,
+        seen = [self._pixels(model, image) for image in self.held_out]
+        body, boundary = self._segmentation(model, seen)
+        maps = torch.split(torch.cat([features for features, _ in seen]), list(model.encoder.channels), dim=1)
+        return replace(
+            scores, body_dice=body, boundary_dice=boundary, dimensions=tuple(map(_dimensions, maps))
         )
 
     def of_views(self, describe: Describe) -> ProbeScores:
@@ -215,19 +222,18 @@ class _Probes:
             torch.cat([image.counts for image in images]),
         )
 
-    def _segmentation(self, model: PretextModel) -> tuple[float, float]:
-        """Dice of body and boundary, each the mean over held-out images."""
+    def _segmentation(self, model: PretextModel, seen: Sequence[_Pixels]) -> tuple[float, float]:
+        """Dice of body and boundary, each the mean over the held-out images whose pixels these are."""
         x, y = zip(*(self._pixels(model, image) for image in self.train), strict=True)
         classify = fit_classifier(torch.cat(x), torch.cat(y), 3)
         dice = []
-        for image in self.held_out:
-            features, truth = self._pixels(model, image)
+        for features, truth in seen:
             found = classify(features).argmax(dim=1)
             dice.append([_dice(found == kind, truth == kind) for kind in (BODY, BOUNDARY)])
         body, boundary = np.mean(dice, axis=0).tolist()
         return body, boundary
 
-    def _pixels(self, model: PretextModel, image: _Image) -> tuple[Tensor, Tensor]:
+    def _pixels(self, model: PretextModel, image: _Image) -> _Pixels:
         """Features (P, D) and classes (P,) of random pixels: all five feature maps, interpolated."""
         rng = np.random.default_rng((self.settings.seed, image.labels.size))
         rows, cols = rng.integers(0, len(image.labels), (2, self.settings.pixels))
@@ -248,6 +254,11 @@ class _Features:
     ranks: Tensor | None
     scales: Tensor
     counts: Tensor
+
+
+def _dimensions(features: Tensor) -> float:
+    """Independent directions among features (P, D)."""
+    return features.shape[1] * math.exp(-float(redundancy(features.T[None, :, :, None])))
 
 
 def _describe(model: PretextModel, views: Tensor) -> tuple[Tensor, Tensor | None]:

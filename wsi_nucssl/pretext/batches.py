@@ -20,12 +20,18 @@ _PLAN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class PretextBatches:
-    """A pretext task on a tile source: batches on the CPU, views and loss on the device."""
+    """A pretext task on a tile source: batches on the CPU, views and loss on the device.
+
+    Attributes
+    ----------
+    decorrelation : weight of the mean redundancy of the encoder's feature maps, which is logged in any case.
+    """
 
     source: TileSource
     task: PretextTask
     batch_size: int
     seed: int
+    decorrelation: float = 0.0
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """ "tiles", uint8 (N, 3, T, T), and the task's plan for each.
@@ -51,6 +57,12 @@ class PretextBatches:
             return self.task.views(tiles, plan)
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Metrics]:
-        """The task's loss and metrics on a batch."""
+        """The task's loss on a batch, and that of redundant features; and what to log."""
         views = self.views(batch)
-        return self.task.loss(model(views.images), views.targets)
+        outputs = model(views.images)
+        loss, metrics = self.task.loss(outputs, views.targets)
+        redundancy = outputs["redundancy"]
+        if self.decorrelation:
+            loss = loss + self.decorrelation * redundancy.mean()
+        logged = {f"redundancy_{level}": each for level, each in enumerate(redundancy.detach(), start=1)}
+        return loss, {**metrics, **logged}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.models.resunet import IMAGENET_MEAN, IMAGENET_STD
+from wsi_nucssl.pretext.redundancy import redundancy
 from wsi_nucssl.pretext.task import Outputs
 
 
@@ -34,9 +35,10 @@ class PretextModel(nn.Module):
         return maps
 
     def forward(self, images: Tensor) -> Outputs:
-        """RGB (M, 3, H, W) in 0 … 255 → the head's outputs."""
-        outputs: Outputs = self.head(self.features(images))
-        return outputs
+        """RGB (M, 3, H, W) in 0 … 255 → the head's outputs; and "redundancy" (5,), that of each feature map."""
+        features = self.features(images)
+        outputs: Outputs = self.head(features)
+        return {**outputs, "redundancy": torch.stack([redundancy(each) for each in features])}
 
 
 def normalised_each(images: Tensor) -> Tensor:

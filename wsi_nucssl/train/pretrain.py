@@ -95,8 +95,9 @@ class PretrainJob:
 
     def batches(self, source: TileSource) -> PretextBatches:
         """The job's task on its tiles."""
-        task = build_task(self.task, self.recipe.views)
-        return PretextBatches(source, task, self.recipe.batch_size, self.seed)
+        recipe = self.recipe
+        task = build_task(self.task, recipe.views)
+        return PretextBatches(source, task, recipe.batch_size, self.seed, recipe.decorrelation)
 
     def build(self) -> PretextModel:
         """The model as it starts, a function of the seed."""
@@ -215,11 +216,12 @@ def make_loop(
 
 
 def _panels(row: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
-    """What curves.png shows: losses, shares between 0 and 1, sizes, speed; as far as the task logs them."""
+    """What curves.png shows, as far as the task logs it: losses, shares between 0 and 1, sizes, redundancies, speed."""
     shares = tuple(name for name in row if "accuracy" in name or name.startswith("active"))
     sizes = tuple(name for name in row if name.startswith("d_") or name.endswith("norm"))
+    redundancies = tuple(name for name in row if name.startswith("redundancy"))
     losses = tuple(name for name in row if name.startswith("loss"))
-    return tuple(panel for panel in (losses, shares, sizes, ("tiles_per_second",)) if panel)
+    return tuple(panel for panel in (losses, shares, sizes, redundancies, ("tiles_per_second",)) if panel)
 
 
 def preview(job: PretrainJob, path: Path) -> None:

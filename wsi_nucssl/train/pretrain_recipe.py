@@ -34,6 +34,9 @@ class PretrainRecipe(RecipeFile):
     finer: int = Field(
         default=1, ge=1, le=8, description="read slides this many times finer where they have the detail"
     )
+    decorrelation: float = Field(
+        default=0.0, ge=0, description="weight of the mean redundancy of the encoder's feature maps"
+    )
     precision: Literal["bf16", "fp32"] = "bf16"
     optimiser: Literal["adamw", "sgd"] = "adamw"
     log_every: int = Field(default=50, ge=1, description="steps between rows of history.csv")
