@@ -14,6 +14,8 @@ from wsi_nucssl.pretext.sources import TileSource
 from wsi_nucssl.pretext.task import Metrics, PretextTask, Views
 
 TILES: Final = "tiles"
+REDUNDANCY: Final = "redundancy_"
+"""What is logged of the feature maps is named so, with a number from 1, finest first."""
 _PLAN: Final = 3
 """Keeps a plan's generator apart from the source's."""
 
@@ -64,5 +66,5 @@ class PretextBatches:
         redundancy = outputs["redundancy"]
         if self.decorrelation:
             loss = loss + self.decorrelation * redundancy.mean()
-        logged = {f"redundancy_{level}": each for level, each in enumerate(redundancy.detach(), start=1)}
+        logged = {f"{REDUNDANCY}{level}": each for level, each in enumerate(redundancy.detach(), start=1)}
         return loss, {**metrics, **logged}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from accelerate import Accelerator
 import wsi_nucssl
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.models.encoders import ENCODERS, Encoder, EncoderName
+from wsi_nucssl.models.encoders import ENCODERS, REDUCTIONS, Encoder, EncoderName
 from wsi_nucssl.models.weights import save_encoder
-from wsi_nucssl.pretext.batches import PretextBatches
+from wsi_nucssl.pretext.batches import REDUNDANCY, PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.preview import contact_sheet
@@ -182,7 +183,10 @@ class _Pretraining:
         if progress.step % recipe.checkpoint_every == 0 or progress.step == recipe.steps:
             self._checkpoint()
         late = progress.step > max(recipe.optimisation.warmup_steps, _PATIENCE * recipe.steps)
-        self.report(row, self.batches.task.warning(progress.scalars) if late else None)
+        self.report(row, self._warning(progress.scalars) if late else None)
+
+    def _warning(self, means: Mapping[str, float]) -> str | None:
+        return self.batches.task.warning(means) or repetition(self.history.rows[0], means)
 
     def _row(self, progress: Progress) -> dict[str, float]:
         tiles = progress.steps * self.job.recipe.batch_size * self.accelerator.num_processes
@@ -215,11 +219,26 @@ def make_loop(
     )
 
 
+def repetition(first: Mapping[str, float], means: Mapping[str, float]) -> str | None:
+    """What is wrong if the feature maps are twice as redundant as in a run's `first` interval, and what to try."""
+    before, now = (
+        sum(value for name, value in scalars.items() if name.startswith(REDUNDANCY)) / len(REDUCTIONS)
+        for scalars in (first, means)
+    )
+    if now - before < math.log(2):
+        return None
+    return (
+        f"the encoder's features have collapsed to a few directions: {math.exp(now):.0f} channels for each, "
+        f"{math.exp(before):.0f} at the start. Such an encoder can be worse than none; set decorrelation: 10 in the "
+        "recipe, and look at wsi-nucssl probe"
+    )
+
+
 def _panels(row: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
     """What curves.png shows, as far as the task logs it: losses, shares between 0 and 1, sizes, redundancies, speed."""
     shares = tuple(name for name in row if "accuracy" in name or name.startswith("active"))
     sizes = tuple(name for name in row if name.startswith("d_") or name.endswith("norm"))
-    redundancies = tuple(name for name in row if name.startswith("redundancy"))
+    redundancies = tuple(name for name in row if name.startswith(REDUNDANCY))
     losses = tuple(name for name in row if name.startswith("loss"))
     return tuple(panel for panel in (losses, shares, sizes, redundancies, ("tiles_per_second",)) if panel)
 
