@@ -161,7 +161,7 @@ def _probe_table(scores: Mapping[str, ProbeScores]) -> Table:
     from dataclasses import fields
 
     table = Table()
-    table.add_column("probe")
+    table.add_column("probe", overflow="fold")
     for name in scores:
         table.add_column(name, justify="right")
     for field in fields(next(iter(scores.values()))):
