@@ -10,6 +10,7 @@ import math
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 POSITIONS: Final = 8192
@@ -31,8 +32,11 @@ def redundancy(features: Tensor) -> Tensor:
     images, channels, height, width = features.shape
     step = max(1, math.isqrt(images * height * width // POSITIONS))
     with torch.autocast(features.device.type, enabled=False):
-        pixels = features[:, :, ::step, ::step].float().transpose(0, 1).flatten(1)
-        pixels = pixels - pixels.mean(dim=1, keepdim=True)
-        pixels = pixels / (pixels.square().mean(dim=1, keepdim=True) + _EPSILON).sqrt()
-        correlations = pixels @ pixels.T / pixels.shape[1]
+        # Pooling, not slicing: its gradient keeps the map's memory format, or the layers below have to restore it.
+        some = F.avg_pool2d(features, kernel_size=1, stride=step)
+        pixels = some.permute(0, 2, 3, 1).reshape(-1, channels).float()
+        pixels = pixels - pixels.mean(dim=0)
+        covariance = pixels.T @ pixels / len(pixels)
+        scale = (covariance.diagonal() + _EPSILON).rsqrt()
+        correlations = covariance * scale * scale.unsqueeze(1)
         return (correlations.square().sum() / channels).log()
