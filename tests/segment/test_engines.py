@@ -163,9 +163,9 @@ def none_at_all(model: Model) -> None:
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
-        (other_weights, "other weights.*DATASET --overwrite"),
-        (half_a_file, "not a whole.*DATASET --overwrite"),
-        (none_at_all, "there is no quantised graph.*DATASET"),
+        (other_weights, "other weights.*wsi-nucssl quantise.*DATASET --overwrite"),
+        (half_a_file, "not a whole.*wsi-nucssl quantise.*DATASET --overwrite"),
+        (none_at_all, "there is no quantised graph.*wsi-nucssl quantise.*DATASET$"),
     ],
 )
 def test_a_graph_that_does_not_belong_is_refused(

@@ -156,6 +156,8 @@ def test_two_processes_train_as_one_with_the_doubled_batch(dataset: Path, tmp_pa
     scores = [line for line in said.splitlines() if line.startswith("AJI")]
     assert len(scores) == 2
     assert len(set(scores)) == 1
+    again, _ = train("two", *torchrun, "2")
+    assert again == two
 
 
 def test_another_job_does_not_resume_and_nothing_is_overwritten(dataset: Path, undisturbed: Path) -> None:
