@@ -13,9 +13,10 @@ from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.pretext.task import Metrics, Views
 from wsi_nucssl.train.distributed import make_accelerator
-from wsi_nucssl.train.loop import Loop, Progress
+from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.pretrain import PretrainJob
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+from wsi_nucssl.train.progress import Progress
 
 WARM, TIMED = 1, 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_nucssl.pretext.redundancy import POSITIONS, redundancy
+from wsi_nucssl.pretext.redundancy import POSITIONS, collapse, redundancy
 
 
 def by_loops(features: torch.Tensor) -> float:
@@ -70,3 +71,15 @@ def test_descent_makes_channels_independent() -> None:
         optimiser.step()
     assert before > 0.9
     assert float(redundancy(mixing(signals)).detach()) < 0.05
+
+
+def test_features_that_repeat_one_another_are_warned_of() -> None:
+    def scalars(redundancy: float) -> Mapping[str, float]:
+        return {"loss": 0.1, **{f"redundancy_{level}": redundancy for level in range(1, 6)}}
+
+    assert collapse(scalars(1.5), scalars(2.1)) is None
+    assert collapse(scalars(1.5), scalars(0.1)) is None
+    warning = collapse(scalars(1.5), scalars(3.0))
+    assert warning is not None
+    assert "20 channels for each, 4 at the start" in warning
+    assert "decorrelation" in warning

@@ -11,7 +11,8 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import ResourceError, Stopped, WeightsError
-from wsi_nucssl.train.loop import Loop, Progress
+from wsi_nucssl.train.loop import Loop
+from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
 
 SETTINGS = Optimisation(warmup_steps=2, ema_decay=0.9)

@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import Stopped, WeightsError
-from wsi_nucssl.train.loop import Batch, Loop, Progress
+from wsi_nucssl.train.loop import Batch, Loop
+from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
 
 

@@ -23,7 +23,7 @@ from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.models.weights import load_encoder
 from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName
 from wsi_nucssl.pretext.weights import load_pretext
-from wsi_nucssl.train.pretrain import PretrainJob, pretrain, repetition
+from wsi_nucssl.train.pretrain import PretrainJob, pretrain
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
 RECIPE = {
@@ -136,18 +136,6 @@ def test_a_collapsed_run_is_warned_of_after_its_warm_up(images: Path, tmp_path: 
     assert any(text and "guessing" in text for text in warnings.values())
 
 
-def test_features_that_repeat_one_another_are_warned_of() -> None:
-    def scalars(redundancy: float) -> Mapping[str, float]:
-        return {"loss": 0.1, **{f"redundancy_{level}": redundancy for level in range(1, 6)}}
-
-    assert repetition(scalars(1.5), scalars(2.1)) is None
-    assert repetition(scalars(1.5), scalars(0.1)) is None
-    warning = repetition(scalars(1.5), scalars(3.0))
-    assert warning is not None
-    assert "20 channels for each, 4 at the start" in warning
-    assert "decorrelation" in warning
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -200,7 +188,7 @@ SCRIPT = """
     import sys
     from pathlib import Path
     import torch
-    from wsi_nucssl.train.pretrain import PretrainJob, pretrain, repetition
+    from wsi_nucssl.train.pretrain import PretrainJob, pretrain
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
     torch.set_num_threads(1)

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wsi_nucssl.pretext.redundancy import logged
 from wsi_nucssl.pretext.sources import TileSource
 from wsi_nucssl.pretext.task import Metrics, PretextTask, Views
 
 TILES: Final = "tiles"
-REDUNDANCY: Final = "redundancy_"
-"""What is logged of the feature maps is named so, with a number from 1, finest first."""
 _PLAN: Final = 3
 """Keeps a plan's generator apart from the source's."""
 
@@ -66,5 +65,4 @@ class PretextBatches:
         redundancy = outputs["redundancy"]
         if self.decorrelation:
             loss = loss + self.decorrelation * redundancy.mean()
-        logged = {f"{REDUNDANCY}{level}": each for level, each in enumerate(redundancy.detach(), start=1)}
-        return loss, {**metrics, **logged}
+        return loss, {**metrics, **logged(redundancy)}

@@ -7,12 +7,16 @@ A task whose answer is one number, such as the scale of a view, can be solved wi
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from statistics import fmean
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LOGGED: Final = "redundancy_"
+"""Before the number of a feature map, from 1, finest first: the name that its redundancy is logged by."""
 POSITIONS: Final = 8192
 """Pixels of a feature map that are looked at, about."""
 _EPSILON: Final = 1e-4
@@ -40,3 +44,23 @@ def redundancy(features: Tensor) -> Tensor:
         scale = (covariance.diagonal() + _EPSILON).rsqrt()
         correlations = covariance * scale * scale.unsqueeze(1)
         return (correlations.square().sum() / channels).log()
+
+
+def logged(redundancies: Tensor) -> dict[str, Tensor]:
+    """Those of the feature maps, finest first, (5,), by the names that they are logged by."""
+    return {f"{LOGGED}{number}": each for number, each in enumerate(redundancies.detach(), start=1)}
+
+
+def collapse(first: Mapping[str, float], means: Mapping[str, float]) -> str | None:
+    """What is wrong where features are twice as redundant as in a run's `first` interval, and what to try."""
+    before, now = (
+        fmean(value for name, value in scalars.items() if name.startswith(LOGGED))
+        for scalars in (first, means)
+    )
+    if now - before < math.log(2):
+        return None
+    return (
+        f"the encoder's features have collapsed to a few directions: {math.exp(now):.0f} channels for each, "
+        f"{math.exp(before):.0f} at the start. Such an encoder can be worse than none; set decorrelation: 10 in the "
+        "recipe, and look at wsi-nucssl probe"
+    )

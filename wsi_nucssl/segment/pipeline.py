@@ -6,9 +6,8 @@ there, and its nuclei are given on in raster order, all while the engine goes on
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,10 +29,10 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, window_shape
 from wsi_nucssl.slide import Canvas
+from wsi_nucssl.threads import ahead, thread_pool
 from wsi_nucssl.tiles.grid import Tile
 
 P = ParamSpec("P")
-In = TypeVar("In")
 Out = TypeVar("Out")
 
 _AHEAD: Final = 3
@@ -102,11 +101,15 @@ class Pipeline:
         coming = deque(self.plan.active)
         most = _AHEAD * self.workers
         streams = self.engine.streams
-        with _pool(self.workers) as reading, _pool(streams) as predicting, _pool(self.workers) as finishing:
+        with (
+            thread_pool(self.workers) as reading,
+            thread_pool(streams) as predicting,
+            thread_pool(self.workers) as finishing,
+        ):
             finishers = _Finishers(finishing, most, self.progress, finished)
-            windows = _ahead(reading, most, self._read, missing)
+            windows = ahead(reading, most, self._read, missing)
             batches = _batches(windows, self.batch_size)
-            for predicted in _ahead(predicting, streams + 1, self._predict, batches):
+            for predicted in ahead(predicting, streams + 1, self._predict, batches):
                 self.stop.check()
                 self.progress.network_seconds += predicted.seconds / streams
                 for window in predicted.windows:
@@ -239,28 +242,6 @@ class _Finishers:
             self.put_off.append(done.put_off)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, most: int, job: Callable[[In], Out], inputs: Iterable[In]
-) -> Iterator[Out]:
-    """Results of `job` over `inputs`, in their order, up to `most` of them computed ahead."""
-    remaining = iter(inputs)
-    jobs = deque(pool.submit(job, each) for each in islice(remaining, most))
-    while jobs:
-        result = jobs.popleft().result()
-        jobs.extend(pool.submit(job, each) for each in islice(remaining, 1))
-        yield result
-
-
 def _batches(items: Iterator[Out], size: int) -> Iterator[list[Out]]:
     while batch := list(islice(items, size)):
         yield batch
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that drop what they have not begun when the work ends early."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)

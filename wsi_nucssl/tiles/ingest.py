@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.runs import digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.describe import MIN_TISSUE, TILE_PX
+from wsi_nucssl.threads import ahead, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 from wsi_nucssl.tiles.store import StoreFacts, TileStore
@@ -180,28 +180,6 @@ def _fill(
     def copy(tile: Tile) -> None:
         store.write(tile, canvas.read(tile.core))
 
-    with disk_errors(store.path):
-        for count in _in_threads(copy, missing, workers):
+    with disk_errors(store.path), thread_pool(workers) as pool:
+        for count, _ in enumerate(ahead(pool, 2 * workers, copy, missing), start=1):
             on_progress(TileProgress(resumed + count, resumed, len(tiles)))
-
-
-def _in_threads(work: Callable[[Tile], None], tiles: Iterable[Tile], workers: int) -> Iterator[int]:
-    """Do `work` on each tile, a few at a time, and yield how many are done; the first error ends it all."""
-    done = 0
-    running: set[Future[None]] = set()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="tile")
-    try:
-        for tile in tiles:
-            if len(running) >= 2 * workers:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                    done += 1
-                    yield done
-            running.add(pool.submit(work, tile))
-        for future in running:
-            future.result()
-            done += 1
-            yield done
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -25,8 +25,9 @@ from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.history import History
-from wsi_nucssl.train.loop import Batch, Loop, Progress
+from wsi_nucssl.train.loop import Batch, Loop
 from wsi_nucssl.train.losses import SegmentationLoss
+from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Recipe
 from wsi_nucssl.train.validate import calibrate, predictions, validate
 

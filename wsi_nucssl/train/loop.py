@@ -7,33 +7,25 @@ would have seen, whatever the number of loader threads.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wsi_nucssl.errors import ResourceError, Stopped, WeightsError
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.runs import stop_requests
-from wsi_nucssl.train.distributed import mean_over_processes, share_batch_statistics
+from wsi_nucssl.threads import ahead, thread_pool
+from wsi_nucssl.train.distributed import share_batch_statistics
+from wsi_nucssl.train.optimiser import OptimiserName, learning_rate, make_optimiser, running_average
+from wsi_nucssl.train.progress import Meter, Progress
 from wsi_nucssl.train.recipe import Optimisation
 
 Batch = Mapping[str, Tensor]
-Scalars = dict[str, float]
-TensorList = tuple[Tensor, ...] | list[Tensor]
-OptimiserName = Literal["adamw", "sgd"]
-_MOMENTUM = 0.9
 
 
 class Task(Protocol):
@@ -46,17 +38,6 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The scalar to minimise and what to log beside it."""
         ...
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where a loop stands, given to `on_interval`: means over the `steps` steps since the last interval."""
-
-    step: int
-    steps: int
-    scalars: Scalars
-    seconds: float
-    loader_share: float
 
 
 class Loop:
@@ -89,8 +70,8 @@ class Loop:
         self.step, self.parts = 0, 1
         model = share_batch_statistics(model, accelerator)
         model = model.to(accelerator.device).to(memory_format=torch.channels_last)
-        self.average = _average(model, settings.ema_decay)
-        self.model, self.optimiser = accelerator.prepare(model, _optimiser(optimiser, model, settings))
+        self.average = running_average(model, settings.ema_decay)
+        self.model, self.optimiser = accelerator.prepare(model, make_optimiser(optimiser, model, settings))
 
     @property
     def result(self) -> nn.Module:
@@ -108,8 +89,9 @@ class Loop:
         ------
         Stopped : Ctrl-C or SIGTERM; the step in hand was finished and everything saved in `state`.
         """
-        with stop_requests() as stop, self._batches() as batches:
-            meter = _Meter(self.step)
+        with stop_requests() as stop, thread_pool(self.loader_threads) as pool:
+            batches = ahead(pool, self.loader_threads + 1, self._batch, range(self.step, self.steps))
+            meter = Meter(self.step)
             while self.step < self.steps:
                 if number := self._agreed(stop.signal):
                     self.save(state)
@@ -118,7 +100,7 @@ class Loop:
                 meter.add(self._train_step(batch))
                 if self.step % interval == 0 or self.step == self.steps:
                     on_interval(meter.read(self.step, self.accelerator))
-                    meter = _Meter(self.step)
+                    meter = Meter(self.step)
 
     def _agreed(self, signal: int) -> int:
         """The signal that any process received: all stop at the same step."""
@@ -128,7 +110,7 @@ class Loop:
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         self.model.train()
-        rate = self.settings.learning_rate * self._rate_factor()
+        rate = learning_rate(self.settings, self.step, self.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         values = None
@@ -174,35 +156,12 @@ class Loop:
         self.parts *= 2
         torch.cuda.empty_cache()
 
-    def _rate_factor(self) -> float:
-        warmup = min(self.settings.warmup_steps, max(1, self.steps // 10))
-        if self.step < warmup:
-            return (self.step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(1, self.steps - warmup)))
-
-    @contextlib.contextmanager
-    def _batches(self) -> Iterator[Iterator[Batch]]:
-        """Batches from the present step on, in order, prepared ahead; each process takes its own share."""
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-
-        pinned = self.accelerator.device.type == "cuda"
-
-        def prepare(step: int) -> Batch:
-            batch = self.task.batch(step * processes + rank)
-            return {name: value.pin_memory() for name, value in batch.items()} if pinned else batch
-
-        def in_order() -> Iterator[Batch]:
-            ahead: deque[Future[Batch]] = deque()
-            for step in range(self.step, self.steps):
-                while len(ahead) <= self.loader_threads and step + len(ahead) < self.steps:
-                    ahead.append(pool.submit(prepare, step + len(ahead)))
-                yield ahead.popleft().result()
-
-        pool = ThreadPoolExecutor(self.loader_threads, thread_name_prefix="loader")
-        try:
-            yield in_order()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def _batch(self, step: int) -> Batch:
+        """This process's share of a step, where the device can fetch it."""
+        batch = self.task.batch(step * self.accelerator.num_processes + self.accelerator.process_index)
+        if self.accelerator.device.type == "cuda":
+            return {name: value.pin_memory() for name, value in batch.items()}
+        return batch
 
     def save(self, path: Path) -> None:
         """Write the whole training state, atomically; of several processes only the first writes."""
@@ -239,26 +198,6 @@ class Loop:
         self.step = int(state["step"])
 
 
-def _average(model: nn.Module, decay: float) -> AveragedModel | None:
-    if not decay:
-        return None
-
-    def average(averaged: TensorList, current: TensorList, count: Tensor | int) -> None:
-        """Decays grow to `decay` as (1 + n) / (10 + n), so that the first steps are soon forgotten."""
-        steps = int(count)
-        update = get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))  # type: ignore[no-untyped-call]
-        update(averaged, current, count)
-
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-
-
-def _optimiser(name: OptimiserName, model: nn.Module, settings: Optimisation) -> Optimizer:
-    groups = _decayed_groups(model, settings.weight_decay)
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=_MOMENTUM)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
-
-
 def _chunks(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:
     """The batch in at most so many parts, each with its share of the rows."""
     rows = len(next(iter(batch.values())))
@@ -266,34 +205,3 @@ def _chunks(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:
     for first in range(0, rows, step):
         part = {name: value[first : first + step] for name, value in batch.items()}
         yield min(step, rows - first) / rows, part
-
-
-def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on convolutions only: neither on biases nor on batch norms."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-
-
-class _Meter:
-    """Sums of the logged scalars and of the seconds since an interval began."""
-
-    def __init__(self, step: int) -> None:
-        self.first, self.begun, self.waited = step, perf_counter(), 0.0
-        self.sums: dict[str, Tensor] = {}
-
-    def waiting(self, fetch: Callable[[], Batch]) -> Batch:
-        begun = perf_counter()
-        batch = fetch()
-        self.waited += perf_counter() - begun
-        return batch
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
-
-    def read(self, step: int, accelerator: Accelerator) -> Progress:
-        count, seconds = step - self.first, perf_counter() - self.begun
-        sums = mean_over_processes(self.sums, accelerator)
-        scalars = {name: float(total) / count for name, total in sums.items()}
-        return Progress(step, count, scalars, seconds, self.waited / seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,22 @@ from accelerate import Accelerator
 import wsi_nucssl
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.models.encoders import ENCODERS, REDUCTIONS, Encoder, EncoderName
+from wsi_nucssl.models.encoders import ENCODERS, Encoder, EncoderName
 from wsi_nucssl.models.weights import save_encoder
-from wsi_nucssl.pretext.batches import REDUNDANCY, PretextBatches
+from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.preview import contact_sheet
+from wsi_nucssl.pretext.redundancy import LOGGED, collapse
 from wsi_nucssl.pretext.sources import TileSource, open_source
 from wsi_nucssl.pretext.tasks import TaskName, build_task
 from wsi_nucssl.pretext.weights import PRETEXT_FILE, PretextInfo, save_pretext
 from wsi_nucssl.train.crops import single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.history import History
-from wsi_nucssl.train.loop import Loop, Progress
+from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+from wsi_nucssl.train.progress import Progress
 
 ENCODER: Final = "encoder.safetensors"
 _STATE: Final = "state.pt"
@@ -186,7 +187,7 @@ class _Pretraining:
         self.report(row, self._warning(progress.scalars) if late else None)
 
     def _warning(self, means: Mapping[str, float]) -> str | None:
-        return self.batches.task.warning(means) or repetition(self.history.rows[0], means)
+        return self.batches.task.warning(means) or collapse(self.history.rows[0], means)
 
     def _row(self, progress: Progress) -> dict[str, float]:
         tiles = progress.steps * self.job.recipe.batch_size * self.accelerator.num_processes
@@ -219,26 +220,11 @@ def make_loop(
     )
 
 
-def repetition(first: Mapping[str, float], means: Mapping[str, float]) -> str | None:
-    """What is wrong if the feature maps are twice as redundant as in a run's `first` interval, and what to try."""
-    before, now = (
-        sum(value for name, value in scalars.items() if name.startswith(REDUNDANCY)) / len(REDUCTIONS)
-        for scalars in (first, means)
-    )
-    if now - before < math.log(2):
-        return None
-    return (
-        f"the encoder's features have collapsed to a few directions: {math.exp(now):.0f} channels for each, "
-        f"{math.exp(before):.0f} at the start. Such an encoder can be worse than none; set decorrelation: 10 in the "
-        "recipe, and look at wsi-nucssl probe"
-    )
-
-
 def _panels(row: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
     """What curves.png shows, as far as the task logs it: losses, shares between 0 and 1, sizes, redundancies, speed."""
     shares = tuple(name for name in row if "accuracy" in name or name.startswith("active"))
     sizes = tuple(name for name in row if name.startswith("d_") or name.endswith("norm"))
-    redundancies = tuple(name for name in row if name.startswith(REDUNDANCY))
+    redundancies = tuple(name for name in row if name.startswith(LOGGED))
     losses = tuple(name for name in row if name.startswith("loss"))
     return tuple(panel for panel in (losses, shares, sizes, redundancies, ("tiles_per_second",)) if panel)
 

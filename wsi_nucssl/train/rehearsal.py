@@ -14,8 +14,8 @@ import torch
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator
-from wsi_nucssl.train.loop import Progress
 from wsi_nucssl.train.pretrain import PretrainJob, make_loop
+from wsi_nucssl.train.progress import Progress
 
 _WARM: Final = 2
 """Steps that are not timed: the first ones allocate, choose algorithms and fill the loader."""
