@@ -297,6 +297,15 @@ def test_a_mat_file_without_inst_map(tmp_path: Path) -> None:
         open_dataset(tmp_path)["a"].labels()
 
 
+def test_a_mat_file_of_matlab_7_3_is_refused_with_the_way_to_save_it(tmp_path: Path) -> None:
+    factory.write_folders(tmp_path, "a")
+    (tmp_path / "labels" / "a.png").unlink()
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (tmp_path / "labels" / "a.mat").write_bytes(header + bytes(512))
+    with pytest.raises(DatasetError, match=r"a\.mat.*7\.3.*save -v7 in MATLAB"):
+        open_dataset(tmp_path)["a"].labels()
+
+
 @pytest.mark.parametrize(
     ("pixels", "says"),
     [

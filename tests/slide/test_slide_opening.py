@@ -176,3 +176,12 @@ def test_missing_mpp_names_the_option(tcga_slide: Path) -> None:
             require_mpp(slide)
         with pytest.raises(MissingMpp, match="--mpp"):
             Canvas(slide, Mpp.square(0.25))
+
+
+def test_a_stack_that_tiffslide_does_not_read_is_a_slide_error(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        path, np.zeros((3, 2, 64, 64), np.uint8), photometric="minisblack", metadata={"axes": "ZCYX"}
+    )
+    with pytest.raises(SlideError, match=r"stack\.tif.*tiffslide cannot open it.*--reader auto"):
+        open_slide(path, reader="tiffslide")

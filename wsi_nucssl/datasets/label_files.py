@@ -70,7 +70,12 @@ def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
 def _read_mat(path: Path, _shape: Shape) -> NDArray[Any]:
     try:
         content = loadmat(path, variable_names=["inst_map"])
-    except (ValueError, MatReadError, NotImplementedError, OSError) as error:
+    except (
+        ValueError,
+        MatReadError,
+        NotImplementedError,
+        OSError,
+    ) as error:  # the third: MATLAB 7.3
         raise DatasetError(
             f"not a readable MATLAB file ({error})", path=path, remedy="Save it with save -v7 in MATLAB"
         ) from error

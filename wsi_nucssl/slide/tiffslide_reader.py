@@ -23,8 +23,9 @@ _NOT_READ = (
     ValueError,
     KeyError,
     IndexError,
-    NotImplementedError,
+    NotImplementedError,  # what tiffslide raises for a TIFF that is no plain picture, a stack for instance
 )
+"""What tiffslide and tifffile raise when they cannot open a file."""
 
 
 class TiffSlideReader(Reader):
@@ -37,7 +38,9 @@ class TiffSlideReader(Reader):
             self._slide, found = _open(path)
         except _NOT_READ as error:
             raise SlideError(
-                f"tiffslide cannot open it: {error}", path=path, remedy="Check that the file is complete"
+                f"tiffslide cannot open it: {error}",
+                path=path,
+                remedy="Check that the file is complete, or leave the choice to --reader auto",
             ) from error
         self._lock = threading.Lock()
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)

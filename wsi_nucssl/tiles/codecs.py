@@ -55,7 +55,7 @@ class JpegCodec(ArrayBytesCodec):
             raise UsageError(f"the JPEG codec packs uint8 (3, row, col), not {shape}")
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Unknown before packing."""
+        """Unknown before packing. NotImplementedError is zarr's word for that: its contract asks for it here."""
         raise NotImplementedError("the size of a JPEG is not known beforehand")
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:

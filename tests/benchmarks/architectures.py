@@ -1,7 +1,8 @@
-"""Parameters, multiply-adds and receptive field of each architecture: `python -m tests.benchmarks.model_table`."""
+"""Parameters, multiply-adds and receptive field of each architecture: `python -m tests.benchmarks.architectures`."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -41,17 +42,12 @@ def receptive_field(network: ResUNet) -> int:
 
 
 def _main_path(module: nn.Module) -> list[tuple[int, int]]:
-    """(kernel, stride) of convolutions and pools in order, shortcuts aside."""
+    """(kernel, stride) of convolutions and pools in order, shortcuts aside; all of them are square."""
     found = []
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
-            kernel, step = layer.kernel_size, layer.stride
-            found.append((_first(kernel), _first(step)))
+            found.append((int(np.max(layer.kernel_size)), int(np.max(layer.stride))))
     return found
-
-
-def _first(value: int | tuple[int, ...] | None) -> int:
-    return value[0] if isinstance(value, tuple) else int(value or 1)
 
 
 def main() -> None:
