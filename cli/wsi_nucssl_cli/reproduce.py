@@ -15,7 +15,7 @@ def reproduce(
     table: Annotated[
         str,
         typer.Argument(
-            help="One of the paper's tables, table1 … table4; or ours: pretraining, ablation.",
+            help="One of the paper's tables, table1 … table4; or ours: pretraining, decorrelation, ablation.",
             show_default=False,
         ),
     ],
@@ -27,7 +27,8 @@ def reproduce(
         Path | None, typer.Option(help="Score on all images of this dataset, not on the validation images.")
     ] = None,
     budget: Annotated[
-        str, typer.Option(help="full; cpu: minutes a cell; or smoke: every cell on tiny settings.")
+        str,
+        typer.Option(help="full; cpu or cpu-half: minutes a cell; or smoke: every cell on tiny settings."),
     ] = "full",
     unlabelled: Annotated[
         list[Path] | None,

@@ -80,4 +80,4 @@ def test_an_unknown_budget_is_refused(dataset: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, UsageError)
     result = run("reproduce", "table5", dataset, "-o", tmp_path / "out")
     assert isinstance(result.exception, UsageError)
-    assert "table1, table2, table3, table4, pretraining, ablation" in str(result.exception)
+    assert "table1, table2, table3, table4, pretraining, decorrelation, ablation" in str(result.exception)

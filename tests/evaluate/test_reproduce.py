@@ -20,13 +20,13 @@ from wsi_nucssl.evaluate import cells
 from wsi_nucssl.evaluate.benchmark import benchmark
 from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.reproduce import reproduce
-from wsi_nucssl.evaluate.tables import PAPER, Column, Row, Tables
+from wsi_nucssl.evaluate.tables import PAPER, Budget, Column, Row, Tables
 from wsi_nucssl.models import weights
 from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.train.finetune import FinetuneJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
-OURS = ("pretraining", "ablation")
+OURS = ("pretraining", "decorrelation", "ablation")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,18 @@ def test_the_papers_numbers_agree_with_what_its_text_says() -> None:
         assert np.mean(tables["table4"].paper[measure], axis=1) == pytest.approx(averages, abs=0.006)
     for table in tables.values():
         table.check_strategies()
+
+
+@pytest.mark.parametrize("budget", Tables.load(PAPER).budgets.values(), ids=Tables.load(PAPER).budgets)
+def test_no_row_changes_what_a_budget_spends(budget: Budget) -> None:
+    for table in Tables.load(PAPER).tables.values():
+        for row in table.rows:
+            pretrain, finetune = budget.pretrain.changed(row.pretrain), budget.finetune.changed(row.finetune)
+            for name in ("steps", "batch_size", "tile_px", "precision"):
+                assert getattr(pretrain, name) == getattr(budget.pretrain, name)
+            assert pretrain.views.view_px == budget.pretrain.views.view_px
+            for name in ("epochs", "crops_per_image", "batch_size", "precision"):
+                assert getattr(finetune, name) == getattr(budget.finetune, name)
 
 
 class Pretend:
@@ -115,7 +127,7 @@ def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) 
     config.write_text(yaml.safe_dump(content))
     with pytest.raises(UsageError, match=r"'contrastive'.*triplet-rank"):
         reproduce("table3", dataset, tmp_path / "out", config=config)
-    with pytest.raises(UsageError, match=r"'huge'.*full, cpu, smoke"):
+    with pytest.raises(UsageError, match=r"'huge'.*full, cpu, cpu-half, smoke"):
         reproduce("table3", dataset, tmp_path / "out", budget="huge")
     content["tables"]["table3"]["columns"] = []
     config.write_text(yaml.safe_dump(content))
