@@ -48,7 +48,7 @@ def test_only_the_same_manifest_resumes(
         work(path, now, "c", resume=True)
     for key in {*was, *now}:
         if was.get(key) != now.get(key):
-            assert f"{key}: was " in str(caught.value)
+            assert any(f"{key}{end}" in str(caught.value) for end in (": was ", ": not the same", "."))
     assert work(path, now, "c", overwrite=True) == set()
 
 
@@ -110,7 +110,36 @@ def test_a_damaged_manifest(tmp_path: Path, content: str) -> None:
     (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(OutputError, match="damaged"):
         work(tmp_path, {"a": 1}, "two", resume=True)
-    work(tmp_path, {"a": 1}, "two", overwrite=True)
+    with pytest.raises(OutputExists, match="no run"):  # whose it was, nobody knows
+        work(tmp_path, {"a": 1}, "two", overwrite=True)
+    assert (tmp_path / "one").exists()
+
+
+def test_a_folder_where_the_manifest_should_be(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).mkdir()
+    with pytest.raises(OutputError, match="damaged"):
+        work(tmp_path, {}, "a", resume=True)
+    with pytest.raises(OutputExists, match="no run"):
+        work(tmp_path, {}, "a", overwrite=True)
+
+
+def test_what_a_run_reads_is_not_emptied_with_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    work(run, {}, "one")
+    for within in (run, run / "images", run / "images" / "x.png"):
+        with pytest.raises(OutputExists, match="would be emptied"):
+            work(run, {}, "two", overwrite=True, inputs=[tmp_path / "elsewhere", within])
+    assert (run / "one").exists()
+    work(run, {}, "two", overwrite=True, inputs=[tmp_path, tmp_path / "run-2"])
+
+
+def test_what_differs_is_named_in_a_line(tmp_path: Path) -> None:
+    was = {"recipe": {"loss": {"dice": 1.0}, "epochs": 3}, "split": [{"id": str(n)} for n in range(99)]}
+    now = {"recipe": {"loss": {"dice": 2.0}, "epochs": 3}, "split": was["split"][1:]}
+    work(tmp_path, was, "one")
+    with pytest.raises(RunMismatch) as caught:
+        work(tmp_path, now, "two", resume=True)
+    assert "(recipe.loss.dice: was 1.0, now 2.0; split: not the same)" in caught.value.what
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

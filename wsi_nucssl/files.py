@@ -72,7 +72,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise ResourceError(
-                "the disk is full", path=path, remedy="Free some space and run the same command with --resume"
+                "the disk is full",
+                path=path,
+                remedy="Free some space and run the same command again, with --resume where it has that",
             ) from error
         if error.errno in _NOT_OURS:
             raise OutputError(

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,8 @@ _LOCK: Final = ".lock"
 _MARK: Final = "wsi_nucssl_run"
 """Entry of the file that tells a manifest of ours from any other manifest.json."""
 
+_LINE: Final = 160
+
 Manifest = Mapping[str, Any]
 """JSON values by name; the order does not matter."""
 
@@ -35,18 +37,23 @@ def digest(manifest: Manifest) -> str:
 
 
 @contextlib.contextmanager
-def run_directory(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> Iterator[Path]:
+def run_directory(
+    path: Path, manifest: Manifest, *, resume: bool, overwrite: bool, inputs: Iterable[Path] = ()
+) -> Iterator[Path]:
     """Create, resume or replace the run at `path` and hold its lock.
 
     Raises
     ------
     UsageError : both `resume` and `overwrite`.
-    OutputExists : something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours.
+    OutputExists : something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours,
+        or one of the `inputs` lies in what would be replaced.
     RunMismatch : `resume`, but the run was made with another manifest; the message names what differs.
     OutputLocked : another process is at work there.
     """
     if resume and overwrite:
         raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
+    if overwrite:
+        _spare(path, inputs)
     with locked(path):
         _settle(path, manifest, resume=resume, overwrite=overwrite)
         yield path
@@ -56,7 +63,7 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
     here = path / MANIFEST
     remove_partials(path)
     contents = [entry for entry in path.iterdir() if entry.name not in (_LOCK, MANIFEST)]
-    if (not resume and _is_foreign(here)) if here.exists() else contents:
+    if (not resume and not _is_ours(here)) if here.exists() else contents:
         raise OutputExists(
             "the folder holds other files and no run", path=path, remedy="Choose a new or empty folder"
         )
@@ -75,13 +82,21 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
     write_atomic(here, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
 
 
-def _is_foreign(manifest: Path) -> bool:
-    """True for somebody else's manifest.json; one that is damaged may have been ours."""
+def _spare(path: Path, inputs: Iterable[Path]) -> None:
+    for each in inputs:
+        if each.resolve().is_relative_to(path.resolve()):
+            raise OutputExists(
+                f"it lies in {path}, which would be emptied", path=each, remedy="Choose another output"
+            )
+
+
+def _is_ours(manifest: Path) -> bool:
+    """False for somebody else's manifest.json, and for one that is damaged: whose it was, nobody knows."""
     try:
         content = json.loads(manifest.read_text())
-    except ValueError:
+    except (ValueError, OSError):
         return False
-    return isinstance(content, dict) and _MARK not in content
+    return isinstance(content, dict) and _MARK in content
 
 
 def _empty(contents: list[Path]) -> None:
@@ -95,9 +110,11 @@ def _empty(contents: list[Path]) -> None:
 def _read(manifest: Path) -> Manifest:
     try:
         content: dict[str, Any] = dict(json.loads(manifest.read_text()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise RunMismatch(
-            f"the run's manifest is damaged ({error})", path=manifest, remedy="Start again with --overwrite"
+            f"the run's manifest is damaged ({error})",
+            path=manifest,
+            remedy="Remove the folder, or choose another",
         ) from error
     content.pop(_MARK, None)
     return content
@@ -105,14 +122,24 @@ def _read(manifest: Path) -> Manifest:
 
 def _check_same(path: Path, was: Manifest, now: Manifest) -> None:
     now = json.loads(json.dumps(now))
-    different = sorted(key for key in {*was, *now} if was.get(key) != now.get(key))
-    if different:
-        changes = "; ".join(f"{key}: was {was.get(key)!r}, now {now.get(key)!r}" for key in different)
+    changes = list(_changes(was, now))
+    if changes:
         raise RunMismatch(
-            f"the run was made with other settings ({changes})",
+            f"the run was made with other settings ({'; '.join(changes)})",
             path=path,
             remedy="Use the same settings to resume, or --overwrite to start again",
         )
+
+
+def _changes(was: Manifest, now: Manifest, section: str = "") -> Iterator[str]:
+    """What differs, each by its name; values that would fill a line are not quoted."""
+    for key in sorted({*was, *now}):
+        before, after = was.get(key), now.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _changes(before, after, f"{section}{key}.")
+        elif before != after:
+            values = f"was {before!r}, now {after!r}"
+            yield f"{section}{key}: {values if len(values) <= _LINE else 'not the same'}"
 
 
 @dataclass(slots=True)

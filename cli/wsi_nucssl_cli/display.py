@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from wsi_nucssl.errors import WsiNucsslError
 
 _PLAIN_SECONDS: Final = 10.0
+MAX_SEED: Final = 2**63 - 1
+"""Largest seed that torch takes."""
 
 out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from wsi_nucssl_cli.display import out
+from wsi_nucssl_cli.display import MAX_SEED, out
 
 
 def finetune(
@@ -27,9 +27,11 @@ def finetune(
     fold: Annotated[str, typer.Option(help="i/k: the i-th of k folds instead of the 24/6 hold-out.")] = "",
     split: Annotated[Path | None, typer.Option(help="A split.json to use instead.")] = None,
     mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
-    seed: Annotated[int, typer.Option(help="Of the split, the initialisation and every crop.")] = 0,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    loader_threads: Annotated[int, typer.Option(help="Threads that prepare crops.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Of the split, the initialisation and every crop.", min=0, max=MAX_SEED)
+    ] = 0,
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
+    loader_threads: Annotated[int, typer.Option(help="Threads that prepare crops.", min=1)] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -68,5 +70,10 @@ def finetune(
         report=report,
     )
     if not quiet:
-        out.print(f"best weights: {result.weights} · calibrated validation AJI {result.validation_aji:.4f}")
+        score = (
+            f"calibrated validation AJI {result.validation_aji:.4f}"
+            if job.split.validation
+            else "not validated"
+        )
+        out.print(f"best weights: {result.weights} · {score}", markup=False)
         out.print(f"next: wsi-nucssl segment SLIDE -o nuclei.geojson --model {output}", markup=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from wsi_nucssl_cli.display import err, out
+from wsi_nucssl_cli.display import MAX_SEED, err, out, say_error
 
 if TYPE_CHECKING:
     from wsi_nucssl.evaluate.probe import ProbeScores
@@ -40,9 +40,9 @@ def pretrain(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
-    loader_threads: Annotated[int, typer.Option(help="Threads that read tiles.")] = 1,
+    loader_threads: Annotated[int, typer.Option(help="Threads that read tiles.", min=1)] = 1,
     preview: Annotated[
         Path | None, typer.Option(help="Write what the network would see to this PNG, and stop.")
     ] = None,
@@ -67,7 +67,7 @@ def pretrain(
         recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
     job = PretrainJob(tuple(sources), recipe, task, arch, mpp, slide_mpp, seed)
     if preview is not None:
-        write_preview(job, preview)
+        write_preview(job, preview, overwrite=overwrite)
         return
     if dry_run:
         _say_rehearsal(rehearse(job, device=device, loader_threads=loader_threads), recipe.steps)
@@ -103,7 +103,7 @@ def probe(
     baseline: Annotated[
         list[str] | None, typer.Option(help="random, imagenet or a weights file; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split and of the views.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the split and of the views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the encoders run on.")] = "cpu",
 ) -> None:
     """Say what a frozen encoder has learnt, by linear maps scored on held-out images."""
@@ -133,14 +133,24 @@ def density(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
-    pairs: Annotated[int, typer.Option(help="Positive and negative pairs drawn from each image.")] = 4,
+    pairs: Annotated[int, typer.Option(help="Positive and negative pairs drawn from each image.", min=1)] = 4,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the network runs on.")] = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
 ) -> None:
     """Draw density maps: pairs of views of images, heat maps of slides."""
     from wsi_nucssl.evaluate.density import draw_density
 
-    for picture in draw_density(run, inputs, output, slide_mpp=slide_mpp, pairs=pairs, device=device):
-        out.print(str(picture), markup=False)
+    draw_density(
+        run,
+        inputs,
+        output,
+        slide_mpp=slide_mpp,
+        pairs=pairs,
+        device=device,
+        overwrite=overwrite,
+        on_picture=lambda picture: out.print(str(picture), markup=False),
+        on_failure=lambda path, error: say_error(str(error) if error.path else f"{path}: {error}"),
+    )
 
 
 def _say_rehearsal(found: Rehearsal, steps: int) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from wsi_nucssl.segment.options import Device
 from wsi_nucssl_cli.display import Meter, out
 
 
@@ -40,7 +39,7 @@ def reproduce(
         Path | None, typer.Option(help="YAML of cells and budgets instead of the paper's.")
     ] = None,
     mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
-    device: Annotated[Device, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Run the cells of a table and print our numbers, beside the paper's where it has them; run again to go on."""

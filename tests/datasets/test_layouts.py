@@ -149,6 +149,13 @@ def test_pannuke(tmp_path: Path, masks: str) -> None:
     assert labels[1:].max() == 0
 
 
+def test_pannuke_folds_of_one_name_are_refused(tmp_path: Path) -> None:
+    for side in ("a", "b"):
+        write_pannuke(tmp_path / side / "fold1", tmp_path / side / "fold1")
+    with pytest.raises(DatasetError, match="two folds are called fold1"):
+        open_dataset(tmp_path)
+
+
 def test_pannuke_of_unequal_parts(tmp_path: Path) -> None:
     write_pannuke(tmp_path / "fold1", tmp_path / "fold1")
     np.save(tmp_path / "fold1" / "masks.npy", np.zeros((3, *factory.SHAPE, 6)))
@@ -164,6 +171,9 @@ def test_pannuke_of_unequal_parts(tmp_path: Path) -> None:
     [
         ("images.npy", np.zeros((2, 6, 9)), r"not \(image, row, col, 3\)"),
         ("images.npy", np.full((2, 6, 9, 3), 256.0), "image 0 is not within 0 to 255"),
+        ("images.npy", np.full((2, 6, 9, 3), np.nan), "image 0 is not within 0 to 255"),
+        ("masks.npy", np.full((2, 6, 9, 6), 0.5), "not whole numbers"),
+        ("masks.npy", np.full((2, 6, 9, 6), -3), "not whole numbers"),
         ("masks.npy", np.zeros((2, 6, 9, 5)), r"not \(image, row, col, 6\)"),
         ("masks.npy", np.zeros((2, 5, 9, 6)), "are 9 × 5, the image 9 × 6"),
         ("types.npy", np.array([1, 2]), "not 2 names of organs"),
@@ -276,6 +286,10 @@ def test_refuses_what_is_no_label_image(tmp_path: Path, ids: np.ndarray, says: s
         ("a.png", b"\x89PNG\r\n\x1a\n", "cannot be decoded"),
         ("a.tif", b"II*\x00", "cannot be decoded"),
         ("a.txt", b"9 6\n0 1 0", "3 ids do not fill"),
+        ("a.npy", b"PK\x03\x04", r"not a readable \.npy"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x08\x00{('a': \n", r"not a readable \.npy"),
+        ("a.txt", b"-2 -2 1 1 1 1", "do not fill"),
+        ("a.txt", b"9 6 12345678901234567890", "not a text of whole numbers"),
         ("a.txt", b"nine six", "not a text of whole numbers"),
         ("a.txt", b"\xff\xfe", "not a text of whole numbers"),
         ("a.txt", b"", "do not fill"),

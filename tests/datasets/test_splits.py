@@ -199,7 +199,7 @@ def test_a_split_file_that_leaks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a split file"):
         Split.read(file)
     file.unlink()
-    with pytest.raises(DatasetError, match="no such split file"):
+    with pytest.raises(DatasetError, match="No such file"):
         Split.read(file)
 
 

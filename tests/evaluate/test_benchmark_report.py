@@ -129,3 +129,16 @@ def test_a_name_from_a_file_never_leaves_the_folder(dataset: Dataset, tmp_path: 
     benchmark(dataset, [Copycat(dataset, "../../escaped")], out)
     assert not list(tmp_path.glob("escaped*"))
     assert [folder.name for folder in (out / "overlays").iterdir()] == ["escaped"]
+
+
+def test_two_names_of_one_file_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    twins = [Copycat(dataset, "a b"), Copycat(dataset, "a+b")]
+    with pytest.raises(UsageError, match=r"'a b' and 'a\+b'.*--no-overlays"):
+        benchmark(dataset, twins, tmp_path)
+    assert len(benchmark(dataset, twins, tmp_path, overlays=False).models) == 2
+
+
+def test_overlays_of_former_contestants_go_with_their_results(dataset: Dataset, tmp_path: Path) -> None:
+    benchmark(dataset, [Copycat(dataset, "before")], tmp_path)
+    benchmark(dataset, [Copycat(dataset, "after")], tmp_path, overwrite=True)
+    assert [folder.name for folder in (tmp_path / "overlays").iterdir()] == ["after"]

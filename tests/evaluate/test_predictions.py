@@ -139,6 +139,7 @@ def test_collections_lists_features_compressed_or_not(tmp_path: Path) -> None:
         '[{"geometry": {"type": "Polygon", "coordinates": []}}]',
         '[{"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}]',
         '[{"geometry": {"type": "Polygon", "coordinates": [[0, 0, 1]]}}]',
+        '[{"geometry": {"type": "Polygon", "coordinates": [[[1], [2], [3]]]}}]',
     ],
 )
 def test_what_is_no_geojson_of_polygons_is_named(tmp_path: Path, text: str) -> None:

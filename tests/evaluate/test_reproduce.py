@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
 
 from tests.train.tiny import scene
 from wsi_nucssl.datasets import Dataset, open_dataset
@@ -219,13 +221,28 @@ def test_scores_are_those_of_the_weights_that_are_there(
     config.write_text(yaml.safe_dump(content))
     with pytest.raises(SomeSlidesFailed, match="1 cells"):  # what is there was made with another recipe
         run()
-    assert "recipe" in (out / "ours.md").read_text()
+    told = (out / "ours.md").read_text()
+    assert "recipe.crops_per_image: was 1, now 2" in told
+    assert "Move that run away" in told
     shutil.rmtree(out / "runs" / "none-holdout-1-seed0")
     run()
     assert scored == [6, 6]
     for count_of_images in (4, 2, 2):
         run(test=dataset.subset(dataset.ids[:count_of_images]))
     assert scored == [6, 6, 4, 2]
+    few = dataset.subset(dataset.ids[:2])
+    relabelled = replace(few, samples=tuple(replace(each, read_labels=one_nucleus) for each in few))
+    run(test=relabelled)
+    (out / "runs" / f"none-holdout-1-seed0-on-{dataset.path.name}" / "results.json").write_text("{")
+    run(test=relabelled)
+    assert scored == [6, 6, 4, 2, 2, 2]
+
+
+def one_nucleus(shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Labels that somebody corrected."""
+    labels = np.zeros(shape, np.int32)
+    labels[:9, :9] = 1
+    return labels
 
 
 def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ import torch
 
 from tests.train.tiny import job, write_dataset
 from wsi_nucssl.datasets import Split
-from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError, WsiNucsslError
+from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError, WeightsError, WsiNucsslError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.train.finetune import finetune
@@ -167,6 +169,42 @@ def test_another_job_does_not_resume_and_nothing_is_overwritten(dataset: Path, u
         finetune(job(dataset, epochs=3), undisturbed, device="cpu", resume=True)
 
 
+def test_a_finished_run_without_its_weights_is_no_success(dataset: Path, tmp_path: Path) -> None:
+    finetune(job(dataset, epochs=1), tmp_path, device="cpu")
+    (tmp_path / "done.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"done\.json"):
+        finetune(job(dataset, epochs=1), tmp_path, device="cpu", resume=True)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(WeightsError, match="holds no weights"):
+        finetune(job(dataset, epochs=1), tmp_path, device="cpu", resume=True)
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(dataset: Path, tmp_path: Path) -> None:
+    good = job(dataset)
+    for change, says in (
+        ({"mpp": 0.0}, "mpp"),
+        ({"mpp": float("nan")}, "mpp"),
+        ({"arch": "resunet9"}, "resunet9"),
+        ({"split": replace(good.split, train=())}, "nothing to train on"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            replace(good, **change)
+    with pytest.raises(UsageError, match="cannot train on 'cuda'"):
+        finetune(good, tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
+
+
+def test_overwriting_never_takes_the_data_with_it(dataset: Path, tmp_path: Path) -> None:
+    finetune(job(dataset, epochs=1), tmp_path, device="cpu")
+    data = shutil.copytree(dataset, tmp_path / "data")
+    with pytest.raises(OutputExists, match="would be emptied"):
+        finetune(job(data), tmp_path, device="cpu", overwrite=True)
+    again = replace(job(dataset), encoder=str(tmp_path))
+    with pytest.raises(OutputExists, match="would be emptied"):
+        finetune(again, tmp_path, device="cpu", overwrite=True)
+    assert (data / "images").is_dir()
+
+
 def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> None:
     def identity(encoder: Path) -> object:
         made = make_job(
@@ -184,6 +222,12 @@ def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> N
 def test_an_impossible_fold_is_refused(dataset: Path, fold: str) -> None:
     with pytest.raises(UsageError, match="fold"):
         make_job(dataset, split=SplitChoice(fold=fold), recipe=job(dataset).recipe)
+
+
+def test_a_split_is_not_both_read_and_folded(dataset: Path, undisturbed: Path) -> None:
+    choice = SplitChoice(file=undisturbed / "split.json", fold="1/3")
+    with pytest.raises(UsageError, match="--split or --fold"):
+        make_job(dataset, split=choice, recipe=job(dataset).recipe)
 
 
 def test_folds_fractions_and_split_files(dataset: Path, undisturbed: Path) -> None:

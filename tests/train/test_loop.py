@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from wsi_nucssl.errors import ResourceError, Stopped, WeightsError
+from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
 from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
@@ -108,3 +108,32 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=r"state\.pt"):
         loop_for(Regression()).load(tmp_path / "state.pt")
+
+
+class Diverging(Regression):
+    """The loss is no number from the fourth batch on."""
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        batch = super().batch(index)
+        return batch if index < 3 else {**batch, "y": batch["y"] * float("nan")}
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept(tmp_path: Path) -> None:
+    loop = loop_for(Diverging())
+    steps: list[int] = []
+    with pytest.raises(UsageError, match=r"nan by step 4.*Lower the learning rate"):
+        loop.run(2, lambda progress: steps.append(progress.step), tmp_path / "state.pt")
+    assert steps == [2]
+
+
+def test_a_disk_that_fills_up_under_the_state_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_state: object, path: Path) -> None:
+        path.write_bytes(b"some")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(ResourceError, match=r"state\.pt.*--resume"):
+        loop_for(Regression()).save(tmp_path / "state.pt")
+    assert not list(tmp_path.iterdir())

@@ -3,12 +3,14 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,7 +25,7 @@ from wsi_nucssl.models.encoders import Encoder
 from wsi_nucssl.models.weights import load_encoder
 from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName
 from wsi_nucssl.pretext.weights import load_pretext
-from wsi_nucssl.train.pretrain import PretrainJob, pretrain
+from wsi_nucssl.train.pretrain import PretrainJob, pretrain, preview
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
 RECIPE = {
@@ -117,6 +119,38 @@ def test_a_finished_run_resumed_is_left_as_it_is(images: Path, tmp_path: Path) -
     again = pretrain(job(images), tmp_path, device="cpu", resume=True)
     assert again == first
     assert first.weights.stat().st_mtime_ns == before
+
+
+def test_a_finished_run_gives_its_encoder_again(images: Path, tmp_path: Path) -> None:
+    short = job(images, steps=2)
+    first = pretrain(short, tmp_path, device="cpu").weights
+    before = first.read_bytes()
+    first.unlink()
+    assert pretrain(short, tmp_path, device="cpu", resume=True).weights.read_bytes() == before
+
+
+def test_overwriting_never_takes_the_images_with_it(images: Path, tmp_path: Path) -> None:
+    pretrain(job(images, steps=2), tmp_path, device="cpu")
+    inside = shutil.copytree(images, tmp_path / "images")
+    with pytest.raises(OutputExists, match="would be emptied"):
+        pretrain(job(inside), tmp_path, device="cpu", overwrite=True)
+    assert len(list(inside.iterdir())) == 3
+
+
+def test_a_preview_replaces_nothing_unasked(images: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "preview.png"
+    preview(job(images), picture)
+    first = picture.stat().st_mtime_ns
+    with pytest.raises(OutputExists, match="--overwrite"):
+        preview(job(images), picture)
+    assert picture.stat().st_mtime_ns == first
+    preview(job(images), picture, overwrite=True)
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan")])
+def test_an_impossible_mpp_is_refused(images: Path, mpp: float) -> None:
+    with pytest.raises(UsageError, match="mpp"):
+        replace(job(images), mpp=mpp)
 
 
 def test_a_run_is_not_taken_over_by_another_job(images: Path, tmp_path: Path) -> None:

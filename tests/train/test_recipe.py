@@ -43,6 +43,11 @@ def test_a_recipe_survives_its_own_dump() -> None:
         ("optimisation:\n  ema_decay: 1", "optimisation.ema_decay"),
         ("- 1\n- 2", ""),
         ("epochs: [", "YAML"),
+        ("loss:\n  class_weights: [0, 0, 0]", "class_weights"),
+        ("loss:\n  class_weights: [-1, 1, 1]", "loss.class_weights.0"),
+        ("loss:\n  dice: .nan", "loss.dice"),
+        ("optimisation:\n  learning_rate: .inf", "optimisation.learning_rate"),
+        ("augmentation:\n  stain_shift: .inf", "augmentation.stain_shift"),
     ],
 )
 def test_a_faulty_recipe_is_refused_by_place(tmp_path: Path, text: str, place: str) -> None:
@@ -54,5 +59,14 @@ def test_a_faulty_recipe_is_refused_by_place(tmp_path: Path, text: str, place: s
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such recipe"):
+    with pytest.raises(UsageError, match=r"none\.yaml.*No such file"):
         Recipe.load(tmp_path / "none.yaml")
+    with pytest.raises(UsageError, match="Is a directory"):
+        Recipe.load(tmp_path)
+
+
+def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_bytes("# für Zellkerne\nepochs: 3".encode("utf-16-le") + b"\xff")
+    with pytest.raises(UsageError, match="not a YAML file"):
+        Recipe.load(file)

@@ -52,3 +52,24 @@ def test_validation_scores_each_image_and_shows_the_worst() -> None:
     assert set(scores.aji) == set(scores.dice1) == {"0", "1"}
     assert scores.mean_aji == np.mean([scores.aji["0"], scores.aji["1"]])
     assert scores.worst.shape == images[0].image.shape
+
+
+def test_an_image_without_nuclei_speaks_for_finding_none() -> None:
+    full, empty = annotated(0), Annotated("empty", annotated(1).image, np.zeros((96, 96), np.uint16))
+    faint = np.zeros((3, 96, 96), np.uint8)
+    faint[0, 20:30, 20:30] = 140  # a nucleus at the default threshold
+    start = InstanceConfig()
+    assert label_instances(faint, start).any()
+    planes = [perfect_planes(full.labels, 255), faint]
+    found = calibrate(planes, [full, empty], start)
+    assert not label_instances(faint, found.config).any()
+    assert found.aji["empty"] == 1
+    assert found.mean_aji > 0.9
+
+
+def test_validation_on_nothing_but_empty_images_is_a_number() -> None:
+    torch.manual_seed(0)
+    empty = Annotated("empty", annotated(1).image, np.zeros((96, 96), np.uint16))
+    scores = validate(build("resunet18").eval(), [empty], torch.device("cpu"), InstanceConfig())
+    assert scores.mean_aji in (0, 1)
+    assert scores.mean_dice1 in (0, 1)

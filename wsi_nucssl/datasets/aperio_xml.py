@@ -66,6 +66,10 @@ def read_annotation(path: Path) -> Annotation:
             path=path,
             remedy="Download it again or save it anew in ImageScope",
         ) from error
+    except LookupError as error:
+        raise DatasetError(
+            f"broken XML: {error}", path=path, remedy="Download it again or save it anew in ImageScope"
+        ) from error
     except DefusedXmlException as error:
         raise DatasetError(
             f"this XML defines entities or refers to other files, which is not safe to read ({error})",

@@ -17,8 +17,8 @@ from wsi_nucssl.errors import DatasetError
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
 
-_DAMAGED = (RuntimeError, ValueError, IndexError, struct.error)
-"""What imagecodecs and tifffile raise on files that are cut off or otherwise damaged."""
+_DAMAGED = (RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError, MemoryError, struct.error)
+"""What imagecodecs and tifffile raise on files that are cut off or otherwise damaged, such as in their stated size."""
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 

@@ -5,10 +5,13 @@ XML.
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import Any, Final
 
 import numpy as np
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
@@ -19,6 +22,8 @@ from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
 
 _LARGEST_ID = np.iinfo(np.int32).max
+NPY_FAULTS: Final = (ValueError, EOFError, TokenError, MemoryError)
+"""What numpy raises on damaged .npy files: the header is read as Python, the size that it states may be absurd."""
 _ONE_ID_PER_NUCLEUS = "Store one integer id per nucleus, 0 for background"
 
 
@@ -59,8 +64,8 @@ def _read_picture(path: Path, _shape: Shape) -> NDArray[Any]:
 
 def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        values: NDArray[Any] = read_array(BytesIO(path.read_bytes()), allow_pickle=False)
+    except NPY_FAULTS as error:
         raise DatasetError(
             f"not a readable .npy array ({error})", path=path, remedy="Save it with numpy.save, as integers"
         ) from error
@@ -97,13 +102,13 @@ def _read_cpm_text(path: Path, shape: Shape) -> NDArray[Any]:
     """
     try:
         numbers = np.array(path.read_text(encoding="ascii").split(), dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DatasetError(
             f"not a text of whole numbers ({error})",
             path=path,
             remedy="A CPM mask starts with its width and height, then has one id per pixel",
         ) from error
-    if numbers.size < 2 or numbers[0] * numbers[1] != numbers.size - 2:
+    if numbers.size < 2 or numbers[:2].min() < 0 or numbers[0] * numbers[1] != numbers.size - 2:
         raise DatasetError(
             f"{max(numbers.size - 2, 0)} ids do not fill the stated size {numbers[:2].tolist()}",
             path=path,

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from wsi_nucssl.datasets.label_files import NPY_FAULTS
 from wsi_nucssl.datasets.sample import Dataset, Image, LabelImage, Sample, Shape
 from wsi_nucssl.errors import DatasetError
 
@@ -24,6 +26,12 @@ def open_pannuke(path: Path) -> Dataset | None:
     folds = sorted(path.rglob("images.npy"))
     if not folds:
         return None
+    names = [fold.parent.name for fold in folds]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DatasetError(
+            f"two folds are called {twice}", path=path, remedy="Rename one, or open a folder with one of them"
+        )
     samples = [sample for fold in folds for sample in _fold(fold)]
     return Dataset(path, "pannuke", tuple(sorted(samples, key=lambda sample: sample.id)))
 
@@ -76,14 +84,21 @@ def _organs(types: Path, count: int) -> list[str | None]:
 
 def _read_image(images: Path, index: int) -> Image:
     pixels = np.asarray(_stack(images, (3,))[index])
-    if pixels.min() < 0 or pixels.max() > 255:
+    if not (pixels.min() >= 0 and pixels.max() <= 255):  # nor NaN
         raise DatasetError(f"image {index} is not within 0 to 255", path=images, remedy="Download it again")
     return np.ascontiguousarray(pixels.astype(np.uint8))
 
 
 def _read_labels(masks: Path, index: int, _shape: Shape) -> LabelImage:
     """Nuclei of all classes in one label image, ids kept apart; the earlier class keeps an overlap."""
-    channels = np.asarray(_stack(masks, (_CLASSES + 1,))[index, ..., :_CLASSES]).astype(np.int32)
+    stored = np.asarray(_stack(masks, (_CLASSES + 1,))[index, ..., :_CLASSES])
+    channels = stored.astype(np.int32)
+    if not (stored.min() >= 0 and np.array_equal(stored, channels)):
+        raise DatasetError(
+            f"the masks of image {index} are not whole numbers from 0 on",
+            path=masks,
+            remedy="Download it again",
+        )
     labels = np.zeros(channels.shape[:2], np.int32)
     offset = 0
     for channel in np.moveaxis(channels, -1, 0):
@@ -107,8 +122,8 @@ def _stack(path: Path, channels: tuple[int]) -> NDArray[Any]:
 
 def _load(path: Path) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        array: NDArray[Any] = open_memmap(path, mode="r")
+    except NPY_FAULTS as error:
         raise DatasetError(
             f"not a readable .npy array ({error})", path=path, remedy="Download it again"
         ) from error

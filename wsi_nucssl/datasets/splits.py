@@ -104,8 +104,10 @@ class Split:
         """
         try:
             split = _parse(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise DatasetError("no such split file", path=path) from error
+        except OSError as error:
+            raise DatasetError(
+                f"the split cannot be read ({error.strerror})", path=path, remedy="Check the path"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(
                 f"not a split file ({error})", path=path, remedy="Write it anew with Split.write"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.datasets.sample import LabelImage
-from wsi_nucssl.errors import OutputExists
+from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.evaluate.averages import ImageResult, judge
 from wsi_nucssl.evaluate.contestants import Contestant, check_names
 from wsi_nucssl.evaluate.report import ModelResult, Report
 from wsi_nucssl.evaluate.selection import SplitName, select
-from wsi_nucssl.files import locked, safe_stem, write_atomic
+from wsi_nucssl.files import locked, remove_tree, safe_stem, write_atomic
 from wsi_nucssl.metrics.drawing import draw_errors
 
 RESULTS: Final = "results.json"
@@ -44,7 +44,7 @@ def benchmark(
 
     Raises
     ------
-    UsageError : no contestant, two of one name, or no image.
+    UsageError : no contestant, two of one name (or of one as file names), or no image.
     DatasetError : an image, a label or a prediction cannot be used.
     OutputExists : `out` holds results and `overwrite` is not set.
     """
@@ -55,6 +55,12 @@ def benchmark(
                 "results are there already", path=out, remedy="Add --overwrite, or choose another"
             )
         selection = select(dataset, contestants, split, split_file)
+        if overlays:
+            _check_files("contestants", [each.name for each in contestants])
+            _check_files("images", [entry.id for entry in selection.entries])
+        if (out / RESULTS).exists():
+            (out / RESULTS).unlink()
+            remove_tree(out / "overlays")
         results: dict[str, list[ImageResult]] = {contestant.name: [] for contestant in contestants}
         for done, entry in enumerate(selection.entries, start=1):
             image, true = dataset[entry.id].pair()
@@ -73,8 +79,24 @@ def benchmark(
         return report
 
 
+def _check_files(what: str, names: Sequence[str]) -> None:
+    """Raise `UsageError` where two names are the same file name."""
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(_file_stem(name), name)
+        if other != name:
+            raise UsageError(
+                f"the overlays of two {what}, {other!r} and {name!r}, would be the same files",
+                remedy="Rename one of them, or give --no-overlays",
+            )
+
+
+def _file_stem(name: str) -> str:
+    return safe_stem(Path(f"{name}.png"))
+
+
 def _draw(
     folder: Path, name: str, sample_id: str, image: NDArray[np.uint8], true: LabelImage, pred: LabelImage
 ) -> None:
-    path = folder / safe_stem(Path(f"{name}.png")) / f"{safe_stem(Path(f'{sample_id}.png'))}.png"
+    path = folder / _file_stem(name) / f"{_file_stem(sample_id)}.png"
     write_atomic(path, bytes(imagecodecs.png_encode(draw_errors(image, true, pred))))

@@ -55,8 +55,9 @@ class Bench:
 
         Raises
         ------
-        UsageError : an unknown setting or a value out of range.
+        UsageError : an unknown setting, a value out of range, a fold or share that is not there.
         """
+        SplitChoice(0, fold=column.fold, share=column.share).apply(self.dataset)
         self.budget.finetune.changed(merged(row.finetune, column.finetune))
         self.budget.pretrain.changed(row.pretrain)
 
@@ -144,15 +145,19 @@ def _mark(changes: dict[str, Changes]) -> str:
 
 def _scores(folder: Path, run: Path, images: Dataset | None) -> Scores | None:
     """The mean scores in a benchmark's folder, if they are of this run's weights, and of these images if any."""
-    if not (folder / RESULTS).exists():
+    try:
+        results = json.loads((folder / RESULTS).read_text())
+    except (FileNotFoundError, ValueError):
         return None
-    results = json.loads((folder / RESULTS).read_text())
     (model,) = results["models"].values()
     if model["source"]["weights_sha256"] != sha256_file(weights_path(run)):
         return None
     if images is not None:
-        scored = {name: entry["image_sha256"] for name, entry in results["dataset"]["images"].items()}
-        if scored != {sample.id: sample.hashes()[0] for sample in images}:
+        scored = {
+            name: (entry["image_sha256"], entry["label_sha256"])
+            for name, entry in results["dataset"]["images"].items()
+        }
+        if scored != {sample.id: sample.hashes() for sample in images}:
             return None
     mean: Scores = model["mean"]
     return mean

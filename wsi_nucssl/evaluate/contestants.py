@@ -14,6 +14,7 @@ from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
@@ -78,7 +79,7 @@ class Network:
 
     def __post_init__(self) -> None:
         wanted = self.model.info.mpp
-        if abs(self.mpp / wanted - 1) > _MPP_TOLERANCE:
+        if abs(Mpp.square(self.mpp).x / wanted - 1) > _MPP_TOLERANCE:
             raise UsageError(
                 f"{self.name} was trained at {wanted:g} µm/px, the images have {self.mpp:g}",
                 remedy="Give the images' true --mpp, or resample them",

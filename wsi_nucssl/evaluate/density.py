@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsi_nucssl.files import safe_stem, write_atomic
+from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
+from wsi_nucssl.errors import OutputExists
+from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
@@ -43,8 +46,13 @@ def draw_density(
     slide_mpp: float | None = None,
     pairs: int = 4,
     device: str = "cpu",
-) -> list[Path]:
+    overwrite: bool = False,
+    on_picture: Callable[[Path], None],
+    on_failure: OnFailure,
+) -> None:
     """Write a picture for each input: pairs of views for an image, a heat map for a slide.
+
+    An input that fails is reported, and the others go on.
 
     Parameters
     ----------
@@ -55,24 +63,36 @@ def draw_density(
 
     Raises
     ------
+    UsageError : two inputs would give one picture, or there is no such device.
     WeightsError : the run holds no model, or one that does not rank.
-    SlideError : an input cannot be read, or a slide does not state its mpp.
+    SomeSlidesFailed : at the end, naming every input that failed: it cannot be read, a slide does not state its mpp,
+        or its picture is there already and `overwrite` is not set. A lone input's own error instead.
     """
+    pictures = outputs_in(directory, inputs, "_density.png")
     model, info = load_pretext(run)
-    model.to(device)
-    return [_draw(model, info.mpp, path, directory, slide_mpp, pairs, info.view_px) for path in inputs]
+    model.to(torch_device(device))
+
+    def draw(path: Path) -> None:
+        picture = pictures[path]
+        if picture.exists() and not overwrite:
+            raise OutputExists(
+                "a picture is there already", path=picture, remedy="Add --overwrite, or choose another folder"
+            )
+        _draw(model, info.mpp, path, picture, slide_mpp, pairs, info.view_px)
+        on_picture(picture)
+
+    for_each_slide(inputs, draw, on_failure)
 
 
 def _draw(
     model: PretextModel,
     mpp: float,
     path: Path,
-    directory: Path,
+    picture: Path,
     slide_mpp: float | None,
     pairs: int,
     view_px: int,
-) -> Path:
-    picture = directory / f"{safe_stem(path)}_density.png"
+) -> None:
     with open_slide(path, mpp=slide_mpp) as slide:
         if slide.reader == "image":
             drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read(_whole(slide)), view_px, pairs)
@@ -81,7 +101,6 @@ def _draw(
             drawn = heat_map(density, slide, mpp)
             _save_array(picture.with_suffix(".npy"), density)
     write_atomic(picture, bytes(imagecodecs.png_encode(drawn)))
-    return picture
 
 
 def density_pairs(model: PretextModel, image: RGB, view_px: int, pairs: int, seed: int = 0) -> RGB:

@@ -55,7 +55,7 @@ def _outline(geometry: dict[str, Any]) -> Polygon:
 
 def _closed(ring: list[list[float]]) -> Polygon:
     points = np.asarray(ring, np.float64)
-    if points.ndim != 2 or len(points) < 3 or not np.isfinite(points).all():
+    if points.ndim != 2 or len(points) < 3 or points.shape[1] < 2 or not np.isfinite(points).all():
         raise ValueError("a ring needs at least three finite points")
     points = points[:, :2]
     return np.concatenate([points, points[:1]])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.evaluate.linear import fit_classifier, fit_ridge
+from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.models.encoders import Encoder, EncoderName
 from wsi_nucssl.models.weights import load_encoder
 from wsi_nucssl.nuclei.targets import BODY, BOUNDARY, three_class
@@ -95,7 +96,7 @@ def probe(
     WeightsError : the run has no pretrained model, or a baseline cannot be loaded.
     """
     pretrained, info = load_pretext(run)
-    probes = _Probes(dataset, split, settings, info.view_px, torch.device(device))
+    probes = _Probes(dataset, split, settings, info.view_px, torch_device(device))
     models = {"pretrained": pretrained}
     for name in baselines:
         models[name] = _baseline(info.encoder, name)

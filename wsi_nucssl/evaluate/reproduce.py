@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_nucssl.datasets import Dataset
-from wsi_nucssl.errors import InputError, OutputError, SomeSlidesFailed
+from wsi_nucssl.errors import InputError, OutputError, RunMismatch, SomeSlidesFailed
 from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.tables import PAPER, Table, Tables
 from wsi_nucssl.files import locked, write_atomic
@@ -92,6 +92,9 @@ def _run(table: Table, bench: Bench, on_cell: OnCell | None) -> list[list[Cell]]
                     on_cell(done, total, f"{row.name}, {column.name}, seed {seed}")
                 try:
                     scores.append(bench.score(row, column, seed))
+                except RunMismatch as error:
+                    remedy = "Move that run away, or choose another output"
+                    fault = f"{row.name}, {column.name}: {error.path}: {error.what}. {remedy}"
                 except (InputError, OutputError) as error:
                     fault = f"{row.name}, {column.name}: {error}"
                 done += 1

@@ -27,9 +27,19 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
 }
 
 
+def architecture(name: str) -> Architecture:
+    """The numbers of that architecture.
+
+    Raises
+    ------
+    UsageError : there is none of that name.
+    """
+    if name not in ARCHITECTURES:
+        raise UsageError(f"unknown architecture {name!r}", remedy=f"Choose one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
 def build(arch: str) -> ResUNet:
     """A randomly initialised ResUNet of that name (Kaiming for the encoder, as torchvision does)."""
-    if arch not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {arch!r}", remedy=f"Choose one of {', '.join(ARCHITECTURES)}")
-    numbers = ARCHITECTURES[arch]
+    numbers = architecture(arch)
     return ResUNet(Encoder(numbers.encoder), numbers.widths, numbers.head)

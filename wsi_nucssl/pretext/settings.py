@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from wsi_nucssl.errors import UsageError
@@ -27,7 +28,7 @@ class Deshortcut:
     max_noise: float = 12.0
 
     def __post_init__(self) -> None:
-        if self.max_blur_px <= 0 or self.max_noise < 0:
+        if not (0 < self.max_blur_px < math.inf and 0 <= self.max_noise < math.inf):
             raise UsageError(
                 f"blur must be positive and noise not negative: {self.max_blur_px}, {self.max_noise}"
             )
@@ -59,6 +60,10 @@ class TaskSettings:
         if self.view_px < 32 or self.view_px % 32:
             raise UsageError(
                 f"views of {self.view_px} px do not suit the network", remedy="Use a multiple of 32 px"
+            )
+        if not (0 < self.margin_triplet < math.inf and 0 < self.margin_rank < math.inf):
+            raise UsageError(
+                f"margins must be positive and finite: {self.margin_triplet}, {self.margin_rank}"
             )
         if not 0 <= self.stain < 1:
             raise UsageError(f"stain jitter must lie in [0, 1), not {self.stain}")

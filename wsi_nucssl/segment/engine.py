@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Size
+from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment.options import VIEWS, Device, EngineName
 
@@ -88,24 +89,18 @@ def open_engine(model: Model, device: Device = "auto", engine: EngineName = "aut
     UsageError : CUDA was asked for and is not there, or an engine of the CPU was asked for on CUDA.
     WeightsError : "int8", and there is no quantised graph of these weights.
     """
-    cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
-    if cuda and not torch.cuda.is_available():
-        raise UsageError(
-            "no CUDA device is at hand", remedy="Use --device cpu, or install a driver and a CUDA build"
-        )
+    where = torch_device(device)
+    cuda = where.type == "cuda"
     if cuda and engine in ("openvino", "int8"):
         raise UsageError("OpenVINO runs on the CPU only here", remedy="Use --device cpu or --engine torch")
-    if cuda or engine == "torch":
-        opened = _open_torch(model, "cuda" if cuda else "cpu")
-    else:
-        opened = _open_openvino(model, engine)
+    opened = _open_torch(model, where) if cuda or engine == "torch" else _open_openvino(model, engine)
     return opened if views == 1 else Augmented(opened, views)
 
 
-def _open_torch(model: Model, device: str) -> Engine:
+def _open_torch(model: Model, device: torch.device) -> Engine:
     from wsi_nucssl.segment.torch_engine import TorchEngine
 
-    return TorchEngine(model.network, torch.device(device), compiled=device == "cuda")
+    return TorchEngine(model.network, device, compiled=device.type == "cuda")
 
 
 def _open_openvino(model: Model, engine: EngineName) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.runs import Manifest, run_directory
 
 Precision = Literal["bf16", "fp32"]
@@ -27,7 +28,13 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     Parameters
     ----------
     device : "auto" takes CUDA where there is one; "cpu" does not.
+
+    Raises
+    ------
+    UsageError : any other device.
     """
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"cannot train on {device!r}", remedy="Give auto (CUDA where there is one) or cpu")
     return Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if precision == "bf16" else "no",
@@ -37,14 +44,20 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
 
 @contextlib.contextmanager
 def shared_run_directory(
-    accelerator: Accelerator, path: Path, manifest: Manifest, *, resume: bool, overwrite: bool
+    accelerator: Accelerator,
+    path: Path,
+    manifest: Manifest,
+    *,
+    resume: bool,
+    overwrite: bool,
+    inputs: Iterable[Path] = (),
 ) -> Iterator[Path]:
     """As `run_directory`; the first process holds it for all, and the others begin once it does."""
     if not accelerator.is_main_process:
         accelerator.wait_for_everyone()
         yield path
         return
-    with run_directory(path, manifest, resume=resume, overwrite=overwrite):
+    with run_directory(path, manifest, resume=resume, overwrite=overwrite, inputs=inputs):
         accelerator.wait_for_everyone()
         yield path
 

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 import wsi_nucssl
 from wsi_nucssl.datasets import Dataset, Split
-from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.errors import DatasetError, UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import build
+from wsi_nucssl.models.spec import architecture, build
 from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
@@ -58,6 +59,18 @@ class FinetuneJob:
     encoder: str = "none"
     mpp: float = 0.25
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        architecture(self.arch)
+        if not self.split.train:
+            raise UsageError("nothing to train on: the split holds no training image")
+        Mpp.square(self.mpp)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files and folders that the job reads."""
+        known = self.encoder in ("none", "imagenet")
+        return (self.dataset.path,) if known else (self.dataset.path, weights_path(self.encoder))
 
     def manifest(self, processes: int = 1) -> dict[str, Any]:
         """The run's identity: data by hash, settings by value, and the processes where there are several."""
@@ -122,12 +135,22 @@ def finetune(
     accelerator = make_accelerator(device, job.recipe.precision)
     single_threaded_opencv()
     manifest = job.manifest(accelerator.num_processes)
-    with shared_run_directory(accelerator, run, manifest, resume=resume, overwrite=overwrite):
+    with shared_run_directory(
+        accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.inputs
+    ):
         if not (run / _DONE).exists():
             _Finetuning(job, run, accelerator, loader_threads, report).run()
         accelerator.wait_for_everyone()
-        done = json.loads((run / _DONE).read_text())
-    return FinetuneResult(run / BEST, done["validation_aji"])
+        return FinetuneResult(weights_path(run), _validation_aji(run / _DONE))
+
+
+def _validation_aji(done: Path) -> float:
+    try:
+        return float(json.loads(done.read_text())["validation_aji"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"the run's end is damaged ({error})", path=done, remedy="Remove the file and --resume"
+        ) from error
 
 
 class _Finetuning:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import atomic_path, write_atomic
 
 Row = Mapping[str, float]
@@ -22,13 +23,21 @@ class History:
         self.csv, self.curves, self.events = run / "history.csv", run / "curves.png", run / "events"
         self._unsent: list[Row] = []
         self._unsent_pictures: list[tuple[str, NDArray[np.uint8], int]] = []
-        self.rows: list[Row] = [row for row in self._read() if row["step"] <= step]
+        self.rows: list[Row] = self._read(step)
 
-    def _read(self) -> list[Row]:
+    def _read(self, step: int) -> list[Row]:
         if not self.csv.exists():
             return []
-        with self.csv.open(newline="") as file:
-            return [{name: _number(v) for name, v in row.items() if v != ""} for row in csv.DictReader(file)]
+        try:
+            with self.csv.open(newline="") as file:
+                rows = [
+                    {name: _number(v) for name, v in row.items() if v != ""} for row in csv.DictReader(file)
+                ]
+                return [row for row in rows if row["step"] <= step]
+        except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+            raise InputError(
+                f"the history is damaged ({error})", path=self.csv, remedy="Remove it, and --resume without"
+            ) from error
 
     def add(self, row: Row) -> None:
         """Append a row and write history.csv out again."""

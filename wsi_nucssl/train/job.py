@@ -14,7 +14,7 @@ from wsi_nucssl.train.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class SplitChoice:
-    """How to split a dataset; a file goes before a fold, a fold before the hold-out of a fifth of the images.
+    """How to split a dataset: a file, a fold, or the hold-out of a fifth of the images.
 
     Attributes
     ----------
@@ -30,6 +30,8 @@ class SplitChoice:
 
     def apply(self, dataset: Dataset) -> Split:
         """The split of this dataset; one read from a file is checked against the images."""
+        if self.file is not None and self.fold:
+            raise UsageError("a split is either read or folded", remedy="Give --split or --fold")
         if self.file is not None:
             split = Split.read(self.file)
             split.verify(dataset)

@@ -7,6 +7,7 @@ would have seen, whatever the number of loader threads.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from wsi_nucssl.errors import ResourceError, Stopped, WeightsError
+from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.runs import stop_requests
 from wsi_nucssl.threads import ahead, thread_pool
@@ -88,6 +89,7 @@ class Loop:
         Raises
         ------
         Stopped : Ctrl-C or SIGTERM; the step in hand was finished and everything saved in `state`.
+        UsageError : the settings let the loss grow beyond all numbers; what the last interval left stays.
         """
         with stop_requests() as stop, thread_pool(self.loader_threads) as pool:
             batches = ahead(pool, self.loader_threads + 1, self._batch, range(self.step, self.steps))
@@ -99,7 +101,9 @@ class Loop:
                 batch = meter.waiting(lambda: next(batches))
                 meter.add(self._train_step(batch))
                 if self.step % interval == 0 or self.step == self.steps:
-                    on_interval(meter.read(self.step, self.accelerator))
+                    progress = meter.read(self.step, self.accelerator)
+                    _check_finite(progress)
+                    on_interval(progress)
                     meter = Meter(self.step)
 
     def _agreed(self, signal: int) -> int:
@@ -174,7 +178,14 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
         }
         with atomic_path(path) as partial:
-            torch.save(state, partial)
+            try:
+                torch.save(state, partial)
+            except RuntimeError as error:  # what torch makes of a disk that is full
+                raise ResourceError(
+                    f"the training state cannot be written ({error})",
+                    path=path,
+                    remedy="Free some space and run the same command with --resume",
+                ) from error
 
     def load(self, path: Path) -> None:
         """Take up a state written by `save`.
@@ -196,6 +207,15 @@ class Loop:
                 remedy="Start again with --overwrite",
             ) from error
         self.step = int(state["step"])
+
+
+def _check_finite(progress: Progress) -> None:
+    loss = progress.scalars["loss"]
+    if not math.isfinite(loss):
+        raise UsageError(
+            f"the loss is {loss} by step {progress.step}: the training has diverged",
+            remedy="Lower the learning rate or the weights of the losses, and start again with --overwrite",
+        )
 
 
 def _chunks(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:

@@ -12,8 +12,9 @@ import torch
 from accelerate import Accelerator
 
 import wsi_nucssl
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import ENCODERS, Encoder, EncoderName
 from wsi_nucssl.models.weights import save_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
@@ -67,6 +68,7 @@ class PretrainJob:
             raise UsageError(f"unknown encoder {self.arch!r}", remedy=f"Choose one of {', '.join(ENCODERS)}")
         if not self.sources:
             raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
+        Mpp.square(self.mpp)
 
     @property
     def tiles(self) -> TileSettings:
@@ -143,7 +145,9 @@ def pretrain(
     single_threaded_opencv()
     with open_source(job.sources, job.tiles, job.seed) as source:
         manifest = job.manifest(source, accelerator.num_processes)
-        with shared_run_directory(accelerator, run, manifest, resume=resume, overwrite=overwrite):
+        with shared_run_directory(
+            accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.sources
+        ):
             return _Pretraining(job, source, run, accelerator, loader_threads, report).run()
 
 
@@ -172,6 +176,8 @@ class _Pretraining:
     def run(self) -> PretrainResult:
         recipe = self.job.recipe
         self.loop.run(recipe.log_every, self._end_interval, self.state)
+        if self.accelerator.is_main_process and not (self.directory / ENCODER).exists():
+            self._checkpoint()  # somebody removed it from a finished run
         self.accelerator.wait_for_everyone()
         return PretrainResult(self.directory / ENCODER, self.last)
 
@@ -229,8 +235,15 @@ def _panels(row: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
     return tuple(panel for panel in (losses, shares, sizes, redundancies, ("tiles_per_second",)) if panel)
 
 
-def preview(job: PretrainJob, path: Path) -> None:
-    """Write what the task shows the network in its first batch as a PNG."""
+def preview(job: PretrainJob, path: Path, *, overwrite: bool = False) -> None:
+    """Write what the task shows the network in its first batch as a PNG.
+
+    Raises
+    ------
+    OutputExists : `path` is there already and `overwrite` is not set.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExists("a file is there already", path=path, remedy="Add --overwrite, or choose another")
     single_threaded_opencv()
     with open_source(job.sources, job.tiles, job.seed) as source:
         sheet = contact_sheet(job.batches(source))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from wsi_nucssl.pretext.settings import TaskSettings
 from wsi_nucssl.train.recipe import Optimisation, RecipeFile
@@ -22,7 +22,6 @@ class PretrainOptimisation(Optimisation):
 class PretrainRecipe(RecipeFile):
     """Everything that decides a pretrained encoder besides slides, task, architecture, mpp and seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     guide: ClassVar[str] = "docs/pretrain.md"
 
     steps: int = Field(default=10_000, ge=1)

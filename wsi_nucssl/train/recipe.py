@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wsi_nucssl.errors import UsageError
+
+Weight = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
     """Named numbers; an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(Section):
@@ -44,8 +46,14 @@ class Augmentation(Section):
 class Loss(Section):
     """Weights of the terms: cross-entropy by class (background, body, boundary), and soft Dice."""
 
-    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.5)
-    dice: float = Field(default=1.0, ge=0)
+    class_weights: tuple[Weight, Weight, Weight] = (1.0, 1.0, 1.5)
+    dice: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if not any(self.class_weights):
+            raise ValueError("one of the class_weights must be positive")
+        return self
 
 
 class Optimisation(Section):
@@ -74,9 +82,11 @@ class RecipeFile(Section):
         """
         try:
             return cls.parse(yaml.safe_load(path.read_text()) or {}, path)
-        except FileNotFoundError:
-            raise UsageError("there is no such recipe", path=path, remedy="Check the path") from None
-        except yaml.YAMLError as error:
+        except OSError as error:
+            raise UsageError(
+                f"the recipe cannot be read ({error.strerror})", path=path, remedy="Check the path"
+            ) from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UsageError(f"not a YAML file: {error}", path=path) from error
 
     @classmethod

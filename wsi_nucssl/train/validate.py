@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -70,14 +71,17 @@ def predictions(
 def validate(
     network: ResUNet, images: Sequence[Annotated], device: torch.device, config: InstanceConfig
 ) -> Validation:
-    """Score the network, in evaluation mode, on held-out images, of which there is at least one."""
+    """Score the network, in evaluation mode, on held-out images, of which there is at least one.
+
+    An image without nuclei in which none is found scores 1: else nothing would speak for finding none.
+    """
     ajis: dict[str, float] = {}
     dices: dict[str, float] = {}
     found: dict[str, LabelImage] = {}
     for annotated, planes in zip(images, predictions(network, images, device), strict=True):
         labels = label_instances(planes, config)
-        ajis[annotated.id] = aji(annotated.labels, labels)
-        dices[annotated.id] = dice1(annotated.labels, labels)
+        ajis[annotated.id] = _or_right(aji(annotated.labels, labels))
+        dices[annotated.id] = _or_right(dice1(annotated.labels, labels))
         found[annotated.id] = labels
     worst = min(images, key=lambda annotated: ajis[annotated.id])
     return Validation(ajis, dices, draw_errors(worst.image, worst.labels, found[worst.id]))
@@ -109,5 +113,11 @@ def _score(
 ) -> Calibration:
     pairs = zip(planes, images, strict=True)
     return Calibration(
-        config, {image.id: aji(image.labels, label_instances(plane, config)) for plane, image in pairs}
+        config,
+        {image.id: _or_right(aji(image.labels, label_instances(plane, config))) for plane, image in pairs},
     )
+
+
+def _or_right(score: float) -> float:
+    """1 where a score is not defined, since nothing is there and nothing was found: rightly."""
+    return 1.0 if math.isnan(score) else score
