@@ -83,9 +83,16 @@ def test_regions_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
     assert read_xml_labels(file, (6, 6)).max() == 1
 
 
+def test_regions_that_all_lie_elsewhere_are_no_empty_image(tmp_path: Path) -> None:
+    file = write_xml(tmp_path / "a.xml", [(x + 100, y) for x, y in SQUARE])
+    with pytest.raises(DatasetError, match="none of its 1 regions covers a pixel"):
+        read_xml_labels(file, (6, 6))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("<?xml version='1.0' encoding='foo'?><Annotations/>", "broken XML: .*foo"),
         ("<Annotations>\n<Annotation>\n</Annotations>", "line 3"),
         ("<Annotations>\n<Region><Vertex X='1'/></Region></Annotations>", "line 2: a Vertex needs numbers"),
         ("<Annotations>\n\n<Region><Vertex X='1' Y='b'/></Region></Annotations>", "line 3: a Vertex needs"),

@@ -167,3 +167,11 @@ def test_our_own_geojson_comes_back_to_the_pixel(tmp_path: Path, seed: int) -> N
     write_geojson(path, [table], Placement(1.0, 1.0), mpp=Mpp.square(0.25), identity="s", header={})
     labels = read_geojson_labels(path, planes.shape[1:])
     assert same_partition(labels, label_instances(planes, config))
+
+
+def test_polygons_that_all_lie_elsewhere_are_no_empty_prediction(tmp_path: Path) -> None:
+    square = [[[900, 900], [910, 900], [910, 910], [900, 900]]]
+    features = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}}]
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(DatasetError, match=r"none of its 1 polygons covers a pixel"):
+        PredictionFolder.open(tmp_path).label_image("a", IMAGE)

@@ -179,3 +179,14 @@ def test_the_pool_closes_what_is_unused_once_the_budget_is_spent(tmp_path: Path)
             with pool.borrow(tmp_path / name) as slide:
                 assert slide.dimensions == Size(128, 128)
         assert len(pool) == 2
+
+
+def test_what_is_named_twice_counts_once(tmp_path: Path) -> None:
+    write_images(tmp_path, [(140, 150), (150, 140)])
+    settings = TileSettings(tile_px=128)
+    with (
+        open_source([tmp_path], settings) as once,
+        open_source([tmp_path, tmp_path / "0.png"], settings) as twice,
+    ):
+        assert len(twice.groups) == 2
+        assert twice.identity == once.identity

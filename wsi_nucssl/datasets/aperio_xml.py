@@ -41,13 +41,20 @@ def read_xml_labels(path: Path, shape: Shape) -> LabelImage:
 
     Raises
     ------
-    DatasetError : as `read_annotation`.
+    DatasetError : as `read_annotation`; or no region covers a pixel.
     """
     annotation = read_annotation(path)
     if annotation.dropped:
         total = annotation.dropped + len(annotation.polygons)
         _log.info("%s: %d of %d regions have no area and were dropped", path, annotation.dropped, total)
-    return rasterise(annotation.polygons, shape)
+    labels = rasterise(annotation.polygons, shape)
+    if not labels.any():
+        raise DatasetError(
+            f"none of its {len(annotation.polygons)} regions covers a pixel of the image, {shape[1]} × {shape[0]} px",
+            path=path,
+            remedy="Give the annotation that was drawn on this image, at the same scale",
+        )
+    return labels
 
 
 def read_annotation(path: Path) -> Annotation:

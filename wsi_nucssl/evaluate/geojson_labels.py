@@ -26,7 +26,7 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
     Raises
     ------
     InputError : not GeoJSON.
-    DatasetError : a feature is not a polygon.
+    DatasetError : a feature is not a polygon, or no polygon covers a pixel.
     """
     features = read_geojson(path)["features"]
     try:
@@ -37,7 +37,14 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
             path=path,
             remedy="Export a FeatureCollection of Polygon or MultiPolygon features",
         ) from error
-    return rasterise(outlines, shape)
+    labels = rasterise(outlines, shape)
+    if outlines and not labels.any():
+        raise DatasetError(
+            f"none of its {len(outlines)} polygons covers a pixel of the image, {shape[1]} × {shape[0]} px",
+            path=path,
+            remedy="Give coordinates in px of this image, counted from its top left corner",
+        )
+    return labels
 
 
 def _outline(geometry: dict[str, Any]) -> Polygon:

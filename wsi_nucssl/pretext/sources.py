@@ -86,10 +86,10 @@ def open_source(paths: Sequence[Path], settings: TileSettings, seed: int = 0) ->
     MissingMpp : a slide does not state its mpp and `settings.slide_mpp` is None.
     """
     with contextlib.closing(SlidePool(settings.slide_mpp)) as pool:
+        files = {path.resolve(): path for given in paths for path in _expand(given)}  # each once
         groups = [
             StoreGroup(path, settings) if path.is_dir() else SlideGroup(path, settings, pool)
-            for given in paths
-            for path in _expand(given)
+            for path in files.values()
         ]
         yield TileSource(groups, seed)
 
