@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagecodecs
@@ -16,7 +16,7 @@ from scipy.stats import bootstrap
 from tests.evaluate.factory import Copycat, known
 from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import Dataset, holdout, open_dataset
-from wsi_nucssl.errors import OutputExists, UsageError
+from wsi_nucssl.errors import DatasetError, OutputExists, UsageError
 from wsi_nucssl.evaluate.averages import ImageResult, intervals, judge, means, pooled_aji
 from wsi_nucssl.evaluate.benchmark import benchmark
 from wsi_nucssl.metrics import aji
@@ -142,3 +142,24 @@ def test_overlays_of_former_contestants_go_with_their_results(dataset: Dataset, 
     benchmark(dataset, [Copycat(dataset, "before")], tmp_path)
     benchmark(dataset, [Copycat(dataset, "after")], tmp_path, overwrite=True)
     assert [folder.name for folder in (tmp_path / "overlays").iterdir()] == ["after"]
+
+
+def test_results_stay_where_their_successors_fail(dataset: Dataset, tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Failing(Copycat):
+        def label_image(self, sample_id: str, image: np.ndarray) -> np.ndarray:
+            if sample_id == dataset.ids[-1]:
+                raise DatasetError("no prediction")
+            return super().label_image(sample_id, image)
+
+    benchmark(dataset, [Copycat(dataset, "before")], tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(DatasetError):
+        benchmark(dataset, [Failing(dataset, "after")], tmp_path, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def test_overlays_without_results_are_not_taken(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    with pytest.raises(OutputExists, match="overlays"):
+        benchmark(dataset, [Copycat(dataset)], tmp_path)

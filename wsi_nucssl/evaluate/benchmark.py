@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from wsi_nucssl.files import locked, remove_tree, safe_stem, write_atomic
 from wsi_nucssl.metrics.drawing import draw_errors
 
 RESULTS: Final = "results.json"
+_OVERLAYS: Final = "overlays"
 
 OnImage = Callable[[int, int, str], None]
 """Called after each image with how many are done, of how many, and its id."""
@@ -40,43 +42,58 @@ def benchmark(
     """Score every contestant on the selected images; writes results.json, .csv, .md and overlays/ to `out`.
 
     `selection.select` says which images `split` stands for. `overlays` draws the errors on each image
-    (`metrics.drawing`). results.json is written last: where it is, everything is.
+    (`metrics.drawing`). results.json is written last: where it is, everything is. What is there is replaced
+    once all images are scored, and not before.
 
     Raises
     ------
     UsageError : no contestant, two of one name (or of one as file names), or no image.
     DatasetError : an image, a label or a prediction cannot be used.
-    OutputExists : `out` holds results and `overwrite` is not set.
+    OutputExists : `out` holds results or overlays, and `overwrite` is not set.
     """
     check_names(contestants)
     with locked(out):
-        if (out / RESULTS).exists() and not overwrite:
+        there = [path for path in (out / RESULTS, out / _OVERLAYS) if path.exists()]
+        if there and not overwrite:
             raise OutputExists(
-                "results are there already", path=out, remedy="Add --overwrite, or choose another"
+                "results are there already", path=there[0], remedy="Add --overwrite, or choose another"
             )
         selection = select(dataset, contestants, split, split_file)
         if overlays:
             _check_files("contestants", [each.name for each in contestants])
             _check_files("images", [entry.id for entry in selection.entries])
-        if (out / RESULTS).exists():
-            (out / RESULTS).unlink()
-            remove_tree(out / "overlays")
-        results: dict[str, list[ImageResult]] = {contestant.name: [] for contestant in contestants}
-        for done, entry in enumerate(selection.entries, start=1):
-            image, true = dataset[entry.id].pair()
-            for contestant in contestants:
-                pred = contestant.label_image(entry.id, image)
-                results[contestant.name].append(judge(entry.id, true, pred))
-                if overlays:
-                    _draw(out / "overlays", contestant.name, entry.id, image, true, pred)
-            if on_image is not None:
-                on_image(done, len(selection.entries), entry.id)
+        with _beside(out / _OVERLAYS) as pictures:
+            results: dict[str, list[ImageResult]] = {contestant.name: [] for contestant in contestants}
+            for done, entry in enumerate(selection.entries, start=1):
+                image, true = dataset[entry.id].pair()
+                for contestant in contestants:
+                    pred = contestant.label_image(entry.id, image)
+                    results[contestant.name].append(judge(entry.id, true, pred))
+                    if overlays:
+                        _draw(pictures, contestant.name, entry.id, image, true, pred)
+                if on_image is not None:
+                    on_image(done, len(selection.entries), entry.id)
+            (out / RESULTS).unlink(missing_ok=True)
         models = [ModelResult(each.name, each.source, results[each.name]) for each in contestants]
         report = Report(dataset.path.resolve().name, dataset.layout, selection, models)
         write_atomic(out / "results.csv", report.as_csv())
         write_atomic(out / "results.md", report.as_markdown())
         write_atomic(out / RESULTS, report.as_json())
         return report
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A folder to fill beside `folder`, which it replaces in the end; left early, all stays as it was."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    remove_tree(partial)
+    try:
+        yield partial
+        remove_tree(folder)
+        if partial.exists():
+            partial.rename(folder)
+    finally:
+        remove_tree(partial)
 
 
 def _check_files(what: str, names: Sequence[str]) -> None:
