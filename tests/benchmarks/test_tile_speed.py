@@ -1,6 +1,6 @@
 """Speed of the whole tile job, against decoding alone and against the plain loop, all in one run.
 
-python -m pytest tests/benchmarks/test_tile_speed.py -m benchmark --benchmark-enable -s
+python -m pytest tests/benchmarks/test_tile_speed.py -m benchmark --benchmark-enable -s --basetemp=/dev/shm/bench
 """
 
 from __future__ import annotations
