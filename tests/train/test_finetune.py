@@ -18,7 +18,15 @@ import torch
 
 from tests.train.tiny import job, write_dataset
 from wsi_nucssl.datasets import Split
-from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError, WeightsError, WsiNucsslError
+from wsi_nucssl.errors import (
+    InputError,
+    OutputExists,
+    RunMismatch,
+    Stopped,
+    UsageError,
+    WeightsError,
+    WsiNucsslError,
+)
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.train.finetune import finetune
@@ -177,6 +185,15 @@ def test_a_finished_run_without_its_weights_is_no_success(dataset: Path, tmp_pat
     (tmp_path / "best.safetensors").unlink()
     with pytest.raises(WeightsError, match="holds no weights"):
         finetune(job(dataset, epochs=1), tmp_path, device="cpu", resume=True)
+
+
+def test_a_damaged_history_is_named(dataset: Path, tmp_path: Path) -> None:
+    finetune(job(dataset, epochs=1), tmp_path, device="cpu")
+    (tmp_path / "done.json").unlink()
+    for content in ("step,loss\nthree,1\n", "loss\n1\n", "step,loss\n1,2,3\n"):
+        (tmp_path / "history.csv").write_text(content)
+        with pytest.raises(InputError, match=r"history\.csv"):
+            finetune(job(dataset, epochs=1), tmp_path, device="cpu", resume=True)
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(dataset: Path, tmp_path: Path) -> None:

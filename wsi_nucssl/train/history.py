@@ -36,7 +36,9 @@ class History:
                 return [row for row in rows if row["step"] <= step]
         except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
             raise InputError(
-                f"the history is damaged ({error})", path=self.csv, remedy="Remove it, and --resume without"
+                f"the history is damaged ({error})",
+                path=self.csv,
+                remedy="Restore it, or start again with --overwrite",
             ) from error
 
     def add(self, row: Row) -> None:
