@@ -26,6 +26,8 @@ _MARK: Final = "wsi_nucssl_run"
 """Entry of the file that tells a manifest of ours from any other manifest.json."""
 
 _LINE: Final = 160
+"""Characters of a message that one difference may take."""
+_ABSENT: Final = "absent"
 
 Manifest = Mapping[str, Any]
 """JSON values by name; the order does not matter."""
@@ -134,12 +136,12 @@ def _check_same(path: Path, was: Manifest, now: Manifest) -> None:
 def _changes(was: Manifest, now: Manifest, section: str = "") -> Iterator[str]:
     """What differs, each by its name; values that would fill a line are not quoted."""
     for key in sorted({*was, *now}):
-        before, after = was.get(key), now.get(key)
+        before, after = was.get(key, _ABSENT), now.get(key, _ABSENT)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _changes(before, after, f"{section}{key}.")
         elif before != after:
             values = f"was {before!r}, now {after!r}"
-            yield f"{section}{key}: {values if len(values) <= _LINE else 'not the same'}"
+            yield f"{section}{key}: {values if len(values) <= _LINE else 'was something else'}"
 
 
 @dataclass(slots=True)
