@@ -11,7 +11,7 @@ from wsi_nucssl.datasets import Dataset, Split, holdout, open_dataset
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.evaluate.linear import fit_classifier, fit_ridge
 from wsi_nucssl.evaluate.probe import ProbeSettings, _count, _sample, _spearman, laplacian_variance, probe
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.pretext.weights import PretextInfo, build_pretext, save_pretext
 
 SMALL = ProbeSettings(views=2, pixels=80)
@@ -51,7 +51,7 @@ def test_every_encoder_is_probed_in_the_same_way(scenes: tuple[Dataset, Split], 
     assert scores["random"].body_dice > 0.3
     assert scores["laplacian"].dimensions is None
     assert scores["random"].dimensions is not None
-    channels = Encoder(info.encoder).channels
+    channels = build_encoder(info.encoder).channels
     assert all(1 < found < most for found, most in zip(scores["random"].dimensions, channels, strict=True))
     assert probe(tmp_path, *scenes, settings=SMALL) == scores
 

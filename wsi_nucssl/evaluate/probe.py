@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.evaluate.linear import fit_classifier, fit_ridge
 from wsi_nucssl.models.devices import torch_device
-from wsi_nucssl.models.encoders import Encoder, EncoderName
+from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.weights import load_encoder
 from wsi_nucssl.nuclei.targets import BODY, BOUNDARY, three_class
 from wsi_nucssl.pretext.model import PretextModel
@@ -115,9 +115,9 @@ def laplacian_variance(views: Tensor) -> tuple[Tensor, None]:
     return variance.clamp_min(1e-6).log().unsqueeze(1), None
 
 
-def _baseline(encoder_name: EncoderName, source: str) -> PretextModel:
+def _baseline(encoder_name: str, source: str) -> PretextModel:
     torch.manual_seed(0)
-    encoder = Encoder(encoder_name)
+    encoder = build_encoder(encoder_name)
     if source != "random":
         load_encoder(encoder, source)
     return PretextModel(encoder, nn.Identity())
@@ -242,7 +242,7 @@ class _Probes:
         with torch.inference_mode():
             maps = model.features(image.pixels.unsqueeze(0).to(self.device))
             features = [
-                _sample(each, points, step) for each, step in zip(maps, Encoder.reductions, strict=True)
+                _sample(each, points, step) for each, step in zip(maps, model.encoder.reductions, strict=True)
             ]
         classes = torch.from_numpy(three_class(image.labels)[rows, cols]).long()
         return torch.cat(features, dim=1).cpu().clone(), classes

@@ -1,4 +1,4 @@
-"""ResUNet: a ResNet encoder, a U-Net decoder, three classes a pixel (Xie et al., 2020, §2.2; Cui et al., 2019)."""
+"""ResUNet: an encoder, a U-Net decoder, three classes a pixel (Xie et al., 2020, §2.2; Cui et al., 2019)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from torch import Tensor, nn
 
 from wsi_nucssl.models.encoders import Encoder
 
-Head = Literal["conv", "subpixel"]
+OutputStage = Literal["conv", "subpixel"]
 CLASSES: Final = ("background", "body", "boundary")
 MULTIPLE: Final = 32
 """The network pads its input to a multiple of this, inside."""
-
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 
 class ConvBlock(nn.Sequential):
@@ -49,30 +46,44 @@ class Up(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the coarsest feature map to logits at full resolution.
+    """From the coarsest feature map to logits.
 
-    `widths` are the channels after each doubling, coarsest first. With the "conv" head the fifth width is that of the
-    full-resolution stage; with "subpixel" there are four, and the half-resolution map gives four pixels of logits at
-    once (Shi et al., 2016), which spares the full-resolution convolutions that dominate the cost of small networks.
+    Parameters
+    ----------
+    encoder : Encoder
+        Whose feature maps come in.
+    widths : sequence of int
+        Channels after each doubling, coarsest first: one fewer than there are feature maps, or as many, in which case
+        the last doubling joins no feature map.
+    output_stage : {"conv", "subpixel"}
+        "conv" is a 1 × 1 convolution at the resolution that the doublings reached. "subpixel" gives all logits that lie
+        under a px of the last map at once (Shi et al., 2016, https://arxiv.org/abs/1609.05158), which spares the
+        convolutions at full resolution that dominate the cost of small networks.
+    upscale : int
+        Output px per input px.
     """
 
-    def __init__(self, encoder_channels: Sequence[int], widths: Sequence[int], head: Head) -> None:
+    def __init__(
+        self, encoder: Encoder, widths: Sequence[int], output_stage: OutputStage, upscale: int
+    ) -> None:
         super().__init__()
-        *skips, channels = encoder_channels
+        *skips, channels = encoder.channels
+        joined = [*reversed(skips), 0][: len(widths)]
         self.ups = nn.ModuleList()
-        for skip, width in zip(reversed(skips), widths, strict=False):
+        for skip, width in zip(joined, widths, strict=True):
             self.ups.append(Up(channels, skip, width))
             channels = width
-        if head == "conv":
-            self.ups.append(Up(channels, 0, widths[len(skips)]))
-            self.head = nn.Sequential(nn.Conv2d(widths[len(skips)], len(CLASSES), 1))
+        factor = encoder.reductions[-1] * upscale // 2 ** len(widths)
+        if output_stage == "conv":
+            assert factor == 1, "a convolution answers at the resolution that it sees"
+            self.head = nn.Sequential(nn.Conv2d(channels, len(CLASSES), 1))
         else:
             self.head = nn.Sequential(
-                nn.Conv2d(channels, 4 * len(CLASSES), 3, padding=1), nn.PixelShuffle(upscale_factor=2)
+                nn.Conv2d(channels, factor * factor * len(CLASSES), 3, padding=1), nn.PixelShuffle(factor)
             )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Five maps, finest first → logits (N, 3, H, W)."""
+        """Five maps, finest first → logits (N, 3, upscale · H, upscale · W)."""
         *skips, x = features
         for up in self.ups:
             x = up(x, skips.pop() if skips else None)
@@ -85,26 +96,35 @@ class ResUNet(nn.Module):
 
     Attributes
     ----------
-    encoder : what pretraining learns and `load_encoder` fills.
-    mean, std : buffers, the normalisation of RGB in 0 … 1.
+    encoder : Encoder
+        What pretraining learns and `load_encoder` fills.
+    upscale : int
+        Output px per input px along each axis.
+    mean, std : Tensor
+        Buffers, the normalisation of RGB in 0 … 1.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, encoder: Encoder, widths: Sequence[int], head: Head) -> None:
+    def __init__(
+        self, encoder: Encoder, widths: Sequence[int], output_stage: OutputStage, *, upscale: int = 1
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = Decoder(encoder.channels, widths, head)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=True)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=True)
+        self.encoder, self.upscale = encoder, upscale
+        self.decoder = Decoder(encoder, widths, output_stage, upscale)
+        self.register_buffer("mean", torch.tensor(encoder.mean).view(1, 3, 1, 1), persistent=True)
+        self.register_buffer("std", torch.tensor(encoder.std).view(1, 3, 1, 1), persistent=True)
 
     def forward(self, image: Tensor) -> Tensor:
-        """RGB (N, 3, H, W), uint8 or float in 0 … 255 → logits (N, 3, H, W): background, body, boundary."""
+        """RGB to logits of background, body and boundary.
+
+        (N, 3, H, W), uint8 or float in 0 … 255 → (N, 3, upscale · H, upscale · W).
+        """
         height, width = image.shape[-2:]
         x = (image.to(self.mean.dtype) / 255 - self.mean) / self.std
         pad = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         if any(pad):
             x = F.pad(x, pad, mode="replicate")
         logits: Tensor = self.decoder(self.encoder(x))
-        return logits[..., :height, :width]
+        return logits[..., : height * self.upscale, : width * self.upscale]

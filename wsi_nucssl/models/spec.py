@@ -6,17 +6,30 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.models.encoders import Encoder, EncoderName
-from wsi_nucssl.models.resunet import Head, ResUNet
+from wsi_nucssl.models.encoders import build_encoder
+from wsi_nucssl.models.resunet import OutputStage, ResUNet
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The numbers behind an architecture's name."""
+    """The numbers behind an architecture's name.
 
-    encoder: EncoderName
+    Attributes
+    ----------
+    encoder : str
+        A name of `ENCODERS`.
+    widths : tuple of int
+        Channels after each doubling of the decoder, coarsest first.
+    output_stage : {"conv", "subpixel"}
+        How the last map becomes logits, see `Decoder`.
+    upscale : int
+        Output px per input px along each axis: a network of 2 answers at half the mpp that it sees.
+    """
+
+    encoder: str
     widths: tuple[int, ...]
-    head: Head
+    output_stage: OutputStage
+    upscale: int = 1
 
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {
@@ -24,6 +37,12 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
     "resunet50": Architecture("resnet50", (256, 128, 64, 32, 16), "conv"),
     "resunet34": Architecture("resnet34", (256, 128, 64, 32, 16), "conv"),
     "resunet18": Architecture("resnet18", (128, 96, 64, 48), "subpixel"),
+    "liteunet0": Architecture("efficientnet-lite0", (128, 96, 64, 48), "subpixel"),
+    "liteunet0x2": Architecture("efficientnet-lite0", (128, 96, 64, 48), "subpixel", upscale=2),
+    "liteunet1x2": Architecture("efficientnet-lite1", (128, 96, 64, 48), "subpixel", upscale=2),
+    "liteunet2x2": Architecture("efficientnet-lite2", (128, 96, 64, 48), "subpixel", upscale=2),
+    "liteunet0x2deep": Architecture("efficientnet-lite0", (128, 96, 64, 48, 32), "subpixel", upscale=2),
+    "resunet18x2": Architecture("resnet18", (128, 96, 64, 48), "subpixel", upscale=2),
 }
 
 
@@ -40,6 +59,8 @@ def architecture(name: str) -> Architecture:
 
 
 def build(arch: str) -> ResUNet:
-    """A randomly initialised ResUNet of that name (Kaiming for the encoder, as torchvision does)."""
+    """A randomly initialised network of that name."""
     numbers = architecture(arch)
-    return ResUNet(Encoder(numbers.encoder), numbers.widths, numbers.head)
+    return ResUNet(
+        build_encoder(numbers.encoder), numbers.widths, numbers.output_stage, upscale=numbers.upscale
+    )

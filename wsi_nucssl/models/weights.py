@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders import Encoder, encoder_family
 from wsi_nucssl.models.resunet import CLASSES, ResUNet
-from wsi_nucssl.models.spec import ARCHITECTURES, build
+from wsi_nucssl.models.spec import ARCHITECTURES, architecture, build
 from wsi_nucssl.nuclei.instances import InstanceConfig
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
@@ -35,7 +35,7 @@ class ModelInfo:
     ----------
     name : for messages and output files.
     arch : a key of `ARCHITECTURES`.
-    mpp : µm per px that the network was trained at.
+    mpp : µm per px that the network answers at: of its probabilities, and so of the nuclei.
     classes : in the order of the network's channels.
     instances : how its probabilities become nuclei, as calibrated on validation images.
     provenance : data, split, recipe, seed, versions, scores: whatever its maker wrote down.
@@ -50,6 +50,11 @@ class ModelInfo:
 
     def __post_init__(self) -> None:
         Mpp.square(self.mpp)  # refuses what is no resolution
+
+    @property
+    def input_mpp(self) -> float:
+        """µm per px of the pictures that the network sees: the upscale of its architecture times `mpp`."""
+        return self.mpp * architecture(self.arch).upscale
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +113,13 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     WeightsError : no such file, a damaged one, another architecture, or ImageNet weights that cannot be fetched.
     """
     if str(source) == "imagenet":
-        _fill(encoder, _imagenet_state(encoder), Path("imagenet"))
+        _fill(encoder, encoder_family(encoder.name).imagenet(encoder.name), Path("imagenet"))
         return
     path = weights_path(source)
     tensors, header = _read(path)
     if "wsi_nucssl_encoder" not in header:
         info = _parse_info(path, header)
-        name: str = ARCHITECTURES[info.arch].encoder
+        name = ARCHITECTURES[info.arch].encoder
         tensors = {
             key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
         }
@@ -238,18 +243,3 @@ def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             value = value.float() * scale.view(-1, 1, 1, 1)
         whole[name] = value.float() if value.is_floating_point() else value
     return whole
-
-
-def _imagenet_state(encoder: Encoder) -> dict[str, Tensor]:
-    """torchvision's default ImageNet weights, without the classifier."""
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(encoder.name).DEFAULT
-    try:
-        state: dict[str, Tensor] = weights.get_state_dict(progress=False)
-    except OSError as error:
-        raise WeightsError(
-            f"torchvision's ImageNet weights for {encoder.name} cannot be fetched ({error})",
-            remedy=f"Put {Path(weights.url).name} into torch's hub cache, or use another --encoder",
-        ) from error
-    return {name: value for name, value in state.items() if not name.startswith("fc.")}

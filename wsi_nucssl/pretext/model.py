@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wsi_nucssl.models.encoders import Encoder
-from wsi_nucssl.models.resunet import IMAGENET_MEAN, IMAGENET_STD
+from wsi_nucssl.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD
 from wsi_nucssl.pretext.redundancy import redundancy
 from wsi_nucssl.pretext.task import Outputs
 
@@ -25,8 +25,8 @@ class PretextModel(nn.Module):
     def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(encoder.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(encoder.std).view(1, 3, 1, 1), persistent=False)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """RGB (M, 3, H, W) in 0 … 255 → the encoder's five feature maps."""

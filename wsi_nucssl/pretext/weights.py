@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.models.encoders import Encoder, EncoderName
+from wsi_nucssl.models.encoders import ENCODERS, build_encoder
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.settings import TaskSettings
 from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName, build_task
@@ -28,14 +28,14 @@ class PretextInfo:
     Attributes
     ----------
     task : what it learnt by.
-    encoder : which ResNet.
+    encoder : its name.
     mpp : µm per px of an anchor as the network sees it.
     view_px : side of the views it saw.
     provenance : the run's manifest.
     """
 
     task: TaskName
-    encoder: EncoderName
+    encoder: str
     mpp: float
     view_px: int
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -76,13 +76,13 @@ def load_pretext(run_or_file: Path) -> tuple[PretextModel, PretextInfo]:
 
 def build_pretext(info: PretextInfo) -> PretextModel:
     """A randomly initialised model of that task and encoder."""
-    encoder = Encoder(info.encoder)
+    encoder = build_encoder(info.encoder)
     task = build_task(info.task, TaskSettings(view_px=info.view_px))
     return PretextModel(encoder, task.head(encoder.channels))
 
 
 def _parse(header: dict[str, str]) -> PretextInfo:
     info = PretextInfo(**json.loads(header[_HEADER]))
-    if info.task not in TASK_NAMES or info.encoder not in get_args(EncoderName):
+    if info.task not in TASK_NAMES or info.encoder not in ENCODERS:
         raise ValueError(f"task {info.task!r} with encoder {info.encoder!r} is unknown to this version")
     return info

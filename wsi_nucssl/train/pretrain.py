@@ -15,7 +15,7 @@ import wsi_nucssl
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.encoders import ENCODERS, Encoder, EncoderName
+from wsi_nucssl.models.encoders import build_encoder, encoder_family
 from wsi_nucssl.models.weights import save_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
@@ -58,14 +58,13 @@ class PretrainJob:
     sources: tuple[Path, ...]
     recipe: PretrainRecipe
     task: TaskName = "triplet-rank"
-    arch: EncoderName = "resnet101"
+    arch: str = "resnet101"
     mpp: float = 0.25
     slide_mpp: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.arch not in ENCODERS:
-            raise UsageError(f"unknown encoder {self.arch!r}", remedy=f"Choose one of {', '.join(ENCODERS)}")
+        encoder_family(self.arch)
         if not self.sources:
             raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
         Mpp.square(self.mpp)
@@ -106,7 +105,7 @@ class PretrainJob:
     def build(self) -> PretextModel:
         """The model as it starts, a function of the seed."""
         torch.manual_seed(self.seed)
-        encoder = Encoder(self.arch)
+        encoder = build_encoder(self.arch)
         return PretextModel(encoder, build_task(self.task, self.recipe.views).head(encoder.channels))
 
 

@@ -1,0 +1,60 @@
+"""What an encoder is, and what a family of encoders is: the contract of every module beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor, nn
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """RGB → five feature maps, each of half the resolution of the one before.
+
+    Attributes
+    ----------
+    name : str
+        As in `ENCODERS`.
+    channels : tuple of int
+        Channels of the five feature maps, finest first.
+    reductions : tuple of int
+        Input px per feature px of each, such as (2, 4, 8, 16, 32).
+    mean, std : tuple of float
+        The normalisation of RGB in 0 … 1 that its ImageNet weights were trained with.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    reductions: tuple[int, ...] = (2, 4, 8, 16, 32)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Normalised image (N, 3, H, W), H and W multiples of 32 → five maps (N, channels[i], H / reductions[i], …)."""
+        raise NotImplementedError(f"{type(self).__name__} computes no feature maps")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFamily:
+    """Encoders of one kind: a module beside this one defines one, and `ENCODERS` lists it.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of its members.
+    help : str
+        One line for people.
+    build : callable
+        Name → a randomly initialised encoder.
+    imagenet : callable
+        Name → its ImageNet weights as a state dict of `build(name)`; raises `WeightsError` where they cannot be had.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    build: Callable[[str], Encoder]
+    imagenet: Callable[[str], dict[str, Tensor]]
