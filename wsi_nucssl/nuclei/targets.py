@@ -13,33 +13,34 @@ BODY: Final = 1
 BOUNDARY: Final = 2
 
 
-def three_class(labels: NDArray[np.integer], band_px: int = 2) -> NDArray[np.uint8]:
+def three_class(labels: NDArray[np.integer], boundary_px: int = 2) -> NDArray[np.uint8]:
     """Classes of a label image (row, col): 0 background, 1 body, 2 boundary; uint8.
 
-    Boundary are the pixels of a nucleus within `band_px` of another label (background or a touching nucleus); body is
-    the rest of it. Body and boundary together are exactly the nucleus, so regrowing bodies by the band gives nuclei
-    back. A nucleus too small to have a body keeps its innermost pixels as one. The image's edge is no contour.
+    Boundary are the pixels of a nucleus within `boundary_px` of another label (background or a touching nucleus); body
+    is the rest of it. Body and boundary together are exactly the nucleus, so regrowing bodies by the band gives nuclei
+    back. A nucleus too small to have a body gets it from the widest narrower band that leaves one. The image's edge is
+    no contour.
     """
-    size = 2 * band_px + 1
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    body = _inner(labels, boundary_px)
+    for narrower in range(boundary_px - 1, -1, -1):
+        counts = np.bincount(labels[body], minlength=int(labels.max(initial=0)) + 1)
+        bodiless = (counts == 0)[labels] & (labels > 0)
+        if not bodiless.any():
+            break
+        body |= bodiless & _inner(labels, narrower)
+    return np.where(body, BODY, np.where(labels > 0, BOUNDARY, BACKGROUND)).astype(np.uint8)
+
+
+def disk(radius_px: int) -> NDArray[np.uint8]:
+    """What lies within a radius: uint8 (2 r + 1, 2 r + 1), 1 inside."""
+    size = 2 * radius_px + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+
+
+def _inner(labels: NDArray[np.integer], boundary_px: int) -> NDArray[np.bool_]:
+    """Pixels of nuclei with nothing but their own nucleus within `boundary_px`."""
     plane = labels.astype(np.float32)  # exact up to 2²⁴ labels; OpenCV has no int32 morphology
-    low = cv2.erode(plane, disk, borderType=cv2.BORDER_REPLICATE)
-    high = cv2.dilate(plane, disk, borderType=cv2.BORDER_REPLICATE)
-    inside = labels > 0
-    body = inside & (low == high)
-    classes = np.where(body, BODY, np.where(inside, BOUNDARY, BACKGROUND)).astype(np.uint8)
-    return _keep_a_body(labels, classes)
-
-
-def _keep_a_body(labels: NDArray[np.integer], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give the innermost pixels of each bodiless nucleus back to its body."""
-    counts = np.bincount(labels[classes == BODY].ravel(), minlength=int(labels.max(initial=0)) + 1)
-    for label in np.setdiff1d(np.unique(labels), np.flatnonzero(counts)):
-        if label == BACKGROUND:
-            continue
-        rows, cols = np.nonzero(labels == label)
-        window = np.s_[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
-        mask = np.pad((labels[window] == label).astype(np.uint8), 1)
-        depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-        classes[window][depth >= depth.max()] = BODY
-    return classes
+    low = cv2.erode(plane, disk(boundary_px), borderType=cv2.BORDER_REPLICATE)
+    high = cv2.dilate(plane, disk(boundary_px), borderType=cv2.BORDER_REPLICATE)
+    inner: NDArray[np.bool_] = (labels > 0) & (low == high)
+    return inner
