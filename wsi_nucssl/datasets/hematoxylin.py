@@ -55,7 +55,7 @@ def render(plane: NDArray[np.uint8]) -> Image:
     """RGB (row, col, 3) of a plane (row, col) of transmittance: channel c is 255 · (v / 255)^h_c.
 
     h is the unit vector of hematoxylin; a value of 0 counts as 1. `nuclei.stain.hematoxylin_od` of the
-    result is the plane's density again, to a few hundredths.
+    result is the plane's density again, to 0.01 or so.
     """
     vector = np.asarray(HEMATOXYLIN) / np.linalg.norm(HEMATOXYLIN)
     transmittance = np.maximum(np.arange(256), 1)[:, None] / 255

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,18 @@ LEAST_MPP, LARGEST_MPP = 0.05, 4.0
 
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What a file says of an image: µm per px, by whose word, and where."""
+
+    mpp: float
+    source: str
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{self.mpp:.4g} µm per px ({self.source})"
 
 
 def with_resolution(dataset: Dataset, given: float | None = None) -> Dataset:
@@ -45,10 +57,14 @@ def with_resolution(dataset: Dataset, given: float | None = None) -> Dataset:
             remedy="Give µm per pixel: 0.25 for 40×, 0.5 for 20×",
         )
     annotations, listed = _annotations_of(dataset.path), _read_manifest(dataset.path / _MANIFEST)
-    samples = tuple(
-        _resolved(sample, annotations.get(sample.id), listed.get(sample.id), given) for sample in dataset
-    )
-    return replace(dataset, samples=samples, notes=(*dataset.notes, *mpp_notes(samples)))
+    samples, notes = [], list(dataset.notes)
+    for sample in dataset:
+        drawn = _from_xml(sample, annotations.get(sample.id))
+        noted = listed.get(sample.id)
+        samples.append(_resolved(sample, drawn or noted, given))
+        if drawn and noted and not same_mpp(drawn.mpp, noted.mpp):
+            notes.append(f"{sample.id}: {noted} is overruled by {drawn}")
+    return replace(dataset, samples=tuple(samples), notes=(*notes, *mpp_notes(samples)))
 
 
 def mpp_notes(samples: Iterable[Sample]) -> tuple[str, ...]:
@@ -74,26 +90,25 @@ def _agree(one: float | None, other: float | None) -> bool:
     return one is other is None or (one is not None and other is not None and same_mpp(one, other))
 
 
-def _resolved(sample: Sample, annotation: Path | None, listed: float | None, given: float | None) -> Sample:
-    mpp, source, file = _stated(sample, annotation, listed)
-    if mpp is None:
+def _resolved(sample: Sample, stated: _Stated | None, given: float | None) -> Sample:
+    if stated is None:
         return replace(sample, mpp=given, mpp_source="" if given is None else "given")
-    if given is not None and not same_mpp(mpp, given):
+    if given is not None and not same_mpp(stated.mpp, given):
         raise DatasetError(
-            f"{source} states {mpp:.4g} µm per px for {sample.id}, given were {given:.4g}",
-            path=file,
+            f"{sample.id} has {stated}, given were {given:.4g}",
+            path=stated.file,
             remedy="Leave the mpp out, which fills in only what the files do not say, or correct the file",
         )
-    return replace(sample, mpp=mpp, mpp_source=source)
+    return replace(sample, mpp=stated.mpp, mpp_source=stated.source)
 
 
-def _stated(sample: Sample, annotation: Path | None, listed: float | None) -> tuple[float | None, str, Path]:
-    """What the files say: mpp, who says it, and where."""
-    file = sample.source if sample.source.suffix.lower() == ".xml" else annotation
+def _from_xml(sample: Sample, beside: Path | None) -> _Stated | None:
+    """What the annotation itself says, or the Aperio file that lies beside labels of another kind."""
+    file = sample.source if sample.source.suffix.lower() == ".xml" else beside
     mpp = None if file is None else read_xml_mpp(file)
-    if file is not None and mpp is not None:
-        return _checked(mpp, sample.id, file), "Aperio XML", file
-    return listed, _MANIFEST, sample.source
+    if file is None or mpp is None:
+        return None
+    return _Stated(_checked(mpp, sample.id, file), "Aperio XML", file)
 
 
 def _checked(mpp: float, sample_id: str, file: Path) -> float:
@@ -119,15 +134,17 @@ def _annotations_of(root: Path) -> dict[str, Path]:
     }
 
 
-def _read_manifest(path: Path) -> dict[str, float]:
-    """The mpp that manifest.json states by id; a manifest of another make states nothing."""
-    if not path.is_file():
-        return {}
-    content = _load_json(path)
+def _read_manifest(path: Path) -> dict[str, _Stated]:
+    """What manifest.json states by id; a manifest of another make states nothing."""
+    content = _load_json(path) if path.is_file() else None
     if not isinstance(content, dict):
         return {}
     stated = {name: entry.get("mpp") for name, entry in content.items() if isinstance(entry, dict)}
-    return {name: _number(value, name, path) for name, value in stated.items() if value is not None}
+    return {
+        name: _Stated(_number(value, name, path), _MANIFEST, path)
+        for name, value in stated.items()
+        if value is not None
+    }
 
 
 def _load_json(path: Path) -> Any:
