@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp
+from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide
-from wsi_nucssl.slide.resample import resample, triangle_taps
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
@@ -12,11 +14,14 @@ from xml.sax.xmlreader import AttributesImpl, Locator
 
 import numpy as np
 from defusedxml import DefusedXmlException
-from defusedxml.sax import parseString
+from defusedxml.sax import make_parser, parseString
 
 from wsi_nucssl.datasets.polygons import Polygon, area_of, rasterise
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
+
+_HEAD_BYTES = 1 << 16
+"""The root's attributes must lie within these first bytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +97,63 @@ def read_annotation(path: Path) -> Annotation:
             remedy="Annotate the image; if it has no nucleus, say so by an all-zero label image",
         )
     return Annotation(polygons, dropped=len(collector.regions) - len(polygons))
+
+
+def read_xml_mpp(path: Path) -> float | None:
+    """µm per px as the root of an Aperio file (.xml or .xml.gz) states it, from its first bytes alone.
+
+    None where it does not say, or the root is not <Annotations>.
+
+    Raises
+    ------
+    DatasetError : the head of the file is broken or holds entities, or MicronsPerPixel is not a number.
+    """
+    root = _Root()
+    parser = make_parser()
+    parser.setContentHandler(root)
+    try:
+        parser.feed(_head(path))
+    except _RootSeen:
+        pass
+    except (SAXParseException, LookupError, DefusedXmlException) as error:
+        raise DatasetError(
+            f"broken XML: {error}", path=path, remedy="Download it again or save it anew in ImageScope"
+        ) from error
+    try:
+        return float(root.mpp) if root.mpp else None
+    except ValueError as error:
+        raise DatasetError(
+            f"MicronsPerPixel is {root.mpp!r}, not a number",
+            path=path,
+            remedy="Correct it, or take it out and give the mpp when opening",
+        ) from error
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DatasetError(
+            f"not a readable gzip file ({error})", path=path, remedy="Download it again"
+        ) from error
+
+
+class _RootSeen(Exception):
+    """Ends the parsing: the root is all that was wanted."""
+
+
+class _Root(ContentHandler):
+    """Takes MicronsPerPixel from the root and stops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mpp = ""
+
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802 - named by xml.sax
+        if name == "Annotations":
+            self.mpp = attrs.get("MicronsPerPixel", "").strip()
+        raise _RootSeen
 
 
 class _Collector(ContentHandler):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from wsi_nucssl.datasets.hematoxylin import NOTE, PLANE_ENDING, read_hematoxylin
 from wsi_nucssl.datasets.images import IMAGE_SUFFIXES, read_rgb
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.monuseg import notes_on
@@ -36,7 +38,7 @@ def open_beside(path: Path) -> Dataset | None:
     """
     images = _files(path, IMAGE_SUFFIXES)
     labels = [file for file in _files(path, LABEL_SUFFIXES) if file.suffix.lower() not in IMAGE_SUFFIXES]
-    labels += [file for file in images if file.stem != _image_stem(file)]
+    labels += [file for file in images if file.stem.endswith(_LABEL_ENDINGS)]
     images = [file for file in images if file not in labels and not file.stem.endswith(_PICTURE_OF_LABELS)]
     return _dataset(path, "beside", images, labels) if images and labels else None
 
@@ -45,16 +47,24 @@ def _dataset(path: Path, layout: str, images: list[Path], labels: list[Path]) ->
     image_of, label_of = _by_id(images, path), _by_id(labels, path)
     _check_complete(path, image_of, label_of)
     samples = tuple(_sample(name, image_of[name], label_of[name]) for name in sorted(image_of))
-    return Dataset(path, layout, samples, notes_on([sample.id for sample in samples]))
+    notes = notes_on([sample.id for sample in samples]) + _note_on_stains(samples)
+    return Dataset(path, layout, samples, notes)
+
+
+def _note_on_stains(samples: Sequence[Sample]) -> tuple[str, ...]:
+    planes = sum(sample.stains == "hematoxylin" for sample in samples)
+    return (NOTE.format(count=planes, total=len(samples)),) if planes else ()
 
 
 def _sample(name: str, image: Path, label: Path) -> Sample:
+    is_plane = image.stem.endswith(PLANE_ENDING)
     return Sample(
         id=name,
         organ=organ_of(name),
         source=label,
-        read_image=partial(read_rgb, image),
+        read_image=partial(read_hematoxylin if is_plane else read_rgb, image),
         read_labels=partial(read_labels, label),
+        stains="hematoxylin" if is_plane else "h&e",
     )
 
 
@@ -66,8 +76,8 @@ def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
 
 
 def _image_stem(file: Path) -> str:
-    """Name of the image that a file belongs to: its own, without the ending of a label."""
-    for ending in _LABEL_ENDINGS:
+    """Name of the image that a file belongs to: its own, without the ending of a label or plane."""
+    for ending in (*_LABEL_ENDINGS, PLANE_ENDING):
         if file.stem.endswith(ending):
             return file.stem.removesuffix(ending)
     return file.stem

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsi_nucssl.datasets.organs import MONUSEG_2018_TEST, MONUSEG_2018_TRAINING, patient_of
+from wsi_nucssl.datasets.resolution import mpp_notes
 from wsi_nucssl.datasets.sample import Dataset
 
 
@@ -15,8 +16,9 @@ def monuseg_2018(dataset: Dataset) -> Dataset:
     ------
     DatasetError : it holds none of them.
     """
-    kept = tuple(sample for sample in dataset if patient_of(sample.id) in MONUSEG_2018_TRAINING)
-    return Dataset(dataset.path, dataset.layout, kept, notes_on([sample.id for sample in kept]))
+    kept = tuple(sample for sample in dataset if sample.patient in MONUSEG_2018_TRAINING)
+    notes = notes_on([sample.id for sample in kept]) + mpp_notes(kept)
+    return Dataset(dataset.path, dataset.layout, kept, notes)
 
 
 def notes_on(ids: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ nucleus segmentation challenge", IEEE TMI 39(5), 2020, for the 14 test images.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _TRAINING = {
     "breast": "A7-A13E A7-A13F AR-A1AK AR-A1AS E2-A1B5 E2-A14V",
@@ -39,6 +40,7 @@ MONUSEG_2018_TEST: dict[str, str] = _by_patient(_TEST)
 """Organ of each of the 14 patients of the 2018 challenge's test set."""
 
 _PATIENT = re.compile(r"TCGA-\w{2}-\w{4}(?=-|$)")
+_NUMBERED = re.compile(r"(\d+)_\d+")
 _ORGANS = MONUSEG_2018_TRAINING | MONUSEG_2018_TEST
 
 
@@ -51,3 +53,16 @@ def patient_of(sample_id: str) -> str | None:
 def organ_of(sample_id: str) -> str | None:
     """Organ of a MoNuSeg image by its id, or None for any other image."""
     return _ORGANS.get(patient_of(sample_id) or "")
+
+
+def patients_of(sample_ids: Sequence[str]) -> list[str | None]:
+    """The patient of each image of a dataset, None where the id does not tell.
+
+    TCGA ids start with the patient. Where every id is two numbers ("01_1"), as in the TNBC set, and there
+    is more than one first number, that is the patient.
+    """
+    numbered = [_NUMBERED.fullmatch(name) for name in sample_ids]
+    prefixes = [found[1] for found in numbered if found]
+    if len(prefixes) == len(sample_ids) and len(set(prefixes)) > 1:
+        return list(prefixes)
+    return [patient_of(name) for name in sample_ids]

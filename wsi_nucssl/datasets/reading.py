@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from wsi_nucssl.datasets import folders, pannuke
+from wsi_nucssl.datasets.organs import patients_of
+from wsi_nucssl.datasets.resolution import with_resolution
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError, UsageError
 
@@ -23,8 +26,11 @@ _KNOWN = (
 )
 
 
-def open_dataset(path: Path, *, layout: Layout = "auto") -> Dataset:
+def open_dataset(path: Path, *, layout: Layout = "auto", mpp: float | None = None) -> Dataset:
     """Open a folder of annotated images; no image is read yet.
+
+    Each image's resolution comes from its Aperio XML (`MicronsPerPixel`; the annotation itself, or
+    `annotations/<id>.xml`), else from `manifest.json` in the folder, else from `mpp`, else it is None.
 
     Parameters
     ----------
@@ -32,11 +38,14 @@ def open_dataset(path: Path, *, layout: Layout = "auto") -> Dataset:
     layout : "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside"
         (image and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy
         files) or "auto" (the first that fits).
+    mpp : float, optional
+        µm per px of the images of which no file says it.
 
     Raises
     ------
-    DatasetError : there is no such folder, it fits no layout, or an image has no annotation.
-    UsageError : the layout is unknown.
+    DatasetError : there is no such folder, it fits no layout, or an image has no annotation; a file states an
+        mpp that is none, or that differs from `mpp` by more than 2 %.
+    UsageError : the layout is unknown, or `mpp` lies outside 0.05 … 4.
     """
     if layout != "auto" and layout not in _OPENERS:
         raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(_OPENERS)}")
@@ -46,6 +55,12 @@ def open_dataset(path: Path, *, layout: Layout = "auto") -> Dataset:
     for opener in openers:
         dataset = opener(path)
         if dataset is not None:
-            return dataset
+            return with_resolution(_with_patients(dataset), mpp)
     fault = "the layout is not one we know" if layout == "auto" else f"the layout is not {layout!r}"
     raise DatasetError(f"no dataset found: {fault}", path=path, remedy=_KNOWN)
+
+
+def _with_patients(dataset: Dataset) -> Dataset:
+    patients = patients_of(dataset.ids)
+    pairs = zip(dataset, patients, strict=True)
+    return replace(dataset, samples=tuple(replace(sample, patient=patient) for sample, patient in pairs))

@@ -7,10 +7,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.datasets.resample import resample_image, resample_labels
 from wsi_nucssl.errors import DatasetError
 
 Image = NDArray[np.uint8]
@@ -19,6 +21,18 @@ LabelImage = NDArray[np.int32]
 """Label image of shape (row, col), int32; 0 = background."""
 Shape = tuple[int, int]
 """(rows, cols)."""
+Stains = Literal["h&e", "hematoxylin"]
+"""What an image shows: both stains, or a rendering of the hematoxylin plane alone."""
+
+DEFAULT_MPP = 0.25
+"""µm per px that is assumed, where a caller does not say otherwise, of images of which nobody states it: 40×."""
+
+_SAME_MPP = 1.02
+
+
+def same_mpp(one: float, other: float) -> bool:
+    """True if two resolutions are one: within 2 %, which is what scanners' own figures scatter by."""
+    return max(one, other) <= _SAME_MPP * min(one, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,11 @@ class Sample:
     source : the file of the annotation, for messages.
     read_image : reads the RGB image.
     read_labels : reads the label image, given the (rows, cols) of the image.
+    mpp : µm per px, or None where nobody says.
+    mpp_source : who says it: "Aperio XML", "manifest.json" or "given"; "" if unknown.
+    stains : "h&e", or "hematoxylin" where the image is a rendering of that plane alone.
+    dataset : name of the dataset among joined ones; "" for a lone one.
+    patient : whom it comes from, or None where the id does not tell. Images of one patient share this.
     """
 
     id: str
@@ -39,6 +58,11 @@ class Sample:
     source: Path
     read_image: Callable[[], Image]
     read_labels: Callable[[Shape], LabelImage]
+    mpp: float | None = None
+    mpp_source: str = ""
+    stains: Stains = "h&e"
+    dataset: str = ""
+    patient: str | None = None
 
     def image(self) -> Image:
         """The RGB image, uint8 (row, col, 3).
@@ -71,9 +95,40 @@ class Sample:
             )
         return image, labels
 
+    def image_at(self, mpp: float, *, default: float = DEFAULT_MPP) -> Image:
+        """The RGB image at `mpp` µm per px. As `pair_at(mpp, default=default)[0]`."""
+        step = self._step_to(mpp, default)
+        return self.image() if step == 1 else resample_image(self.image(), step)
+
+    def pair_at(self, mpp: float, *, default: float = DEFAULT_MPP) -> tuple[Image, LabelImage]:
+        """Image and label image at `mpp` µm per px, of one size: ceil(px · own mpp / mpp) a side.
+
+        The image is resampled as slides are, the labels by nearest pixel (`datasets.resample`). Where the
+        sample's own mpp is within 2 % of `mpp`, both are as `pair` gives them.
+
+        Parameters
+        ----------
+        mpp : float
+            µm per px wanted.
+        default : float
+            what the sample's own mpp is taken for where nobody states it.
+
+        Raises
+        ------
+        DatasetError : as `pair`.
+        """
+        image, labels = self.pair()
+        step = self._step_to(mpp, default)
+        return (image, labels) if step == 1 else (resample_image(image, step), resample_labels(labels, step))
+
+    def _step_to(self, mpp: float, default: float) -> float:
+        """Own px per px at `mpp`; 1 if the two are the same."""
+        own = default if self.mpp is None else self.mpp
+        return 1.0 if same_mpp(own, mpp) else mpp / own
+
     def hashes(self) -> tuple[str, str]:
         """Hex SHA-256 of the image's raw RGB bytes, and of the labels as little-endian int32; both row by
-        row.
+        row, at the image's own resolution.
         """
         image, labels = self.pair()
         return _sha256(image), _sha256(labels.astype("<i4", copy=False))
@@ -86,7 +141,7 @@ class Dataset:
     Attributes
     ----------
     path : where it was read from.
-    layout : how the files lie there, one of the names that `open_dataset` takes.
+    layout : how the files lie there, one of the names that `open_dataset` takes; "joined" for several.
     samples : ordered by id, at least one, ids unique.
     notes : what the user should know about these data, each one sentence or two.
     """

@@ -1,23 +1,14 @@
-"""Which images train and which validate: stratified by organ, seeded, written down with hashes.
-
-The order that decides is that of SHA-256(seed, purpose, id). It is the same on every machine, whatever
-the file system's order, the versions installed or Python's hash seed.
-"""
+"""Which images train and which validate, written down with hashes; `split_rules` decides it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from wsi_nucssl.datasets.sample import Dataset
-from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import write_atomic
 
 _FORMAT = "wsi-nucssl split 1"
@@ -39,6 +30,11 @@ class Entry:
     image_sha256: str
     label_sha256: str
 
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset among joined ones, which the id starts with; "" for a lone one."""
+        return self.id.rpartition("/")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -48,7 +44,7 @@ class Split:
     ----------
     name : what was split how, such as "holdout-6".
     seed : the seed that decided.
-    train, validation : ordered by id, disjoint.
+    train, validation : ordered by id, disjoint; `validation` is empty where everything trains.
     """
 
     name: str
@@ -113,102 +109,6 @@ class Split:
                 f"not a split file ({error})", path=path, remedy="Write it anew with Split.write"
             ) from error
         return split
-
-
-def holdout(dataset: Dataset, *, validation: int = 6, seed: int = 0) -> Split:
-    """Hold `validation` images out, each organ in proportion (largest remainder), the rest trains.
-
-    With MoNuSeg's 30 training images the default gives 24/6.
-
-    Raises
-    ------
-    UsageError : nothing would be left on one side.
-    """
-    if not 0 < validation < len(dataset):
-        raise UsageError(f"cannot hold {validation} of {len(dataset)} images out")
-    strata = _strata(dataset, seed, "holdout")
-    quota = _largest_remainder({organ: len(ids) for organ, ids in strata.items()}, validation, seed)
-    held = {name for organ, ids in strata.items() for name in ids[: quota[organ]]}
-    return _split(f"holdout-{validation}", seed, _entries(dataset), held)
-
-
-def k_fold(dataset: Dataset, *, k: int = 5, seed: int = 0) -> tuple[Split, ...]:
-    """`k` splits; every image validates in exactly one. Folds differ by at most one image, per organ too.
-
-    Raises
-    ------
-    UsageError : `k` is below 2 or above the number of images.
-    """
-    if not 2 <= k <= len(dataset):
-        raise UsageError(f"cannot make {k} folds of {len(dataset)} images")
-    strata = _strata(dataset, seed, "k-fold")
-    dealt = [name for organ in sorted(strata) for name in strata[organ]]
-    entries = _entries(dataset)
-    return tuple(_split(f"fold-{fold + 1}-of-{k}", seed, entries, set(dealt[fold::k])) for fold in range(k))
-
-
-def fraction(split: Split, share: float) -> Split:
-    """The split with only ceil(share × N) of its N training images, organs in proportion.
-
-    Validation stays as it is. Smaller shares are nested in larger ones: 10 % ⊂ 30 % ⊂ 50 % ⊂ 70 % ⊂ 100 %.
-
-    Raises
-    ------
-    UsageError : `share` is not in (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise UsageError(f"a share of the labels must lie in (0, 1], not {share}")
-    exact = Fraction(share).limit_denominator(1_000_000)
-    count = max(1, math.ceil(exact * len(split.train)))
-    strata: dict[str, list[Entry]] = defaultdict(list)
-    for entry in split.train:
-        strata[entry.organ or ""].append(entry)
-    position = {
-        entry.id: (Fraction(2 * rank + 1, 2 * len(entries)), _draw(split.seed, "fraction", entry.id))
-        for entries in strata.values()
-        for rank, entry in enumerate(sorted(entries, key=lambda e: _draw(split.seed, "fraction", e.id)))
-    }
-    kept = sorted(split.train, key=lambda entry: position[entry.id])[:count]
-    name = f"{split.name}-labels-{float(100 * exact):g}%"
-    return Split(name, split.seed, tuple(sorted(kept, key=lambda entry: entry.id)), split.validation)
-
-
-def _draw(seed: int, purpose: str, name: str) -> str:
-    """A number as good as random, as hex: the same everywhere."""
-    return hashlib.sha256(f"{seed}\n{purpose}\n{name}".encode()).hexdigest()
-
-
-def _strata(dataset: Dataset, seed: int, purpose: str) -> dict[str, list[str]]:
-    """Ids of each organ ("" if unknown), in the drawn order."""
-    strata: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(dataset.ids, key=lambda name: _draw(seed, purpose, name)):
-        strata[dataset[name].organ or ""].append(name)
-    return strata
-
-
-def _largest_remainder(sizes: dict[str, int], seats: int, seed: int) -> dict[str, int]:
-    """Share `seats` out in proportion to `sizes`; equal remainders are drawn."""
-    total = sum(sizes.values())
-    exact = {organ: Fraction(size * seats, total) for organ, size in sizes.items()}
-    quota = {organ: math.floor(share) for organ, share in exact.items()}
-    order = sorted(exact, key=lambda organ: (quota[organ] - exact[organ], _draw(seed, "remainder", organ)))
-    for organ in order[: seats - sum(quota.values())]:
-        quota[organ] += 1
-    return quota
-
-
-def _entries(dataset: Dataset) -> list[Entry]:
-    return [Entry(sample.id, sample.organ, *sample.hashes()) for sample in dataset]
-
-
-def _split(name: str, seed: int, entries: Iterable[Entry], held: set[str]) -> Split:
-    entries = tuple(entries)
-    return Split(
-        name,
-        seed,
-        train=tuple(entry for entry in entries if entry.id not in held),
-        validation=tuple(entry for entry in entries if entry.id in held),
-    )
 
 
 def _parse(content: dict[str, Any]) -> Split:

@@ -8,13 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
-
-RGB = NDArray[np.uint8]
-"""Image of shape (row, col, 3), sRGB, uint8."""
+from wsi_nucssl.resample import RGB as RGB
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.slide.base import RGB
+RGB = NDArray[np.uint8]
+"""Image of shape (row, col, 3), sRGB, uint8."""
 
 _ONE = 1 << 14
 

@@ -1,0 +1,61 @@
+"""Whether nuclei have the size of nuclei at the resolution that an image is said to have.
+
+The bounds are set around the medians of 100 images of known resolution (MoNuSeg's 30, TNBC's first 30, 40 of
+glioblastoma): 12.8 to 51.9 µm². MoNuSeg's three images at 20× have 23.5 to 30.5 at their own 0.5 µm per px,
+and 5.9 to 7.6 if they are taken for 0.25. Upwards there is more room, since tumours have large nuclei.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wsi_nucssl.datasets.sample import DEFAULT_MPP, Dataset, LabelImage, Sample
+
+LEAST_MEDIAN_UM2, LARGEST_MEDIAN_UM2 = 10.0, 80.0
+"""An image's median nucleus in µm²: discs of 3.6 and 10.1 µm across."""
+
+_FEWEST = 5
+"""A median of fewer nuclei says little about the image."""
+
+
+def implausible(dataset: Dataset, *, default: float = DEFAULT_MPP) -> list[str]:
+    """What `doubtful_mpp` says of each image of the dataset; reads them all."""
+    doubts = (doubtful_mpp(sample, sample.labels(), default=default) for sample in dataset)
+    return [doubt for doubt in doubts if doubt is not None]
+
+
+def doubtful_mpp(sample: Sample, labels: LabelImage, *, default: float = DEFAULT_MPP) -> str | None:
+    """A warning if the median nucleus has no nucleus's size at the sample's mpp; None if all is well.
+
+    Parameters
+    ----------
+    sample : Sample
+        the image in question; its files are not read.
+    labels : LabelImage
+        its labels at its own resolution, as `sample.labels()` gives them.
+    default : float
+        what its mpp is taken for where nobody states it, µm per px.
+
+    Returns
+    -------
+    str or None
+        names the image, its median nucleus, the mpp and who states it, and the mpp that is likelier, which
+        differs by a power of two, as objectives do. None also for images of fewer than five nuclei.
+    """
+    areas_px = np.unique(labels[labels > 0], return_counts=True)[1]
+    if len(areas_px) < _FEWEST:
+        return None
+    mpp = default if sample.mpp is None else sample.mpp
+    median = float(np.median(areas_px)) * mpp**2
+    if LEAST_MEDIAN_UM2 <= median <= LARGEST_MEDIAN_UM2:
+        return None
+    usual = math.sqrt(LEAST_MEDIAN_UM2 * LARGEST_MEDIAN_UM2)
+    factor = 2.0 ** round(math.log2(usual / median) / 2)
+    source = sample.mpp_source or "assumed, since nobody states it"
+    return (
+        f"{sample.id}: the median nucleus has {median:.3g} µm² at {mpp:.4g} µm per px ({source}), where human "
+        f"nuclei have {LEAST_MEDIAN_UM2:g} to {LARGEST_MEDIAN_UM2:g}; at {mpp * factor:.4g} it would have "
+        f"{median * factor**2:.3g}. Check the image's mpp"
+    )
