@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_nucssl_cli.display import MAX_SEED, out
+from wsi_nucssl_cli.display import MAX_SEED, err, out
 
 
 def finetune(
-    dataset: Annotated[Path, typer.Argument(help="Folder of annotated images.", show_default=False)],
+    datasets: Annotated[list[Path], typer.Argument(help="Folders of annotated images.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
-    arch: Annotated[str, typer.Option(help="resunet101, resunet50, resunet34 or resunet18.")] = "resunet101",
+    arch: Annotated[str, typer.Option(help="The network; docs/models.md lists them.")] = "liteunet0x2",
     encoder: Annotated[
         str,
         typer.Option(help="Where the encoder starts: none, imagenet, a pretraining run or a weights file."),
@@ -23,36 +23,65 @@ def finetune(
         Path | None, typer.Option(help="Recipe YAML; what it leaves out keeps its default.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Overrides the recipe's.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=W: how often a px of a dataset is seen; NAME is its folder's. May be repeated."
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="A model whose probabilities are learnt beside the labels. May be repeated."),
+    ] = None,
     fraction: Annotated[float, typer.Option(help="Share of the training images to use, by image.")] = 1.0,
     fold: Annotated[str, typer.Option(help="i/k: the i-th of k folds instead of the 24/6 hold-out.")] = "",
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="Name of a dataset that validates and never trains.")
+    ] = None,
+    train_all: Annotated[
+        bool, typer.Option("--train-all", help="Train on every image; nothing validates.")
+    ] = False,
     split: Annotated[Path | None, typer.Option(help="A split.json to use instead.")] = None,
-    mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Of the split, the initialisation and every crop.", min=0, max=MAX_SEED)
     ] = 0,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Only write a picture of crops with their targets to OUTPUT, a .png."),
+    ] = False,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     loader_threads: Annotated[int, typer.Option(help="Threads that prepare crops.", min=1)] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Train a ResUNet on annotated images; the best weights by validation AJI stay in the run."""
+    """Train a network on annotated images; its weights at the end of the schedule stay in the run."""
     from wsi_nucssl.train.finetune import finetune as run_finetune
-    from wsi_nucssl.train.job import SplitChoice, make_job
+    from wsi_nucssl.train.job import SplitChoice, make_job, parse_weights
+    from wsi_nucssl.train.preview import write_preview
     from wsi_nucssl.train.recipe import Recipe
 
     recipe = Recipe.load(config) if config else Recipe()
     job = make_job(
-        dataset,
-        split=SplitChoice(seed, split, fold, fraction),
+        datasets,
+        split=SplitChoice(seed, split, fold, fraction, tuple(hold_out or ()), train_all),
         recipe=recipe if epochs is None else recipe.changed({"epochs": epochs}),
         arch=arch,
         encoder=encoder,
-        mpp=mpp,
+        own_mpp=mpp,
         seed=seed,
+        weights=parse_weights(weight or []),
+        teachers=teacher or (),
     )
     for note in job.dataset.notes:
         out.print(note, markup=False)
+    if preview:
+        write_preview(job, output, overwrite=overwrite)
+        out.print(f"written: {output}", markup=False)
+        return
 
     def report(row: Mapping[str, float]) -> None:
         if not quiet:
@@ -68,6 +97,7 @@ def finetune(
         overwrite=overwrite,
         loader_threads=loader_threads,
         report=report,
+        warn=lambda text: err.print(f"warning: {text}", markup=False),
     )
     if not quiet:
         score = (
@@ -75,5 +105,5 @@ def finetune(
             if job.split.validation
             else "not validated"
         )
-        out.print(f"best weights: {result.weights} · {score}", markup=False)
+        out.print(f"weights: {result.weights} · {score}", markup=False)
         out.print(f"next: wsi-nucssl segment SLIDE -o nuclei.geojson --model {output}", markup=False)

@@ -153,10 +153,10 @@ def test_a_wrong_setting_is_refused_before_anything_runs(
     monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
     rows = (
         {"name": "fine", "strategy": "none"},
-        {"name": "off", "strategy": "none", "finetune": {"band_px": 9}},
+        {"name": "off", "strategy": "none", "finetune": {"boundary_px": 9}},
     )
     config = table_of_ours(tmp_path / "tables.yaml", *rows)
-    with pytest.raises(UsageError, match="band_px"):
+    with pytest.raises(UsageError, match="boundary_px"):
         reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config)
     assert pretend.asked == 0
 
@@ -170,7 +170,7 @@ def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_pat
     config = table_of_ours(
         tmp_path / "tables.yaml",
         {"name": "plain", "strategy": "none"},
-        {"name": "wide", "strategy": "none", "finetune": {"band_px": 3}},
+        {"name": "wide", "strategy": "none", "finetune": {"boundary_px": 3}},
         {"name": "ranked", "strategy": "rank"},
         {"name": "ranked, spoilt", "strategy": "rank", "pretrain": spoilt},
     )
@@ -189,7 +189,7 @@ def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_pat
     manifests = [json.loads(file.read_text()) for file in (tmp_path / "out" / "runs").glob("*/manifest.json")]
     tuned = [each for each in manifests if each["kind"] == "finetune"]
     pretrained = [each for each in manifests if each["kind"] == "pretrain"]
-    assert sorted(each["recipe"]["band_px"] for each in tuned) == [2, 2, 2, 3]
+    assert sorted(each["recipe"]["boundary_px"] for each in tuned) == [2, 2, 2, 3]
     assert len({each["encoder"] for each in tuned}) == 3
     assert [each["seed"] for each in pretrained] == [7, 7]
     assert {each["recipe"]["views"]["deshortcut"]["enabled"] for each in pretrained} == {False, True}

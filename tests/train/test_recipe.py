@@ -36,7 +36,7 @@ def test_a_recipe_survives_its_own_dump() -> None:
         ("epochs: 0", "epochs"),
         ("epoch: 3", "epoch"),
         ("crop_px: 100", "crop_px"),
-        ("band_px: 9", "band_px"),
+        ("boundary_px: 9", "boundary_px"),
         ("precision: fp64", "precision"),
         ("augmentation:\n  blur_p: 2", "augmentation.blur_p"),
         ("loss:\n  class_weights: [1, 2]", "loss.class_weights"),

@@ -36,7 +36,7 @@ class Bench:
     ----------
     dataset : to train and validate on.
     test : scored instead of the validation images, if given.
-    mpp : µm per px of both.
+    mpp : µm per px that networks answer at; images are resampled to it.
     unlabelled : further slides, images or tile stores to pretrain on.
     out : runs go to `out`/runs; cells with the same settings share one, whatever their table.
     device : "auto" or "cpu".
@@ -79,7 +79,6 @@ class Bench:
             self.budget.finetune.changed(changes),
             arch=self.budget.arch,
             encoder=encoder,
-            mpp=self.mpp,
             seed=seed,
         )
         mark = _mark({"finetune": changes, "pretrain": row.pretrain if pretrained else {}})
@@ -108,7 +107,7 @@ class Bench:
         """An image alone in a file, named by its pixels."""
         path = self.out / "images" / f"{name}-{sha256[:8]}.png"
         if not path.exists():
-            write_atomic(path, bytes(imagecodecs.png_encode(self.dataset[name].image())))
+            write_atomic(path, bytes(imagecodecs.png_encode(self.dataset[name].image_at(self.mpp))))
         return path
 
     def _benchmark(self, run: Path) -> Scores:

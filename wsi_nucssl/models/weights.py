@@ -135,7 +135,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
 
 
 def weights_path(name_or_path: str | Path) -> Path:
-    """The file behind a bundled name, a weights file, or a run with a `best.safetensors` or `encoder.safetensors`.
+    """The file behind a bundled name, a weights file, or a run with a `model.safetensors` or `encoder.safetensors`.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def weights_path(name_or_path: str | Path) -> Path:
         return BUNDLED / f"{text}.safetensors"
     path = Path(text)
     if path.is_dir():
-        for name in ("best.safetensors", "encoder.safetensors"):
+        for name in ("model.safetensors", "encoder.safetensors"):
             if (path / name).exists():
                 return path / name
         raise WeightsError("the run holds no weights yet", path=path, remedy="Let it finish, or name a file")

@@ -11,45 +11,117 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsi_nucssl.nuclei.targets import three_class
-from wsi_nucssl.train.augment import random_crop
+from wsi_nucssl.datasets.sample import Stains
+from wsi_nucssl.train.augment.geometry import crop
+from wsi_nucssl.train.augment.optics import blur, coarsen, expose, reduce_twice
+from wsi_nucssl.train.augment.scene import cover
+from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
 from wsi_nucssl.train.recipe import Recipe
+from wsi_nucssl.train.targets import three_class
 
 
 @dataclass(frozen=True, slots=True)
-class Annotated:
-    """An image with its nuclei, in memory: RGB uint8 (row, col, 3) and labels uint16 (row, col)."""
+class LabelledImage:
+    """An image with its nuclei, in memory, at the mpp that the network answers at.
+
+    Attributes
+    ----------
+    image : ndarray
+        RGB, uint8 (row, col, 3).
+    labels : ndarray
+        int32 (row, col).
+    stains : str
+        As `Sample.stains`.
+    weight : float
+        How often its pixels are seen, relative to those of other images.
+    teacher : ndarray or None
+        P(body) and P(boundary) that the teachers give, in 255ths: uint8 (2, row, col).
+    """
 
     id: str
     image: NDArray[np.uint8]
-    labels: NDArray[np.uint16]
+    labels: NDArray[np.int32]
+    stains: Stains = "h&e"
+    weight: float = 1.0
+    teacher: NDArray[np.uint8] | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Crops:
-    """Batches of augmented crops; each image comes equally often, in an order shuffled anew each round."""
+    """Batches of augmented crops, made on `device`.
 
-    images: Sequence[Annotated]
-    recipe: Recipe
-    seed: int
+    In each round of as many crops as there are images, an image comes as often as its weight times its px ask for, up
+    to one; the order is shuffled anew.
+
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+        All with `teacher`, or none.
+    upscale : int
+        1 or 2: px of the classes per px of the picture, see `ResUNet.upscale`.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        recipe: Recipe,
+        seed: int,
+        *,
+        upscale: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.recipe, self.seed, self.upscale = recipe, seed, upscale
+        self.vectors = [
+            stain_vectors(each.image) if each.stains == "h&e" else standard_vectors() for each in images
+        ]
+        self.palette = Palette(tuple(self.vectors))
+        self.planes = [torch.from_numpy(_planes(each)).to(device) for each in images]
+        self.labels = [torch.from_numpy(each.labels.astype(np.int32)).to(device) for each in images]
+        shares = np.array([each.weight * each.labels.size for each in images], np.float64)
+        self._edges = np.cumsum(shares / shares.sum())
 
     def batch(self, index: int) -> dict[str, Tensor]:
-        """`image` uint8 (N, 3, S, S) and `classes` uint8 (N, S, S) of batch `index`."""
-        size = self.recipe.batch_size
-        pairs = [self._crop(index * size + position) for position in range(size)]
-        images = torch.from_numpy(np.stack([image for image, _ in pairs]))
-        classes = torch.from_numpy(np.stack([classes for _, classes in pairs]))
-        return {"image": images.permute(0, 3, 1, 2), "classes": classes}
+        """Batch `index` of the run.
 
-    def _crop(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        round_, place = divmod(number, len(self.images))
-        order = np.random.default_rng((self.seed, 0, round_)).permutation(len(self.images))
-        source = self.images[order[place]]
-        rng = np.random.default_rng((self.seed, 1, number))
-        image, labels = random_crop(
-            source.image, source.labels, self.recipe.crop_px, self.recipe.augmentation, rng
+        `image` uint8 (N, 3, S / upscale, S / upscale), `classes` uint8 (N, S, S), and with teachers `teacher` uint8
+        (N, 2, S, S).
+        """
+        settings = self.recipe.augmentation
+        numbers = range(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
+        chosen = [self._choice(number) for number in numbers]
+        rngs = [np.random.default_rng((self.seed, 1, number)) for number in numbers]
+        planes, labels = crop(
+            [self.planes[i] for i in chosen],
+            [self.labels[i] for i in chosen],
+            self.recipe.crop_px,
+            settings,
+            rngs,
         )
-        return image, three_class(labels, self.recipe.band_px)
+        view = self.palette.restain(planes[:, :3], [self.vectors[i] for i in chosen], settings, rngs)
+        view, visible = cover(view, labels, settings, rngs)
+        view = blur(coarsen(view, settings, rngs), settings, rngs)
+        view = view if self.upscale == 1 else reduce_twice(view)
+        batch = {
+            "image": expose(view, settings, rngs),
+            "classes": three_class(visible, self.recipe.boundary_px),
+        }
+        if planes.shape[1] > 3:
+            covered = (visible != labels)[:, None]
+            batch["teacher"] = planes[:, 3:].masked_fill(covered, 0).round().to(torch.uint8)
+        return batch
+
+    def _choice(self, number: int) -> int:
+        """The image of a crop: systematic sampling of each round, then shuffled."""
+        count = len(self.planes)
+        round_, place = divmod(number, count)
+        rng = np.random.default_rng((self.seed, 0, round_))
+        drawn = np.searchsorted(self._edges, (rng.random() + np.arange(count)) / count, side="right")
+        return int(np.minimum(rng.permutation(drawn)[place], count - 1))
+
+
+def _planes(image: LabelledImage) -> NDArray[np.uint8]:
+    """(3, row, col) RGB, or (5, row, col) with the teachers' planes."""
+    rgb = image.image.transpose(2, 0, 1)
+    return np.ascontiguousarray(rgb) if image.teacher is None else np.concatenate([rgb, image.teacher])
 
 
 def single_threaded_opencv() -> None:

@@ -1,38 +1,38 @@
-"""Fine-tune a ResUNet on annotated images: dataset in, the best weights by validation AJI out."""
+"""Fine-tune a network on annotated images: datasets in, the weights at the end of the schedule out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import imagecodecs
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 import wsi_nucssl
-from wsi_nucssl.datasets import Dataset, Split
-from wsi_nucssl.errors import DatasetError, UsageError, WeightsError
+from wsi_nucssl.datasets import Dataset, Split, implausible
+from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import architecture, build
 from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
-from wsi_nucssl.train.crops import Annotated, Crops, single_threaded_opencv
+from wsi_nucssl.train.crops import Crops, single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.history import History
+from wsi_nucssl.train.images import read_images
 from wsi_nucssl.train.loop import Batch, Loop
 from wsi_nucssl.train.losses import SegmentationLoss
 from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Recipe
 from wsi_nucssl.train.validate import calibrate, predictions, validate
 
-BEST: Final = "best.safetensors"
+MODEL: Final = "model.safetensors"
 _DONE: Final = "done.json"
 _CURVES: Final = (("loss",), ("validation_aji", "validation_dice1"), ("loader_share",))
 
@@ -46,10 +46,13 @@ class FinetuneJob:
 
     Attributes
     ----------
+    dataset : one, or several joined (`datasets.join_datasets`).
     arch : a key of `ARCHITECTURES`.
     encoder : where its encoder starts: "none", "imagenet", a pretraining run or a weights file.
-    mpp : µm per px of the dataset.
+    mpp : µm per px that the network answers at, to which images are resampled.
     seed : of initialisation and of every crop.
+    weights : how often a px of the dataset of that name is seen, relative to others; 1 where none is given.
+    teachers : models whose mean probabilities are learnt beside the labels.
     """
 
     dataset: Dataset
@@ -59,18 +62,29 @@ class FinetuneJob:
     encoder: str = "none"
     mpp: float = 0.25
     seed: int = 0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    teachers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         architecture(self.arch)
         if not self.split.train:
             raise UsageError("nothing to train on: the split holds no training image")
         Mpp.square(self.mpp)
+        names = {sample.dataset for sample in self.dataset}
+        for name, weight in self.weights.items():
+            if name not in names or not weight > 0:
+                raise UsageError(
+                    f"dataset {name!r} cannot weigh {weight}",
+                    remedy=f"Weights are positive; the datasets are {', '.join(sorted(names))}",
+                )
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Files and folders that the job reads."""
         known = self.encoder in ("none", "imagenet")
-        return (self.dataset.path,) if known else (self.dataset.path, weights_path(self.encoder))
+        models = self.teachers if known else (self.encoder, *self.teachers)
+        folders = sorted({sample.source.parent for sample in self.dataset})
+        return (self.dataset.path, *folders, *map(weights_path, models))
 
     def manifest(self, processes: int = 1) -> dict[str, Any]:
         """The run's identity: data by hash, settings by value, and the processes where there are several."""
@@ -85,13 +99,19 @@ class FinetuneJob:
             "seed": self.seed,
             "split": asdict(self.split),
             "recipe": self.recipe.model_dump(mode="json"),
+            **({"weights": dict(self.weights)} if self.weights else {}),
+            **(
+                {"teachers": [sha256_file(weights_path(each)) for each in self.teachers]}
+                if self.teachers
+                else {}
+            ),
             **({"processes": processes} if processes > 1 else {}),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """The best weights of a run and their scores on the validation images."""
+    """The weights of a run and their score on the validation images."""
 
     weights: Path
     validation_aji: float
@@ -108,7 +128,7 @@ class _Segmentation:
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         image = batch["image"].float().contiguous(memory_format=torch.channels_last)
-        return self.criterion(model(image), batch["classes"]), {}
+        return self.criterion(model(image), batch["classes"], batch.get("teacher")), {}
 
 
 def finetune(
@@ -120,6 +140,7 @@ def finetune(
     overwrite: bool = False,
     loader_threads: int = 1,
     report: Report | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> FinetuneResult:
     """Train `job` in the run directory `run`; docs/finetune.md says what it leaves there.
 
@@ -139,7 +160,7 @@ def finetune(
         accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.inputs
     ):
         if not (run / _DONE).exists():
-            _Finetuning(job, run, accelerator, loader_threads, report).run()
+            _Finetuning(job, run, accelerator, loader_threads, report, warn).run()
         accelerator.wait_for_everyone()
         return FinetuneResult(weights_path(run), _validation_aji(run / _DONE))
 
@@ -163,6 +184,7 @@ class _Finetuning:
         accelerator: Accelerator,
         loader_threads: int,
         report: Report | None,
+        warn: Callable[[str], None],
     ) -> None:
         recipe = job.recipe
         self.job, self.directory, self.accelerator, self.report = job, run, accelerator, report
@@ -171,15 +193,16 @@ class _Finetuning:
         network = build(job.arch)
         if job.encoder != "none":
             load_encoder(network.encoder, job.encoder)
-        training, self.validation = (
-            [_read(job.dataset, name) for name in ids]
-            for ids in (job.split.train_ids, job.split.validation_ids)
-        )
+        if accelerator.is_main_process:
+            for doubt in implausible(job.dataset.subset((*job.split.train_ids, *job.split.validation_ids))):
+                warn(doubt)
+        training = read_images(job.dataset, job.split.train, job.mpp, job.weights, job.teachers)
+        self.validation = read_images(job.dataset, job.split.validation, job.mpp)
         crops_per_step = recipe.batch_size * accelerator.num_processes
         self.epoch_steps = max(1, len(training) * recipe.crops_per_image // crops_per_step)
         task = _Segmentation(
-            Crops(training, recipe, job.seed),
-            SegmentationLoss(recipe.loss.class_weights, recipe.loss.dice).to(accelerator.device),
+            Crops(training, recipe, job.seed, upscale=network.upscale, device=accelerator.device),
+            SegmentationLoss(**recipe.loss.model_dump()).to(accelerator.device),
         )
         steps = self.epoch_steps * recipe.epochs
         self.loop = Loop(network, task, steps, recipe.optimisation, accelerator, loader_threads)
@@ -187,8 +210,7 @@ class _Finetuning:
         if self.state.exists():
             self.loop.load(self.state)
         self.history = History(run, self.loop.step)
-        self.best = max((row.get("validation_aji", -1.0) for row in self.history.rows), default=-1.0)
-        self.config = InstanceConfig(regrow_px=recipe.band_px * 2)
+        self.config = InstanceConfig(regrow_px=recipe.boundary_px * 2)
 
     @property
     def network(self) -> ResUNet:
@@ -202,7 +224,7 @@ class _Finetuning:
             self.job.split.write(self.directory / "split.json")
         self.loop.run(self.epoch_steps, self._end_epoch, self.state)
         if first:
-            score = self._calibrate(self.directory / BEST)
+            score = self._calibrate(self.directory / MODEL)
             write_atomic(self.directory / _DONE, json.dumps({"validation_aji": score}))
 
     def _end_epoch(self, progress: Progress) -> None:
@@ -217,31 +239,29 @@ class _Finetuning:
             **{name: round(value, 5) for name, value in progress.scalars.items()},
         }
         last = epoch == self.job.recipe.epochs
+        scores: dict[str, Any] = {"epoch": epoch}
         if self.validation and (last or epoch % self.job.recipe.validate_every == 0):
-            row |= self._validate(epoch)
-        elif not self.validation:
-            self._save_best({"epoch": epoch})
+            row |= self._validate(epoch, scores)
+        self._save(scores)
         self.history.add(row)
         self.history.draw(_CURVES)
         self.loop.save(self.state)
         if self.report is not None:
             self.report(row)
 
-    def _validate(self, epoch: int) -> dict[str, float]:
-        """Score the network; if it is the best so far, keep its weights and a picture of its errors."""
-        scores = validate(self.network.eval(), self.validation, self.accelerator.device, self.config)
-        mean_aji = round(scores.mean_aji, 5)
-        if mean_aji > self.best:
-            self.best = mean_aji
-            images = {name: round(value, 5) for name, value in scores.aji.items()}
-            self._save_best({"epoch": epoch, "validation_aji": mean_aji, "validation_images": images})
-            picture = bytes(imagecodecs.png_encode(scores.worst))
-            write_atomic(self.directory / "overlays" / f"epoch-{epoch:04}.png", picture)
-            self.history.show("worst validation image", scores.worst, self.loop.step)
-        return {"validation_aji": mean_aji, "validation_dice1": round(scores.mean_dice1, 5)}
+    def _validate(self, epoch: int, scores: dict[str, Any]) -> dict[str, float]:
+        """Score the network, add that to `scores`, and keep a picture of its errors on the worst image."""
+        found = validate(self.network.eval(), self.validation, self.accelerator.device, self.config)
+        mean_aji = round(found.mean_aji, 5)
+        images = {name: round(value, 5) for name, value in found.aji.items()}
+        scores |= {"validation_aji": mean_aji, "validation_images": images}
+        picture = bytes(imagecodecs.png_encode(found.worst))
+        write_atomic(self.directory / "overlays" / f"epoch-{epoch:04}.png", picture)
+        self.history.show("worst validation image", found.worst, self.loop.step)
+        return {"validation_aji": mean_aji, "validation_dice1": round(found.mean_dice1, 5)}
 
     def _calibrate(self, weights: Path) -> float:
-        """Fit the extraction settings to the best weights on the validation images; without any, keep the defaults."""
+        """Fit the extraction settings to the weights on the validation images; without any, keep the defaults."""
         if not self.validation:
             return 0.0
         model, device = load_model(weights), self.accelerator.device
@@ -256,18 +276,7 @@ class _Finetuning:
         save_model(weights, network, replace(model.info, instances=found.config, provenance=provenance))
         return found.mean_aji
 
-    def _save_best(self, scores: dict[str, Any]) -> None:
+    def _save(self, scores: dict[str, Any]) -> None:
         provenance = {**self.manifest, "scores": scores}
         info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, self.config, provenance=provenance)
-        save_model(self.directory / BEST, self.network, info)
-
-
-def _read(dataset: Dataset, name: str) -> Annotated:
-    image, labels = dataset[name].pair()
-    if int(labels.max(initial=0)) > np.iinfo(np.uint16).max:
-        raise DatasetError(
-            f"{name} has a label above 65,535",
-            path=dataset[name].source,
-            remedy="Number its nuclei from 1 on",
-        )
-    return Annotated(name, image, labels.astype(np.uint16))
+        save_model(self.directory / MODEL, self.network, info)

@@ -1,12 +1,24 @@
-"""From what a user names (a folder, a fraction, a fold) to a fine-tuning job."""
+"""From what a user names (folders, a fraction, a fold) to a fine-tuning job."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_nucssl.datasets import Dataset, Split, fraction, holdout, k_fold, open_dataset
+from wsi_nucssl.datasets import (
+    Dataset,
+    Split,
+    dataset_names,
+    everything,
+    fraction,
+    hold_out_dataset,
+    holdout,
+    join_datasets,
+    k_fold,
+    open_dataset,
+)
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.train.finetune import FinetuneJob
 from wsi_nucssl.train.recipe import Recipe
@@ -14,32 +26,47 @@ from wsi_nucssl.train.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class SplitChoice:
-    """How to split a dataset: a file, a fold, or the hold-out of a fifth of the images.
+    """How to split a dataset: a file, a fold, whole datasets held out, nothing, or a fifth of the images.
 
     Attributes
     ----------
     file : a split written earlier.
     fold : "i/k", the i-th of k folds, from 1.
     share : part of the training images that is used.
+    held_out : names of joined datasets that validate and never train.
+    train_all : hold nothing out.
     """
 
     seed: int = 0
     file: Path | None = None
     fold: str = ""
     share: float = 1.0
+    held_out: tuple[str, ...] = ()
+    train_all: bool = False
 
     def apply(self, dataset: Dataset) -> Split:
         """The split of this dataset; one read from a file is checked against the images."""
-        if self.file is not None and self.fold:
-            raise UsageError("a split is either read or folded", remedy="Give --split or --fold")
+        ways = (self.file is not None, bool(self.fold), bool(self.held_out), self.train_all)
+        if sum(ways) > 1:
+            raise UsageError(
+                "a split is either read, folded, by dataset, or of everything",
+                remedy="Give one of --split, --fold, --hold-out, --train-all",
+            )
+        split = self._split(dataset)
+        return split if self.share == 1 else fraction(split, self.share)
+
+    def _split(self, dataset: Dataset) -> Split:
         if self.file is not None:
             split = Split.read(self.file)
             split.verify(dataset)
-        elif self.fold:
-            split = self._fold(dataset)
-        else:
-            split = holdout(dataset, validation=max(1, round(len(dataset) / 5)), seed=self.seed)
-        return split if self.share == 1 else fraction(split, self.share)
+            return split
+        if self.fold:
+            return self._fold(dataset)
+        if self.held_out:
+            return hold_out_dataset(dataset, self.held_out)
+        if self.train_all:
+            return everything(dataset)
+        return holdout(dataset, validation=max(1, round(len(dataset) / 5)), seed=self.seed)
 
     def _fold(self, dataset: Dataset) -> Split:
         parts = re.fullmatch(r"(\d+)/(\d+)", self.fold)
@@ -49,21 +76,62 @@ class SplitChoice:
 
 
 def make_job(
-    dataset: Path,
+    datasets: Sequence[Path],
     *,
     split: SplitChoice,
     recipe: Recipe,
     arch: str = "resunet101",
     encoder: str = "none",
-    mpp: float = 0.25,
+    own_mpp: float | None = None,
     seed: int = 0,
+    weights: Mapping[str, float] | None = None,
+    teachers: Sequence[str] = (),
 ) -> FinetuneJob:
-    """Open the dataset, split it, and put the job together.
+    """Open the datasets, join and split them, and put the job together.
+
+    Parameters
+    ----------
+    own_mpp : float, optional
+        µm per px of the images of which no file states it.
+    weights : mapping of str to float, optional
+        How often a px of the dataset of that name is seen, relative to others.
 
     Raises
     ------
-    DatasetError : the folder holds no dataset, or not the one that the split was made on.
-    UsageError : an impossible fold, share or architecture.
+    DatasetError
+        A folder holds no dataset, not the one that the split was made on, or contradicts `own_mpp`.
+    UsageError
+        An impossible fold, share, weight or architecture.
     """
-    opened = open_dataset(dataset)
-    return FinetuneJob(opened, split.apply(opened), recipe, arch=arch, encoder=encoder, mpp=mpp, seed=seed)
+    opened = {name: open_dataset(path, mpp=own_mpp) for name, path in dataset_names(datasets).items()}
+    joined = join_datasets(opened)
+    return FinetuneJob(
+        joined,
+        split.apply(joined),
+        recipe,
+        arch=arch,
+        encoder=encoder,
+        seed=seed,
+        weights=weights or {},
+        teachers=tuple(teachers),
+    )
+
+
+def parse_weights(texts: Sequence[str]) -> dict[str, float]:
+    """Weights of datasets from "NAME=W" each.
+
+    Raises
+    ------
+    UsageError
+        A text is not of that form.
+    """
+    found = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"a weight is NAME=W, not {text!r}", remedy="Such as --weight tnbc=0.5")
+    return found

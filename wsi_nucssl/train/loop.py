@@ -33,7 +33,7 @@ class Task(Protocol):
     """What a loop trains: batches and a loss."""
 
     def batch(self, index: int) -> Batch:
-        """The index-th batch, on the CPU: a pure function of `index`, called from loader threads."""
+        """The index-th batch, on the CPU or the device: a pure function of `index`, called from loader threads."""
         ...
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -164,7 +164,7 @@ class Loop:
         """This process's share of a step, where the device can fetch it."""
         batch = self.task.batch(step * self.accelerator.num_processes + self.accelerator.process_index)
         if self.accelerator.device.type == "cuda":
-            return {name: value.pin_memory() for name, value in batch.items()}
+            return {name: value if value.is_cuda else value.pin_memory() for name, value in batch.items()}
         return batch
 
     def save(self, path: Path) -> None:

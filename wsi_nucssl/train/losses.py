@@ -1,7 +1,8 @@
-"""The segmentation loss: weighted cross-entropy plus soft Dice."""
+"""The segmentation loss: weighted cross-entropy, of labels and of teachers, plus soft Dice."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,26 +13,64 @@ from wsi_nucssl.models.resunet import CLASSES
 
 
 class SegmentationLoss(nn.Module):
-    """Cross-entropy with class weights plus `dice` × (1 − mean soft Dice of body and boundary).
+    """Weighted cross-entropy plus `dice` × (1 − mean soft Dice of body and boundary).
 
-    The Dice of a class is taken over the whole batch (Milletari et al., 2016), so that a crop without nuclei does not
-    dominate. Logits (N, 3, H, W), float; classes (N, H, W), integer; returns a scalar.
+    The Dice of a class is taken over the whole batch (Milletari et al., 2016, https://arxiv.org/abs/1606.04797), so
+    that a crop without nuclei does not dominate.
+
+    Parameters
+    ----------
+    class_weights : sequence of float
+        Of background, body and boundary in the cross-entropy.
+    dice : float
+        Weight of the Dice term.
+    truncation : float
+        γ of the smooth truncated cross-entropy (Zhou et al., 2019, https://arxiv.org/abs/1903.05358): where the
+        probability p of the true class is below γ, −log p is replaced by −log γ + (1 − p² / γ²) / 2, so that labels
+        that the network is sure are wrong pull less. 0 turns it off.
+    teacher : float
+        Share of the cross-entropy with the teachers' probabilities, where a batch holds them (Hinton et al., 2015,
+        https://arxiv.org/abs/1503.02531).
     """
 
     class_weights: Tensor
 
-    def __init__(self, class_weights: Sequence[float], dice: float) -> None:
+    def __init__(
+        self, class_weights: Sequence[float], dice: float, truncation: float = 0.0, teacher: float = 0.0
+    ) -> None:
         super().__init__()
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
-        self.dice = dice
+        self.dice, self.truncation, self.teacher = dice, truncation, teacher
 
-    def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """The scalar loss."""
+    def forward(self, logits: Tensor, classes: Tensor, teacher: Tensor | None = None) -> Tensor:
+        """The scalar loss.
+
+        Logits (N, 3, H, W), float; classes (N, H, W), integer; teacher (N, 2, H, W), uint8: P(body), P(boundary) in
+        255ths.
+        """
         logits = logits.float()
-        loss = F.cross_entropy(logits, classes.long(), weight=self.class_weights)
+        loss = self._cross_entropy(logits, classes.long())
+        if teacher is not None and self.teacher:
+            soft = F.cross_entropy(logits, _with_background(teacher), weight=self.class_weights)
+            loss = (1 - self.teacher) * loss + self.teacher * soft
         if not self.dice:
             return loss
         return loss + self.dice * (1 - soft_dice(logits.softmax(dim=1), classes)[1:].mean())
+
+    def _cross_entropy(self, logits: Tensor, classes: Tensor) -> Tensor:
+        if not self.truncation:
+            return F.cross_entropy(logits, classes, weight=self.class_weights)
+        log_p = logits.log_softmax(dim=1).gather(1, classes[:, None])[:, 0]
+        flat = -math.log(self.truncation) + 0.5 * (1 - (log_p.exp() / self.truncation).square())
+        losses = torch.where(log_p < math.log(self.truncation), flat, -log_p)
+        weights = self.class_weights[classes]
+        return (weights * losses).sum() / weights.sum()
+
+
+def _with_background(teacher: Tensor) -> Tensor:
+    """P(body), P(boundary) in 255ths (N, 2, H, W) → three probabilities (N, 3, H, W)."""
+    nucleus = teacher.float() / 255
+    return torch.cat([(1 - nucleus.sum(dim=1, keepdim=True)).clamp_min(0), nucleus], dim=1)
 
 
 def soft_dice(probabilities: Tensor, classes: Tensor) -> Tensor:

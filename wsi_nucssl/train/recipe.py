@@ -30,24 +30,38 @@ class Augmentation(Section):
     elastic_px: float = Field(default=4.0, ge=0, description="standard deviation of the elastic displacement")
     elastic_cell_px: int = Field(default=48, ge=8, description="spacing of the elastic control points")
     stain: float = Field(
-        default=0.2, ge=0, lt=1, description="relative jitter of each stain's optical density"
+        default=0.4, ge=0, lt=1, description="relative jitter of each stain's optical density"
     )
     stain_shift: float = Field(
         default=0.04, ge=0, description="additive jitter of each stain's optical density"
     )
+    exchange_p: float = Field(default=0.5, ge=0, le=1, description="take the stain vectors of another image")
+    hematoxylin_only_p: float = Field(default=0.05, ge=0, le=1, description="leave all but hematoxylin out")
     brightness: float = Field(default=0.08, ge=0, lt=1, description="relative jitter of the light")
-    coarse_p: float = Field(
-        default=0.2, ge=0, le=1, description="show the crop as if scanned at up to twice the mpp"
+    glass_p: float = Field(default=0.3, ge=0, le=1, description="glass along a smooth or a straight border")
+    fill_p: float = Field(
+        default=0.1, ge=0, le=1, description="black, white or grey fill as outside of what was scanned"
     )
-    blur_p: float = Field(default=0.2, ge=0, le=1, description="blur by a Gaussian of up to 1.2 px")
-    noise_p: float = Field(default=0.2, ge=0, le=1, description="add Gaussian noise of up to 8 grey values")
+    pen_p: float = Field(default=0.03, ge=0, le=1, description="a stroke of pen")
+    fold_p: float = Field(default=0.03, ge=0, le=1, description="a fold: tissue that lies twice")
+    dust_p: float = Field(default=0.06, ge=0, le=1, description="specks of dust or pigment")
+    coarse_p: float = Field(
+        default=0.35, ge=0, le=1, description="show the crop as if scanned at up to twice the mpp"
+    )
+    blur_p: float = Field(default=0.35, ge=0, le=1, description="blur by a Gaussian of up to 1.5 px")
+    noise_p: float = Field(default=0.3, ge=0, le=1, description="add Gaussian noise of up to 8 grey values")
+    jpeg_p: float = Field(default=0.15, ge=0, le=1, description="compress as JPEG of quality 50 to 95")
 
 
 class Loss(Section):
-    """Weights of the terms: cross-entropy by class (background, body, boundary), and soft Dice."""
+    """Weights of the terms: cross-entropy by class (background, body, boundary), soft Dice, and the teachers."""
 
     class_weights: tuple[Weight, Weight, Weight] = (1.0, 1.0, 1.5)
     dice: Weight = 1.0
+    truncation: float = Field(
+        default=0.0, ge=0, lt=1, description="pixels of a lower probability than this weigh less; 0 is off"
+    )
+    teacher: float = Field(default=0.5, ge=0, le=1, description="share of the teachers, where there are any")
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
@@ -131,8 +145,10 @@ class Recipe(RecipeFile):
     epochs: int = Field(default=30, ge=1)
     crops_per_image: int = Field(default=32, ge=1, description="crops of each training image in an epoch")
     batch_size: int = Field(default=8, ge=1)
-    crop_px: int = Field(default=256, ge=64, multiple_of=32)
-    band_px: int = Field(default=2, ge=1, le=5, description="width of the boundary class inside the contour")
+    crop_px: int = Field(default=256, ge=64, multiple_of=64)
+    boundary_px: int = Field(
+        default=2, ge=1, le=5, description="width of the boundary class inside the contour"
+    )
     validate_every: int = Field(default=1, ge=1, description="epochs between validations")
     precision: Literal["bf16", "fp32"] = "bf16"
     augmentation: Augmentation = Augmentation()

@@ -18,7 +18,7 @@ from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.segment.torch_engine import TorchEngine
-from wsi_nucssl.train.crops import Annotated
+from wsi_nucssl.train.crops import LabelledImage
 
 _BODY: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 _FOREGROUND: Final = (0.35, 0.4, 0.45, 0.5, 0.55)
@@ -60,7 +60,7 @@ class Calibration:
 
 
 def predictions(
-    network: ResUNet, images: Sequence[Annotated], device: torch.device
+    network: ResUNet, images: Sequence[LabelledImage], device: torch.device
 ) -> Iterator[Probabilities]:
     """Probabilities of each image, through the same windows as `segment`."""
     engine = TorchEngine(network, device)
@@ -69,7 +69,7 @@ def predictions(
 
 
 def validate(
-    network: ResUNet, images: Sequence[Annotated], device: torch.device, config: InstanceConfig
+    network: ResUNet, images: Sequence[LabelledImage], device: torch.device, config: InstanceConfig
 ) -> Validation:
     """Score the network, in evaluation mode, on held-out images, of which there is at least one.
 
@@ -88,7 +88,7 @@ def validate(
 
 
 def calibrate(
-    planes: Sequence[Probabilities], images: Sequence[Annotated], start: InstanceConfig
+    planes: Sequence[Probabilities], images: Sequence[LabelledImage], start: InstanceConfig
 ) -> Calibration:
     """The extraction settings of highest mean AJI on these images.
 
@@ -109,7 +109,7 @@ def calibrate(
 
 
 def _score(
-    planes: Sequence[Probabilities], images: Sequence[Annotated], config: InstanceConfig
+    planes: Sequence[Probabilities], images: Sequence[LabelledImage], config: InstanceConfig
 ) -> Calibration:
     pairs = zip(planes, images, strict=True)
     return Calibration(

@@ -49,10 +49,12 @@ def crop(
     grid = (mapping + 0.5) * (2 / side) - 1
     seen = torch.stack([each[:, rows, cols] for each, (rows, cols) in zip(planes, boxes, strict=True)])
     marks = torch.stack([each[rows, cols] for each, (rows, cols) in zip(labels, boxes, strict=True)])
-    options = {"padding_mode": "reflection", "align_corners": False}
-    view = F.grid_sample(seen.float(), grid, mode="bilinear", **options)
-    view_labels = F.grid_sample(marks[:, None].float(), grid, mode="nearest", **options)  # exact up to 2²⁴
-    return view, view_labels[:, 0].long()
+    view = _sample(seen, grid, "bilinear")
+    return view, _sample(marks[:, None], grid, "nearest")[:, 0].long()  # exact up to label 2²⁴
+
+
+def _sample(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
+    return F.grid_sample(planes.float(), grid, mode=mode, padding_mode="reflection", align_corners=False)
 
 
 def _footprint(size: int, settings: Augmentation) -> int:

@@ -67,9 +67,7 @@ def reduce_twice(view: Tensor) -> Tensor:
 
 def expose(view: Tensor, settings: Augmentation, rngs: Sequence[Rng]) -> Tensor:
     """Sensor noise and JPEG on some of the views (N, 3, S, S), in 0 … 255; rounded to bytes: uint8."""
-    noise = [
-        rng.uniform(1, 8) if rng.random() < settings.noise_p else 0.0 for rng in rngs
-    ]
+    noise = [rng.uniform(1, 8) if rng.random() < settings.noise_p else 0.0 for rng in rngs]
     quality = [rng.uniform(50, 95) if rng.random() < settings.jpeg_p else 0.0 for rng in rngs]
     generator = torch.Generator(view.device).manual_seed(int(rngs[0].integers(2**62)))
     grain = torch.randn(view.shape, generator=generator, device=view.device)

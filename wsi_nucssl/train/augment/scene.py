@@ -43,8 +43,8 @@ Step = Callable[[Tensor, Rng], tuple[Tensor, Tensor]]
 
 def _glass(view: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
     """Near-white glass along a smooth or a straight border, with a soft edge, uneven light and noise."""
-    field = _smooth(view, rng, rng.integers(2, 6)) if rng.random() < 0.6 else _ramp(view, rng)
-    hard = (field > torch.quantile(field, rng.uniform(0.15, 0.85))).float()
+    field = _smooth(view, rng, int(rng.integers(2, 6))) if rng.random() < 0.6 else _ramp(view, rng)
+    hard = (field > torch.quantile(field, rng.uniform(0.3, 0.9))).float()
     alpha = _softened(hard, rng.uniform(0.5, 2.0))
     level = rng.uniform(226, 252) + rng.uniform(-5, 5, 3)
     noise = torch.tensor(rng.normal(0, rng.uniform(0.3, 3), view.shape), dtype=view.dtype, device=view.device)
@@ -97,7 +97,9 @@ def _dust(view: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
 
 def _smooth(view: Tensor, rng: Rng, knots: int) -> Tensor:
     """A smooth random field of deviation about 1, (S, S)."""
-    coarse = torch.tensor(rng.normal(0, 1, (1, 1, knots + 1, knots + 1)), dtype=view.dtype, device=view.device)
+    coarse = torch.tensor(
+        rng.normal(0, 1, (1, 1, knots + 1, knots + 1)), dtype=view.dtype, device=view.device
+    )
     return F.interpolate(coarse, size=view.shape[1:], mode="bicubic", align_corners=True)[0, 0]
 
 

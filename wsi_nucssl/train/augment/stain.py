@@ -1,7 +1,6 @@
 """Stains varied in optical density: the vectors of another image, other strengths, hematoxylin alone.
 
-An image's own vectors are estimated as by Macenko et al., 2009 (https://doi.org/10.1109/ISBI.2009.5193250); swapping them
-follows the idea of stain mix-up (Chang et al., 2021, https://arxiv.org/abs/2111.15219).
+An image's own vectors are estimated as by Macenko et al., 2009 (https://doi.org/10.1109/ISBI.2009.5193250).
 """
 
 from __future__ import annotations
@@ -65,7 +64,11 @@ class Palette:
     vectors: tuple[Vectors, ...]
 
     def restain(
-        self, view: Tensor, own: Sequence[Vectors], settings: Augmentation, rngs: Sequence[np.random.Generator]
+        self,
+        view: Tensor,
+        own: Sequence[Vectors],
+        settings: Augmentation,
+        rngs: Sequence[np.random.Generator],
     ) -> Tensor:
         """Views (N, 3, S, S) in 0 … 255 with other stains; `own` are the vectors of the image of each."""
         changes = [self._draw(vectors, settings, rng) for vectors, rng in zip(own, rngs, strict=True)]

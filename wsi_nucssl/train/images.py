@@ -1,0 +1,49 @@
+"""Annotated images as training takes them: in memory, at the network's mpp, with weights and what teachers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from wsi_nucssl.datasets import Dataset, Entry
+from wsi_nucssl.train.crops import LabelledImage
+from wsi_nucssl.train.teachers import Teachers
+
+
+def read_images(
+    dataset: Dataset,
+    entries: Sequence[Entry],
+    mpp: float,
+    weights: Mapping[str, float] | None = None,
+    teachers: Sequence[str] = (),
+) -> list[LabelledImage]:
+    """The images of a side of a split, resampled to `mpp` µm per px.
+
+    Parameters
+    ----------
+    weights : mapping of str to float, optional
+        How often a px of the dataset of that name is seen, relative to others.
+    teachers : sequence of str
+        Models that say what they see in each image.
+
+    Raises
+    ------
+    DatasetError
+        An image or its labels cannot be read.
+    WeightsError
+        A teacher cannot be read, or answers at another mpp.
+    """
+    images = [_read(dataset, entry.id, mpp, weights or {}) for entry in entries]
+    if not teachers:
+        return images
+    taught = Teachers.load(teachers, mpp)
+    return [
+        replace(image, teacher=taught.predict(image.image, entry.image_sha256))
+        for image, entry in zip(images, entries, strict=True)
+    ]
+
+
+def _read(dataset: Dataset, name: str, mpp: float, weights: Mapping[str, float]) -> LabelledImage:
+    sample = dataset[name]
+    image, labels = sample.pair_at(mpp)
+    return LabelledImage(name, image, labels, sample.stains, weights.get(sample.dataset, 1.0))

@@ -1,0 +1,59 @@
+"""What training will see: a picture of crops with their targets, to look at before hours are spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import cv2
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import OutputExists, UsageError
+from wsi_nucssl.files import write_atomic
+from wsi_nucssl.models.spec import architecture
+from wsi_nucssl.train.crops import Crops
+from wsi_nucssl.train.finetune import FinetuneJob
+from wsi_nucssl.train.images import read_images
+
+_COLUMNS: Final = 8
+_COUNT: Final = 32
+_COLOURS: Final = np.array([[0, 0, 0], [90, 160, 90], [230, 200, 60]], np.uint8)
+"""Of background, body and boundary."""
+
+
+def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> None:
+    """Write the first crops of a job, each above its classes, as a PNG.
+
+    Raises
+    ------
+    UsageError
+        The name does not end in .png.
+    OutputExists
+        The file is there and `overwrite` is not set.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError("a preview is a .png", path=path, remedy="Give -o a name that ends in .png")
+    if path.exists() and not overwrite:
+        raise OutputExists("the picture is there already", path=path, remedy="Add --overwrite")
+    write_atomic(path, bytes(imagecodecs.png_encode(draw_preview(job))))
+
+
+def draw_preview(job: FinetuneJob) -> NDArray[np.uint8]:
+    """RGB (row, col, 3): rows of crops as the network sees them, each row above its classes."""
+    recipe = job.recipe.changed({"batch_size": _COUNT})
+    images = read_images(job.dataset, job.split.train, job.mpp, job.weights)
+    batch = Crops(images, recipe, job.seed, upscale=architecture(job.arch).upscale).batch(0)
+    side = recipe.crop_px
+    views = [
+        cv2.resize(view, (side, side), interpolation=cv2.INTER_NEAREST)
+        for view in batch["image"].permute(0, 2, 3, 1).numpy()
+    ]
+    classes = [_COLOURS[each] for each in batch["classes"].numpy()]
+    rows = [
+        np.hstack(each[first : first + _COLUMNS])
+        for first in range(0, _COUNT, _COLUMNS)
+        for each in (views, classes)
+    ]
+    return np.vstack(rows)
