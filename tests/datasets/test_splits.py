@@ -148,7 +148,7 @@ def test_no_patient_is_held_out_in_part(dataset: Dataset, seed: int, data: st.Da
 def test_folds_of_fewer_patients_than_folds_are_refused() -> None:
     with pytest.raises(UsageError, match="cannot make 3 folds of 9 images of 2 patients"):
         k_fold(with_patients([4, 5]), k=3)
-    with pytest.raises(UsageError, match="cannot hold 2 images of 5 images of 1 patients out"):
+    with pytest.raises(UsageError, match="cannot hold 2 images of 5 images of 1 patient out"):
         holdout(with_patients([5]), validation=2)
 
 
