@@ -27,6 +27,24 @@ def monuseg() -> Path:
 
 
 @pytest.fixture(scope="session")
+def monuseg_bonus() -> Path:
+    """Folder of 7 later MoNuSeg images: hematoxylin planes, labels beside them, annotations/*.xml.gz."""
+    return _data("monuseg_bonus")
+
+
+@pytest.fixture(scope="session")
+def tnbc() -> Path:
+    """Folder of 30 TNBC images of 6 patients, 40× by their authors: images/, labels/; no file states it."""
+    return _data("tnbc")
+
+
+@pytest.fixture(scope="session")
+def gbm40() -> Path:
+    """Folder of 40 glioblastoma images, about 0.25 mpp: images/, labels/; no file states it."""
+    return _data("gbm40")
+
+
+@pytest.fixture(scope="session")
 def metric_cases() -> Path:
     """Folder of label image pairs with reference metric values."""
     return _data("metric_cases")

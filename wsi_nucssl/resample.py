@@ -63,6 +63,14 @@ def triangle_taps(start: int, stop: int, step: float, source_length: int) -> Tap
     return Taps(first, weights)
 
 
+def resampled_length(length: int, step: float) -> int:
+    """Output px, `step` source px apart, that cover `length` source px.
+
+    An excess below a millionth of a px is rounding noise.
+    """
+    return max(1, math.ceil(length / step - 1e-6))
+
+
 def resample(source: RGB, rows: Taps, cols: Taps) -> RGB:
     """Resample `source`, whose top left pixel is (rows.start, cols.start), to one pixel per tap (row, col, 3)."""
     out = np.empty((len(rows.first), len(cols.first), 3), np.uint8)

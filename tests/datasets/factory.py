@@ -34,7 +34,9 @@ def write_tiff(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def write_xml(path: Path, *regions: list[tuple[float, float]], annotations: int = 1) -> Path:
+def write_xml(
+    path: Path, *regions: list[tuple[float, float]], annotations: int = 1, mpp: str | None = None
+) -> Path:
     """An Aperio file; the regions are dealt to the given number of annotations, in order."""
     drawn = [
         "<Region><Vertices>"
@@ -46,7 +48,8 @@ def write_xml(path: Path, *regions: list[tuple[float, float]], annotations: int 
     parts = ["".join(drawn[first : first + size]) for first in range(0, len(drawn), size)]
     body = "\n".join(f"<Annotation>\n<Regions>{part}</Regions>\n</Annotation>" for part in parts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"<Annotations>\n{body}\n</Annotations>\n")
+    root = "Annotations" if mpp is None else f'Annotations MicronsPerPixel="{mpp}"'
+    path.write_text(f"<{root}>\n{body}\n</Annotations>\n")
     return path
 
 

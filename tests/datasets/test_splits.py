@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
@@ -9,6 +10,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from wsi_nucssl.datasets import (
     open_dataset,
     organ_of,
 )
+from wsi_nucssl.datasets.organs import patients_of
 from wsi_nucssl.errors import DatasetError, UsageError
 
 FROZEN_VALIDATION = "38-6178 A7-A13E AY-A8YK B0-5698 G2-A2EK G9-6356"
@@ -102,6 +105,93 @@ def test_folds_are_even_and_cover_everything_once(dataset: Dataset, seed: int, d
         assert max(counts) - min(counts) <= 1
     assert all(sorted(fold.train_ids + fold.validation_ids) == list(dataset.ids) for fold in folds)
     assert max(len(f.validation) for f in folds) - min(len(f.validation) for f in folds) <= 1
+
+
+def with_patients(sizes: list[int]) -> Dataset:
+    """A dataset whose patient n has sizes[n] images, of two organs by turns."""
+    plain = dataset_of(
+        {f"{n:02d}_{i}": ("breast", None)[n % 2] for n, size in enumerate(sizes) for i in range(size)}
+    )
+    samples = tuple(replace(sample, patient=sample.id[:2]) for sample in plain)
+    return Dataset(plain.path, plain.layout, samples)
+
+
+patients = st.lists(st.integers(1, 6), min_size=2, max_size=9).map(with_patients)
+
+
+def sides(split: Split) -> tuple[set[str], set[str]]:
+    """Patients that train and patients that validate."""
+    return {name[:2] for name in split.train_ids}, {name[:2] for name in split.validation_ids}
+
+
+@given(patients, st.integers(0, 3), st.data())
+def test_no_patient_straddles_folds(dataset: Dataset, seed: int, data: st.DataObject) -> None:
+    sizes = Counter(sample.patient for sample in dataset)
+    folds = k_fold(dataset, k=data.draw(st.integers(2, len(sizes))), seed=seed)
+    assert sorted(name for fold in folds for name in fold.validation_ids) == list(dataset.ids)
+    assert all(fold.train and fold.validation and not set.intersection(*sides(fold)) for fold in folds)
+    lengths = [len(fold.validation) for fold in folds]
+    assert max(lengths) - min(lengths) <= max(sizes.values())
+
+
+@given(patients, st.integers(0, 3), st.data())
+def test_no_patient_is_held_out_in_part(dataset: Dataset, seed: int, data: st.DataObject) -> None:
+    smallest = min(Counter(sample.patient for sample in dataset).values())
+    wanted = data.draw(st.integers(1, len(dataset) - 1))
+    split = holdout(dataset, validation=wanted, seed=seed)
+    assert not set.intersection(*sides(split))
+    assert split.train
+    assert 0 < len(split.validation) <= max(wanted, smallest)
+    assert split.name == f"holdout-{len(split.validation)}"
+
+
+def test_folds_of_fewer_patients_than_folds_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot make 3 folds of 9 images of 2 patients"):
+        k_fold(with_patients([4, 5]), k=3)
+    with pytest.raises(UsageError, match="cannot hold 2 images of 5 images of 1 patient out"):
+        holdout(with_patients([5]), validation=2)
+
+
+def test_real_patients_stay_whole(tnbc: Path) -> None:
+    dataset = open_dataset(tnbc)
+    assert Counter(sample.patient for sample in dataset) == {
+        "01": 7, "02": 3, "03": 5, "04": 8, "05": 4, "06": 3
+    }  # fmt: skip
+    folds = k_fold(dataset)
+    assert all(not set.intersection(*sides(fold)) for fold in folds)
+    assert sorted(len(fold.validation) for fold in folds) == [4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("ids", "wanted"),
+    [
+        (["01_1", "01_2", "2_1"], ["01", "01", "2"]),
+        (["01_1", "01_2"], [None, None]),
+        (["01_1", "02_1", "x"], [None, None, None]),
+        (["TCGA-18-5592-01Z-00-DX1", "02_1"], ["TCGA-18-5592", None]),
+    ],
+)
+def test_patients_by_id(ids: list[str], wanted: list[str | None]) -> None:
+    assert patients_of(ids) == wanted
+
+
+FROZEN = "c9573aaeb71a8d5798ef8b333cdb4d71ed28fd85f10cebae36eed154007b5fd5"
+"""SHA-256 over splits of the 30 real images as they were when no patient or dataset was looked at."""
+
+
+def test_splits_of_the_thirty_images_are_what_they_were(monuseg: Path) -> None:
+    real, seen = open_dataset(monuseg), hashlib.sha256()
+    tiny = (replace(sample, read_image=factory.image, read_labels=no_nuclei) for sample in real)
+    dataset = Dataset(real.path, real.layout, tuple(tiny))
+    for seed in range(4):
+        for k in (2, 3, 5, 7):
+            folds = [(fold.name, fold.validation_ids) for fold in k_fold(dataset, k=k, seed=seed)]
+            seen.update(repr(folds).encode())
+        for validation in (1, 6, 11):
+            split = holdout(dataset, validation=validation, seed=seed)
+            parts = [fraction(split, share).train_ids for share in (0.1, 0.3, 0.5)]
+            seen.update(repr((split.name, split.validation_ids, parts)).encode())
+    assert seen.hexdigest() == FROZEN
 
 
 @given(datasets, st.integers(0, 5))

@@ -6,12 +6,10 @@ ceil(size / step) px a side, as a slide's canvas has; what lies beyond the last 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.resample import RGB, resample, triangle_taps
+from wsi_nucssl.resample import RGB, resample, resampled_length, triangle_taps
 
 Labels = NDArray[np.int32]
 
@@ -38,11 +36,6 @@ def resample_labels(labels: Labels, step: float) -> Labels:
     return small
 
 
-def resampled_length(length: int, step: float) -> int:
-    """Output px that cover `length` source px; an excess below a millionth of a px is rounding noise."""
-    return max(1, math.ceil(length / step - 1e-6))
-
-
 def _nearest(length: int, step: float) -> NDArray[np.intp]:
     """Source pixel of each output pixel along an axis of `length` px."""
     centres = (np.arange(resampled_length(length, step)) + 0.5) * step
@@ -53,7 +46,7 @@ def _keep_small_nuclei(small: Labels, labels: Labels, step: float) -> None:
     """Give each nucleus of `labels` that is absent from `small` one pixel there, lowest id first."""
     ids, counts = np.unique(small, return_counts=True)
     left = dict(zip(ids.tolist(), counts.tolist(), strict=True))
-    for name in np.setdiff1d(labels, ids):
+    for name in np.setdiff1d(labels[labels > 0], ids):
         row, col = (int((place + 0.5) / step) for place in _centre_rc(labels == name))
         place = min(row, small.shape[0] - 1), min(col, small.shape[1] - 1)
         owner = int(small[place])

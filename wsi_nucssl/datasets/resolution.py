@@ -7,6 +7,7 @@ say otherwise it is an error.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from wsi_nucssl.datasets.aperio_xml import read_xml_mpp
-from wsi_nucssl.datasets.sample import Dataset, Sample, same_mpp
-from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.datasets.mpp import LARGEST_MPP, LEAST_MPP, is_plausible, require_plausible, same_mpp
+from wsi_nucssl.datasets.sample import Dataset, Sample
+from wsi_nucssl.errors import DatasetError
 
-LEAST_MPP, LARGEST_MPP = 0.05, 4.0
-"""µm per px; what lies outside is a slip of units or of the pen, not a microscope's."""
-
+_APERIO = re.compile(r"\.xml(\.gz)?$", re.IGNORECASE)
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 1 << 26
 
@@ -51,11 +51,8 @@ def with_resolution(dataset: Dataset, given: float | None = None) -> Dataset:
     DatasetError : a file states an mpp that is none, or another than `given` by more than 2 %.
     UsageError : `given` lies outside 0.05 … 4.
     """
-    if given is not None and not LEAST_MPP <= given <= LARGEST_MPP:
-        raise UsageError(
-            f"an mpp of {given:g} µm per px is outside {LEAST_MPP:g} … {LARGEST_MPP:g}",
-            remedy="Give µm per pixel: 0.25 for 40×, 0.5 for 20×",
-        )
+    if given is not None:
+        require_plausible(given)
     annotations, listed = _annotations_of(dataset.path), _read_manifest(dataset.path / _MANIFEST)
     samples, notes = [], list(dataset.notes)
     for sample in dataset:
@@ -112,7 +109,7 @@ def _from_xml(sample: Sample, beside: Path | None) -> _Stated | None:
 
 
 def _checked(mpp: float, sample_id: str, file: Path) -> float:
-    if not LEAST_MPP <= mpp <= LARGEST_MPP:
+    if not is_plausible(mpp):
         raise DatasetError(
             f"the mpp of {sample_id} reads {mpp:g} µm per px, outside {LEAST_MPP:g} … {LARGEST_MPP:g}",
             path=file,
@@ -125,13 +122,7 @@ def _annotations_of(root: Path) -> dict[str, Path]:
     """Aperio files of a folder `annotations`, by id; labels may come from another folder all the same."""
     folders = [child for child in root.iterdir() if child.name.lower() == "annotations" and child.is_dir()]
     files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-    named = {".xml": 4, ".xml.gz": 7}
-    return {
-        file.name[:-length]: file
-        for file in files
-        for ending, length in named.items()
-        if file.name.lower().endswith(ending)
-    }
+    return {file.name[: found.start()]: file for file in files if (found := _APERIO.search(file.name))}
 
 
 def _read_manifest(path: Path) -> dict[str, _Stated]:
@@ -151,18 +142,18 @@ def _load_json(path: Path) -> Any:
     if path.stat().st_size > _LARGEST_MANIFEST:
         raise DatasetError("this manifest is too large to be one", path=path, remedy="Move it out")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8"), parse_int=float)
+    except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"not readable as JSON ({error})", path=path, remedy="Correct the manifest, or move it out"
         ) from error
 
 
 def _number(value: object, sample_id: str, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, float):
         raise DatasetError(
             f"the mpp of {sample_id} is {value!r}, not a number",
             path=path,
             remedy="State µm per px, such as 0.25",
         )
-    return _checked(float(value), sample_id, path)
+    return _checked(value, sample_id, path)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.datasets.mpp import DEFAULT_MPP, require_plausible, same_mpp
 from wsi_nucssl.datasets.resample import resample_image, resample_labels
 from wsi_nucssl.errors import DatasetError
 
@@ -23,16 +24,6 @@ Shape = tuple[int, int]
 """(rows, cols)."""
 Stains = Literal["h&e", "hematoxylin"]
 """What an image shows: both stains, or a rendering of the hematoxylin plane alone."""
-
-DEFAULT_MPP = 0.25
-"""µm per px that is assumed, where a caller does not say otherwise, of images of which nobody states it: 40×."""
-
-_SAME_MPP = 1.02
-
-
-def same_mpp(one: float, other: float) -> bool:
-    """True if two resolutions are one: within 2 %, which is what scanners' own figures scatter by."""
-    return max(one, other) <= _SAME_MPP * min(one, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +107,17 @@ class Sample:
         Raises
         ------
         DatasetError : as `pair`.
+        UsageError : `mpp` or `default` lies outside 0.05 … 4.
         """
-        image, labels = self.pair()
         step = self._step_to(mpp, default)
+        image, labels = self.pair()
         return (image, labels) if step == 1 else (resample_image(image, step), resample_labels(labels, step))
 
     def _step_to(self, mpp: float, default: float) -> float:
         """Own px per px at `mpp`; 1 if the two are the same."""
         own = default if self.mpp is None else self.mpp
+        require_plausible(own)
+        require_plausible(mpp)
         return 1.0 if same_mpp(own, mpp) else mpp / own
 
     def hashes(self) -> tuple[str, str]:

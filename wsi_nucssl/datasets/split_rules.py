@@ -150,7 +150,8 @@ def _fitting(groups: Iterable[Group], room: int) -> Group:
 
 
 def _extent(dataset: Dataset, groups: Collection[Group]) -> str:
-    patients = "" if len(groups) == len(dataset) else f" of {len(groups)} patients"
+    count = len(groups)
+    patients = "" if count == len(dataset) else f" of {count} patient{'s' * (count != 1)}"
     return f"{len(dataset)} images{patients}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
-from wsi_nucssl.resample import resample, triangle_taps
+from wsi_nucssl.resample import resample, resampled_length, triangle_taps
 from wsi_nucssl.slide.base import RGB, Slide
 from wsi_nucssl.slide.reader import WHITE
 from wsi_nucssl.slide.resolution import require_mpp
@@ -72,7 +72,8 @@ class Canvas:
         self.scale_x, self.scale_y = _snap(scale_x, downsample), _snap(scale_y, downsample)
         self._step_x, self._step_y = self.scale_x / downsample, self.scale_y / downsample
         self.size = Size(
-            _count(slide.dimensions.width, self.scale_x), _count(slide.dimensions.height, self.scale_y)
+            resampled_length(slide.dimensions.width, self.scale_x),
+            resampled_length(slide.dimensions.height, self.scale_y),
         )
 
     @property
@@ -116,8 +117,3 @@ class Canvas:
 
 def _snap(scale: float, downsample: float) -> float:
     return downsample if abs(scale / downsample - 1) < _SAME else scale
-
-
-def _count(length_l0: int, scale: float) -> int:
-    """Canvas px that cover `length_l0`; an excess below a millionth of a px is rounding noise."""
-    return max(1, math.ceil(length_l0 / scale - 1e-6))
