@@ -19,6 +19,9 @@ def finetune(
         str,
         typer.Option(help="Where the encoder starts: none, imagenet, a pretraining run or a weights file."),
     ] = "none",
+    start: Annotated[
+        str, typer.Option(help="A model of the same architecture to go on from, such as a bundled one.")
+    ] = "",
     config: Annotated[
         Path | None, typer.Option(help="Recipe YAML; what it leaves out keeps its default.")
     ] = None,
@@ -71,6 +74,7 @@ def finetune(
         recipe=recipe if epochs is None else recipe.changed({"epochs": epochs}),
         arch=arch,
         encoder=encoder,
+        start=start,
         own_mpp=mpp,
         seed=seed,
         weights=parse_weights(weight or []),

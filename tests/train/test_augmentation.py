@@ -1,22 +1,47 @@
-"""Augmentation: the same for the same seed, labels stay under their pixels, off means off."""
+"""Augmentation: the same for the same seed, labels stay under their pixels, off means off, what is covered is gone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import imagecodecs
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.train.tiny import recipe, scene
-from wsi_nucssl.train.augment import random_crop
-from wsi_nucssl.train.crops import Annotated, Crops
+from tests.train.tiny import SIDE, recipe, scene
+from wsi_nucssl.nuclei.targets import BACKGROUND
+from wsi_nucssl.resample import resample, triangle_taps
+from wsi_nucssl.train.augment import optics
+from wsi_nucssl.train.augment import scene as scenery
+from wsi_nucssl.train.augment.geometry import crop, footprint
+from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
+from wsi_nucssl.train.crops import Crops, LabelledImage
 from wsi_nucssl.train.recipe import Augmentation
 
 STILL = Augmentation(
-    scale=0, shear=0, elastic_px=0, stain=0, stain_shift=0, brightness=0, coarse_p=0, blur_p=0, noise_p=0
+    **{name: 0 for name, field in Augmentation.model_fields.items() if name != "elastic_cell_px"}
 )
 
 
-def crops(seed: int = 0) -> Crops:
-    return Crops([Annotated(str(n), *scene(n)) for n in range(3)], recipe(), seed)
+def rngs(*seeds: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(seed) for seed in seeds]
+
+
+def crops(seed: int = 0, **changes: object) -> Crops:
+    return Crops([LabelledImage(str(n), *scene(n)) for n in range(3)], recipe(**changes), seed)
+
+
+def view_of(
+    image: np.ndarray, labels: np.ndarray, settings: Augmentation, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One crop of 64 px, with what is beyond the image mirrored as `Crops` does."""
+    pad = max(0, footprint(64, settings) - SIDE)
+    planes = np.pad(image.transpose(2, 0, 1), [(0, 0), (0, pad), (0, pad)], mode="symmetric")
+    marks = np.pad(labels, [(0, pad), (0, pad)], mode="symmetric")
+    return crop([torch.from_numpy(planes)], [torch.from_numpy(marks)], 64, settings, rngs(seed))
 
 
 def test_a_batch_is_a_function_of_seed_and_index() -> None:
@@ -29,19 +54,40 @@ def test_a_batch_is_a_function_of_seed_and_index() -> None:
     assert not bool((first.batch(1)["image"] == first.batch(0)["image"]).all())
 
 
-def test_batches_are_bytes_of_the_stated_shapes() -> None:
-    batch = crops().batch(0)
-    assert tuple(batch["image"].shape) == (2, 3, 64, 64)
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_batches_are_bytes_of_the_stated_shapes(upscale: int) -> None:
+    images = [
+        LabelledImage("0", *scene(0), teacher=np.full((2, SIDE, SIDE), 100, np.uint8)),
+        LabelledImage("1", *scene(1), stains="hematoxylin", teacher=np.full((2, SIDE, SIDE), 100, np.uint8)),
+    ]
+    batch = Crops(images, recipe(), 0, upscale=upscale).batch(0)
+    assert tuple(batch["image"].shape) == (2, 3, 64 // upscale, 64 // upscale)
     assert tuple(batch["classes"].shape) == (2, 64, 64)
+    assert tuple(batch["teacher"].shape) == (2, 2, 64, 64)
     assert {str(value.dtype) for value in batch.values()} == {"torch.uint8"}
 
 
 def test_each_image_comes_equally_often() -> None:
-    plain = [Annotated(str(n), np.full((96, 96, 3), 50 * n, np.uint8), scene(0)[1]) for n in range(3)]
+    plain = [LabelledImage(str(n), np.full((96, 96, 3), 50 * n, np.uint8), scene(0)[1]) for n in range(3)]
     source = Crops(plain, recipe(augmentation=STILL, batch_size=3), 0)
     for index in range(4):
         values = source.batch(index)["image"].float().mean(dim=(1, 2, 3)).round().tolist()
         assert np.allclose(sorted(values), [0, 50, 100], atol=1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(weights=st.lists(st.floats(0.1, 4), min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_images_come_as_often_as_their_weights_say(weights: Sequence[float], seed: int) -> None:
+    plain = [
+        LabelledImage(str(n), np.full((96, 96, 3), 60 * n, np.uint8), scene(0)[1], weight=weight)
+        for n, weight in enumerate(weights)
+    ]
+    source = Crops(plain, recipe(), seed)
+    count = len(weights)
+    for first in range(0, 12 * count, count):
+        drawn = [source._choice(number) for number in range(first, first + count)]
+        for image, weight in enumerate(weights):
+            assert abs(drawn.count(image) - count * weight / sum(weights)) < 1 + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -49,23 +95,156 @@ def test_labels_stay_under_their_pixels(seed: int) -> None:
     _, labels = scene(seed)
     image = np.repeat((labels > 0)[..., None] * np.uint8(255), 3, axis=2)
     geometry = STILL.model_copy(update={"scale": 0.25, "shear": 0.1, "elastic_px": 4.0})
-    view, view_labels = random_crop(image, labels, 64, geometry, np.random.default_rng(seed))
-    bright = view[..., 0] > 127
-    assert (bright == (view_labels > 0)).mean() > 0.995
+    view, view_labels = view_of(image, labels, geometry, seed)
+    bright = view[0, 0] > 127
+    assert (bright == (view_labels[0] > 0)).float().mean() > 0.995
 
 
 def test_without_jitter_no_value_is_made_up() -> None:
     image, labels = scene(0)
-    view, view_labels = random_crop(image, labels, 64, STILL, np.random.default_rng(0))
-    assert set(np.unique(view_labels)) <= set(np.unique(labels))
-    assert (view >= image.min(axis=(0, 1))).all()
-    assert (view <= image.max(axis=(0, 1))).all()
+    view, view_labels = view_of(image, labels, STILL, 0)
+    assert set(view_labels.unique().tolist()) <= set(np.unique(labels).tolist())
+    assert (view >= int(image.min())).all()
+    assert (view <= int(image.max())).all()
 
 
-def test_stain_jitter_moves_no_pixel() -> None:
+def test_what_is_off_changes_nothing() -> None:
     image, labels = scene(0)
-    still, where = random_crop(image, labels, 64, STILL, np.random.default_rng(4))
-    jitter = STILL.model_copy(update={"stain": 0.2, "stain_shift": 0.04, "brightness": 0.08})
-    jittered, same = random_crop(image, labels, 64, jitter, np.random.default_rng(4))
-    np.testing.assert_array_equal(where, same)
-    assert not np.array_equal(still, jittered)
+    view, view_labels = view_of(image, labels, STILL, 4)
+    exact = view.round()
+    palette = Palette((stain_vectors(image),))
+    restained = palette.restain(exact, [standard_vectors()], STILL, rngs(1))
+    torch.testing.assert_close(restained, exact, rtol=0, atol=1e-2)
+    covered, visible = scenery.cover(exact, view_labels, STILL, rngs(1))
+    assert torch.equal(covered, exact)
+    assert torch.equal(visible, view_labels)
+    assert torch.equal(optics.blur(optics.coarsen(exact, STILL, rngs(1)), STILL, rngs(1)), exact)
+    assert torch.equal(optics.expose(exact, STILL, rngs(1)).float(), exact)
+
+
+def stained(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """RGB (200, 200, 3) of tissue with two stains in random amounts, each alone in places."""
+    rng = np.random.default_rng(seed)
+    amounts = rng.uniform(0.4, 1.6, (200, 200, 2)) * rng.choice(([1, 0.02], [0.02, 1], [1, 1]), (200, 200))
+    density = amounts @ vectors[:2]
+    return np.clip(np.rint(256 * np.exp(-density) - 1), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("hematoxylin", "eosin"),
+    [((0.65, 0.70, 0.29), (0.27, 0.90, 0.35)), ((0.55, 0.76, 0.35), (0.20, 0.85, 0.48))],
+)
+def test_the_stains_of_a_mixture_are_found(hematoxylin: tuple[float, ...], eosin: tuple[float, ...]) -> None:
+    truth = np.stack([np.array(v) / np.linalg.norm(v) for v in (hematoxylin, eosin)])
+    found = stain_vectors(stained(truth))
+    assert (np.sum(found[:2] * truth, axis=1) > np.cos(np.deg2rad(4))).all()
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+
+
+def test_glass_alone_has_the_published_stains() -> None:
+    np.testing.assert_array_equal(stain_vectors(np.full((64, 64, 3), 240, np.uint8)), standard_vectors())
+
+
+def test_exchanged_vectors_are_those_of_the_other_image() -> None:
+    own, other = standard_vectors(), standard_vectors()[[1, 0, 2]]
+    settings = STILL.model_copy(update={"exchange_p": 1.0})
+    image = torch.from_numpy(stained(own).transpose(2, 0, 1).copy())[None].float()
+    found = Palette((other,)).restain(image, [own], settings, rngs(3))
+    density = -torch.log((image + 1) / 256).numpy()
+    expected = 256 * np.exp(-np.einsum("cd,ncyx->ndyx", np.linalg.inv(own) @ other, density)) - 1
+    np.testing.assert_allclose(found.numpy(), np.clip(expected, 0, 255), atol=1e-2)
+
+
+def test_hematoxylin_alone_leaves_no_eosin() -> None:
+    vectors = standard_vectors()
+    settings = STILL.model_copy(update={"hematoxylin_only_p": 1.0})
+    image = torch.from_numpy(stained(vectors).transpose(2, 0, 1).copy())[None].float()
+    found = Palette((vectors,)).restain(image, [vectors], settings, rngs(3))
+    amounts = -np.log((found[0].numpy() + 1) / 256).transpose(1, 2, 0) @ np.linalg.inv(vectors)
+    assert np.abs(amounts[..., 1:]).max() < 0.02
+    assert amounts[..., 0].max() > 1
+
+
+COVERS = ("glass_p", "fill_p", "pen_p", "dust_p")
+
+
+@pytest.mark.parametrize("name", COVERS)
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_covered_is_no_nucleus_and_what_is_not_stays(name: str, seed: int) -> None:
+    view, labels = torch.full((1, 3, 96, 96), 120.0), torch.arange(1, 96 * 96 + 1).reshape(1, 96, 96)
+    settings = STILL.model_copy(update={name: 1.0})
+    covered, visible = scenery.cover(view, labels, settings, rngs(seed))
+    gone = visible == 0
+    assert gone.any()
+    assert torch.equal(visible[~gone], labels[~gone])
+    changed = (covered - view).abs().amax(dim=1)
+    assert changed[gone].min() > 5
+    assert covered.min() >= 0
+    assert covered.max() <= 255
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_fill_is_one_exact_colour(seed: int) -> None:
+    view, labels = torch.rand(1, 3, 96, 96) * 100 + 50, torch.ones(1, 96, 96, dtype=torch.long)
+    covered, visible = scenery.cover(view, labels, STILL.model_copy(update={"fill_p": 1.0}), rngs(seed))
+    assert len(covered.permute(0, 2, 3, 1)[visible == 0].unique()) == 1
+    assert torch.equal(covered[:, :, 0, 0][visible[:, 0, 0] == 1], view[:, :, 0, 0][visible[:, 0, 0] == 1])
+
+
+def test_a_fold_only_darkens_and_keeps_its_nuclei() -> None:
+    view, labels = torch.rand(1, 3, 96, 96) * 200, torch.ones(1, 96, 96, dtype=torch.long)
+    folded, kept = scenery.cover(view, labels, STILL.model_copy(update={"fold_p": 1.0}), rngs(0))
+    assert torch.equal(kept, labels)
+    assert (folded <= view + 1e-3).all()
+    assert (folded < view - 5).any()
+
+
+def test_a_teacher_sees_no_nucleus_under_a_cover_either() -> None:
+    image = LabelledImage("0", *scene(0), teacher=np.full((2, SIDE, SIDE), 100, np.uint8))
+    settings = STILL.model_copy(update={"fill_p": 1.0})
+    batch = Crops([image], recipe(augmentation=settings, batch_size=4), 0).batch(0)
+    lost = (batch["classes"] != BACKGROUND) & (batch["teacher"][:, 0] == 0)
+    assert not lost.any()
+    assert (batch["teacher"] == 0).any()
+
+
+def test_blur_is_a_gaussian_of_each_view() -> None:
+    dots = torch.zeros(2, 3, 33, 33)
+    dots[:, :, 16, 16] = 1
+    found = scenery.gaussian_blur(dots, torch.tensor([0.8, 1.5]))
+    steps = np.arange(33) - 16
+    for each, sigma in zip(found.numpy(), (0.8, 1.5), strict=True):
+        line = np.exp(-0.5 * (steps / sigma) ** 2) * (np.abs(steps) <= 5)
+        np.testing.assert_allclose(each[0], np.outer(line, line) / line.sum() ** 2, atol=1e-6)
+
+
+def test_reduction_is_that_of_slides() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 56, 3)).astype(np.uint8)
+    found = optics.reduce_twice(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float())
+    expected = resample(image, triangle_taps(0, 20, 2.0, 40), triangle_taps(0, 28, 2.0, 56))
+    inner = found[0].permute(1, 2, 0).numpy()[1:-1, 1:-1]
+    assert np.abs(inner - expected[1:-1, 1:-1]).max() <= 1.0
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90])
+def test_jpeg_loses_what_the_codec_loses(quality: int) -> None:
+    rng = np.random.default_rng(quality)
+    image, _ = scene(quality)
+    image = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+    real = imagecodecs.jpeg8_decode(
+        imagecodecs.jpeg8_encode(image, level=quality, subsampling="444", colorspace="rgb")
+    ).astype(float)
+    view = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float()
+    ours = optics.jpeg(view, torch.tensor([float(quality)]))[0].permute(1, 2, 0).numpy()
+    loss, real_loss = np.abs(ours - image).mean(), np.abs(real - image).mean()
+    assert 0.5 * real_loss < loss < 1.5 * real_loss
+    assert np.abs(ours - real).mean() < real_loss
+
+
+def test_noise_has_the_deviation_that_was_drawn() -> None:
+    view = torch.full((1, 3, 64, 64), 128.0)
+    found = optics.expose(view, STILL.model_copy(update={"noise_p": 1.0}), rngs(5))
+    generator = np.random.default_rng(5)
+    generator.random()
+    assert found.float().std().item() == pytest.approx(generator.uniform(1, 8), rel=0.05)

@@ -30,7 +30,7 @@ from wsi_nucssl.errors import (
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.train.finetune import finetune
-from wsi_nucssl.train.job import SplitChoice, make_job
+from wsi_nucssl.train.job import SplitChoice, make_job, parse_weights
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def weights_of(run: Path) -> tuple[str, dict[str, bytes]]:
-    """The best weights' file, and the last weights and their average."""
+    """The weights' file, and the last weights and their average."""
     state = torch.load(run / "state.pt", weights_only=True)
     tensors = {**state["model"], **state["average"]}
-    return sha256_file(run / "best.safetensors"), {k: v.numpy().tobytes() for k, v in tensors.items()}
+    return sha256_file(run / "model.safetensors"), {k: v.numpy().tobytes() for k, v in tensors.items()}
 
 
 def test_a_run_leaves_weights_split_history_and_curves(dataset: Path, undisturbed: Path) -> None:
@@ -59,6 +59,7 @@ def test_a_run_leaves_weights_split_history_and_curves(dataset: Path, undisturbe
     split.verify(job(dataset).dataset)
     recorded = model.info.provenance["split"]["validation"]
     assert [entry["id"] for entry in recorded] == list(split.validation_ids)
+    assert model.info.provenance["scores"]["epoch"] == 2
     scores, calibration = (model.info.provenance[name] for name in ("scores", "calibration"))
     assert set(scores["validation_images"]) == set(calibration["images"]) == set(split.validation_ids)
     assert calibration["aji"] >= scores["validation_aji"] == next(iter(scores["validation_images"].values()))
@@ -182,7 +183,7 @@ def test_a_finished_run_without_its_weights_is_no_success(dataset: Path, tmp_pat
     (tmp_path / "done.json").write_text("{")
     with pytest.raises(WeightsError, match=r"done\.json"):
         finetune(job(dataset, epochs=1), tmp_path, device="cpu", resume=True)
-    (tmp_path / "best.safetensors").unlink()
+    (tmp_path / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match="holds no weights"):
         finetune(job(dataset, epochs=1), tmp_path, device="cpu", resume=True)
 
@@ -225,11 +226,11 @@ def test_overwriting_never_takes_the_data_with_it(dataset: Path, tmp_path: Path)
 def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> None:
     def identity(encoder: Path) -> object:
         made = make_job(
-            dataset, split=SplitChoice(), recipe=job(dataset).recipe, arch="resunet18", encoder=str(encoder)
+            [dataset], split=SplitChoice(), recipe=job(dataset).recipe, arch="resunet18", encoder=str(encoder)
         )
         return made.manifest()["encoder"]
 
-    file = undisturbed / "best.safetensors"
+    file = undisturbed / "model.safetensors"
     assert identity(file) == identity(undisturbed) == sha256_file(file)
     with pytest.raises(WsiNucsslError, match="no such model"):
         identity(dataset / "none.safetensors")
@@ -238,13 +239,13 @@ def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> N
 @pytest.mark.parametrize("fold", ["0/3", "4/3", "1", "a/b"])
 def test_an_impossible_fold_is_refused(dataset: Path, fold: str) -> None:
     with pytest.raises(UsageError, match="fold"):
-        make_job(dataset, split=SplitChoice(fold=fold), recipe=job(dataset).recipe)
+        make_job([dataset], split=SplitChoice(fold=fold), recipe=job(dataset).recipe)
 
 
 def test_a_split_is_not_both_read_and_folded(dataset: Path, undisturbed: Path) -> None:
     choice = SplitChoice(file=undisturbed / "split.json", fold="1/3")
-    with pytest.raises(UsageError, match="--split or --fold"):
-        make_job(dataset, split=choice, recipe=job(dataset).recipe)
+    with pytest.raises(UsageError, match="--split, --fold"):
+        make_job([dataset], split=choice, recipe=job(dataset).recipe)
 
 
 def test_folds_fractions_and_split_files(dataset: Path, undisturbed: Path) -> None:
@@ -253,3 +254,54 @@ def test_folds_fractions_and_split_files(dataset: Path, undisturbed: Path) -> No
     assert sorted(name for ids in held for name in ids) == list(opened.ids)
     assert len(SplitChoice(share=0.1).apply(opened).train) == 1
     assert SplitChoice(file=undisturbed / "split.json").apply(opened) == job(dataset).split
+
+
+def test_a_run_goes_on_from_a_model_of_its_architecture(
+    dataset: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    still = {"learning_rate": 1e-12, "weight_decay": 0, "ema_decay": 0, "warmup_steps": 0}
+    again = replace(job(dataset, epochs=1, optimisation=still), start=str(undisturbed))
+    finetune(again, tmp_path / "run", device="cpu")
+    one, other = (load_model(run).network.state_dict() for run in (undisturbed, tmp_path / "run"))
+    for name, value in one.items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6)
+    assert load_model(tmp_path / "run").info.provenance["start"] == sha256_file(
+        undisturbed / "model.safetensors"
+    )
+    with pytest.raises(WeightsError, match="--arch resunet18"):
+        finetune(replace(again, arch="resunet34"), tmp_path / "other", device="cpu")
+    with pytest.raises(UsageError, match="--start or --encoder"):
+        replace(again, encoder="imagenet")
+
+
+def test_several_datasets_join_and_weigh(dataset: Path, tmp_path: Path) -> None:
+    other = write_dataset(tmp_path / "other", images=2)
+    recipe = job(dataset).recipe
+    made = make_job(
+        [dataset, other],
+        split=SplitChoice(held_out=("other",)),
+        recipe=recipe,
+        weights={dataset.name: 2.0},
+    )
+    assert made.split.validation_ids == ("other/0", "other/1")
+    assert len(make_job([dataset, other], split=SplitChoice(train_all=True), recipe=recipe).split.train) == 5
+    with pytest.raises(UsageError, match="cannot weigh"):
+        replace(made, weights={"nowhere": 1.0})
+    with pytest.raises(UsageError, match="cannot weigh -1"):
+        replace(made, weights={"other": -1.0})
+
+
+def test_training_on_everything_leaves_weights_without_validation(dataset: Path, tmp_path: Path) -> None:
+    whole = make_job([dataset], split=SplitChoice(train_all=True), recipe=job(dataset, epochs=1).recipe)
+    result = finetune(replace(whole, arch="resunet18"), tmp_path / "run", device="cpu")
+    assert load_model(result.weights).info.provenance["scores"] == {"epoch": 1}
+
+
+@pytest.mark.parametrize(("text", "fine"), [("a=2", True), ("a/b=0.5", True), ("2", False), ("a=b", False)])
+def test_weights_are_names_with_numbers(text: str, fine: bool) -> None:
+    if fine:
+        assert list(parse_weights([text])) == [text.split("=")[0]]
+        return
+    with pytest.raises(UsageError, match="NAME=W"):
+        parse_weights([text])

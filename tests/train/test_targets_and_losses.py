@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.train.tiny import scene
 from wsi_nucssl.nuclei.targets import BACKGROUND, BODY, BOUNDARY, three_class
 from wsi_nucssl.train.losses import SegmentationLoss, soft_dice
+from wsi_nucssl.train.targets import three_class as batched_three_class
 
 
 def disk(radius: int) -> list[tuple[int, int]]:
@@ -64,6 +65,17 @@ def test_every_nucleus_has_a_body_however_tiny(seed: int, band: int) -> None:
         assert (classes[labels == label] == BODY).any()
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**16), band=st.integers(1, 5), cell=st.integers(1, 7))
+def test_on_tensors_the_targets_are_the_same(seed: int, band: int, cell: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.integers(0, 5, (3, 4, 6)), np.ones((1, cell, cell), int)).astype(np.int32)
+    found = batched_three_class(torch.from_numpy(labels).long(), band)
+    assert found.dtype == torch.uint8
+    for each, alone in zip(found.numpy(), labels, strict=True):
+        np.testing.assert_array_equal(each, three_class(alone, band))
+
+
 def test_a_tiny_nucleus_keeps_its_innermost_pixels() -> None:
     labels = np.zeros((9, 9), np.int32)
     labels[3:6, 3:6] = 7
@@ -101,6 +113,45 @@ def test_loss_is_the_formula(dice: float) -> None:
     weights = [1.0, 2.0, 0.5]
     loss = SegmentationLoss(weights, dice)(torch.tensor(logits), torch.tensor(classes, dtype=torch.uint8))
     assert loss.item() == pytest.approx(plain_loss(logits, classes, weights, dice), rel=1e-5)
+
+
+def test_a_truncated_loss_is_the_formula_and_smooth() -> None:
+    rng = np.random.default_rng(1)
+    logits, classes = 3 * rng.normal(size=(2, 3, 5, 4)), rng.integers(0, 3, (2, 5, 4))
+    weights, gamma = [1.0, 2.0, 0.5], 0.2
+    total = weight_sum = 0.0
+    truncated = 0
+    for n, row, col in np.ndindex(*classes.shape):
+        exponentials = [math.exp(value) for value in logits[n, :, row, col]]
+        true = int(classes[n, row, col])
+        p = exponentials[true] / sum(exponentials)
+        truncated += p < gamma
+        loss = -math.log(gamma) + 0.5 * (1 - p**2 / gamma**2) if p < gamma else -math.log(p)
+        total += weights[true] * loss
+        weight_sum += weights[true]
+    assert 5 < truncated < 35
+    found = SegmentationLoss(weights, 0.0, truncation=gamma)(torch.tensor(logits), torch.tensor(classes))
+    assert found.item() == pytest.approx(total / weight_sum, rel=1e-5)
+
+
+def test_teachers_take_their_share_of_the_cross_entropy() -> None:
+    rng = np.random.default_rng(2)
+    logits, classes = rng.normal(size=(2, 3, 4, 4)), rng.integers(0, 3, (2, 4, 4))
+    teacher = rng.integers(0, 120, (2, 2, 4, 4)).astype(np.uint8)
+    weights = [1.0, 2.0, 0.5]
+    soft = 0.0
+    for n, row, col in np.ndindex(*classes.shape):
+        exponentials = [math.exp(value) for value in logits[n, :, row, col]]
+        body, boundary = (int(value) / 255 for value in teacher[n, :, row, col])
+        for name, p in enumerate((1 - body - boundary, body, boundary)):
+            soft -= weights[name] * p * math.log(exponentials[name] / sum(exponentials))
+    expected = 0.7 * plain_loss(logits, classes, weights, 0.0) + 0.3 * soft / classes.size
+    loss = SegmentationLoss(weights, 0.0, teacher=0.3)
+    found = loss(torch.tensor(logits), torch.tensor(classes), torch.tensor(teacher))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert loss(torch.tensor(logits), torch.tensor(classes)).item() == pytest.approx(
+        plain_loss(logits, classes, weights, 0.0), rel=1e-5
+    )
 
 
 def test_dice_is_one_only_where_all_is_right() -> None:

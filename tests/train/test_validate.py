@@ -10,12 +10,12 @@ from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
 from wsi_nucssl.nuclei.targets import three_class
-from wsi_nucssl.train.crops import Annotated
+from wsi_nucssl.train.crops import LabelledImage
 from wsi_nucssl.train.validate import calibrate, validate
 
 
-def annotated(seed: int) -> Annotated:
-    return Annotated(str(seed), *scene(seed))
+def annotated(seed: int) -> LabelledImage:
+    return LabelledImage(str(seed), *scene(seed))
 
 
 def perfect_planes(labels: np.ndarray, strength: int) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_validation_scores_each_image_and_shows_the_worst() -> None:
 
 
 def test_an_image_without_nuclei_speaks_for_finding_none() -> None:
-    full, empty = annotated(0), Annotated("empty", annotated(1).image, np.zeros((96, 96), np.uint16))
+    full, empty = annotated(0), LabelledImage("empty", annotated(1).image, np.zeros((96, 96), np.int32))
     faint = np.zeros((3, 96, 96), np.uint8)
     faint[0, 20:30, 20:30] = 140  # a nucleus at the default threshold
     start = InstanceConfig()
@@ -69,7 +69,7 @@ def test_an_image_without_nuclei_speaks_for_finding_none() -> None:
 
 def test_validation_on_nothing_but_empty_images_is_a_number() -> None:
     torch.manual_seed(0)
-    empty = Annotated("empty", annotated(1).image, np.zeros((96, 96), np.uint16))
+    empty = LabelledImage("empty", annotated(1).image, np.zeros((96, 96), np.int32))
     scores = validate(build("resunet18").eval(), [empty], torch.device("cpu"), InstanceConfig())
     assert scores.mean_aji in (0, 1)
     assert scores.mean_dice1 in (0, 1)

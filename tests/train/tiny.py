@@ -18,7 +18,7 @@ def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """RGB (SIDE, SIDE, 3) and labels (SIDE, SIDE): nine dark discs, some touching."""
     rng = np.random.default_rng(seed)
     rows, cols = np.mgrid[:SIDE, :SIDE]
-    labels = np.zeros((SIDE, SIDE), np.uint16)
+    labels = np.zeros((SIDE, SIDE), np.int32)
     for number in range(1, 10):
         row, col, radius = rng.integers(0, SIDE), rng.integers(0, SIDE), rng.integers(5, 12)
         labels[((rows - row) ** 2 + (cols - col) ** 2 < radius**2) & (labels == 0)] = number
@@ -32,7 +32,7 @@ def write_dataset(root: Path, images: int = 3) -> Path:
     for number in range(images):
         image, labels = scene(number)
         (root / "images" / f"{number}.png").write_bytes(imagecodecs.png_encode(image))
-        (root / "labels" / f"{number}.png").write_bytes(imagecodecs.png_encode(labels))
+        (root / "labels" / f"{number}.png").write_bytes(imagecodecs.png_encode(labels.astype(np.uint16)))
     return root
 
 
@@ -49,4 +49,4 @@ def recipe(**changes: object) -> Recipe:
 
 
 def job(dataset: Path, **changes: object) -> FinetuneJob:
-    return make_job(dataset, split=SplitChoice(), recipe=recipe(**changes), arch="resunet18")
+    return make_job([dataset], split=SplitChoice(), recipe=recipe(**changes), arch="resunet18")

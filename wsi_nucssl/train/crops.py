@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsi_nucssl.datasets.sample import Stains
-from wsi_nucssl.train.augment.geometry import crop
+from wsi_nucssl.train.augment.geometry import crop, footprint
 from wsi_nucssl.train.augment.optics import blur, coarsen, expose, reduce_twice
 from wsi_nucssl.train.augment.scene import cover
 from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
@@ -33,7 +34,7 @@ class LabelledImage:
     stains : str
         As `Sample.stains`.
     weight : float
-        How often its pixels are seen, relative to those of other images.
+        How often its px are seen, relative to those of other images.
     teacher : ndarray or None
         P(body) and P(boundary) that the teachers give, in 255ths: uint8 (2, row, col).
     """
@@ -74,8 +75,9 @@ class Crops:
             stain_vectors(each.image) if each.stains == "h&e" else standard_vectors() for each in images
         ]
         self.palette = Palette(tuple(self.vectors))
-        self.planes = [torch.from_numpy(_planes(each)).to(device) for each in images]
-        self.labels = [torch.from_numpy(each.labels.astype(np.int32)).to(device) for each in images]
+        side = footprint(recipe.crop_px, recipe.augmentation)
+        self.planes = [torch.from_numpy(_mirrored(_planes(each), side)).to(device) for each in images]
+        self.labels = [torch.from_numpy(_mirrored(each.labels, side)).to(device) for each in images]
         shares = np.array([each.weight * each.labels.size for each in images], np.float64)
         self._edges = np.cumsum(shares / shares.sum())
 
@@ -122,6 +124,13 @@ def _planes(image: LabelledImage) -> NDArray[np.uint8]:
     """(3, row, col) RGB, or (5, row, col) with the teachers' planes."""
     rgb = image.image.transpose(2, 0, 1)
     return np.ascontiguousarray(rgb) if image.teacher is None else np.concatenate([rgb, image.teacher])
+
+
+def _mirrored(planes: NDArray[Any], side: int) -> NDArray[Any]:
+    """Planes (…, row, col) of at least `side` px each way: small ones go on as their mirror image."""
+    missing = [max(0, side - length) for length in planes.shape[-2:]]
+    pad = [(0, 0)] * (planes.ndim - 2) + [(each // 2, each - each // 2) for each in missing]
+    return np.pad(planes, pad, mode="symmetric") if any(missing) else planes
 
 
 def single_threaded_opencv() -> None:

@@ -49,6 +49,7 @@ class FinetuneJob:
     dataset : one, or several joined (`datasets.join_datasets`).
     arch : a key of `ARCHITECTURES`.
     encoder : where its encoder starts: "none", "imagenet", a pretraining run or a weights file.
+    start : a model of the same architecture whose weights the whole network starts from; "" for none.
     mpp : µm per px that the network answers at, to which images are resampled.
     seed : of initialisation and of every crop.
     weights : how often a px of the dataset of that name is seen, relative to others; 1 where none is given.
@@ -64,9 +65,15 @@ class FinetuneJob:
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
+    start: str = ""
 
     def __post_init__(self) -> None:
         architecture(self.arch)
+        if self.start and self.encoder != "none":
+            raise UsageError(
+                "a network that starts from a whole model has its encoder from there",
+                remedy="Give --start or --encoder",
+            )
         if not self.split.train:
             raise UsageError("nothing to train on: the split holds no training image")
         Mpp.square(self.mpp)
@@ -82,7 +89,7 @@ class FinetuneJob:
     def inputs(self) -> tuple[Path, ...]:
         """Files and folders that the job reads."""
         known = self.encoder in ("none", "imagenet")
-        models = self.teachers if known else (self.encoder, *self.teachers)
+        models = [*self.teachers, *([] if known else [self.encoder]), *([self.start] if self.start else [])]
         folders = sorted({sample.source.parent for sample in self.dataset})
         return (self.dataset.path, *folders, *map(weights_path, models))
 
@@ -99,6 +106,7 @@ class FinetuneJob:
             "seed": self.seed,
             "split": asdict(self.split),
             "recipe": self.recipe.model_dump(mode="json"),
+            **({"start": sha256_file(weights_path(self.start))} if self.start else {}),
             **({"weights": dict(self.weights)} if self.weights else {}),
             **(
                 {"teachers": [sha256_file(weights_path(each)) for each in self.teachers]}
@@ -190,9 +198,7 @@ class _Finetuning:
         self.job, self.directory, self.accelerator, self.report = job, run, accelerator, report
         self.manifest = job.manifest(accelerator.num_processes)
         torch.manual_seed(job.seed)
-        network = build(job.arch)
-        if job.encoder != "none":
-            load_encoder(network.encoder, job.encoder)
+        network = _initial(job)
         if accelerator.is_main_process:
             for doubt in implausible(job.dataset.subset((*job.split.train_ids, *job.split.validation_ids))):
                 warn(doubt)
@@ -280,3 +286,20 @@ class _Finetuning:
         provenance = {**self.manifest, "scores": scores}
         info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, self.config, provenance=provenance)
         save_model(self.directory / MODEL, self.network, info)
+
+
+def _initial(job: FinetuneJob) -> ResUNet:
+    """The network as it starts, from torch's random state and what the job names."""
+    network = build(job.arch)
+    if job.encoder != "none":
+        load_encoder(network.encoder, job.encoder)
+    if job.start:
+        model = load_model(job.start)
+        if model.info.arch != job.arch:
+            raise WeightsError(
+                f"holds a {model.info.arch}, but {job.arch} is to be trained",
+                path=model.path,
+                remedy=f"Give --arch {model.info.arch}",
+            )
+        network.load_state_dict(model.network.state_dict())
+    return network

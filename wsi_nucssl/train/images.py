@@ -44,6 +44,9 @@ def read_images(
 
 
 def _read(dataset: Dataset, name: str, mpp: float, weights: Mapping[str, float]) -> LabelledImage:
+    """An image whose px weigh as its own did: enlarging it does not make it more."""
     sample = dataset[name]
     image, labels = sample.pair_at(mpp)
-    return LabelledImage(name, image, labels, sample.stains, weights.get(sample.dataset, 1.0))
+    enlarged = (sample.mpp or mpp) / mpp
+    weight = weights.get(sample.dataset, 1.0) / enlarged**2
+    return LabelledImage(name, image, labels, sample.stains, weight)

@@ -23,7 +23,8 @@ def crop(
     Parameters
     ----------
     planes : sequence of Tensor
-        One image for each crop, uint8 (C, row, col): RGB and whatever else is to be resampled with it.
+        One image for each crop, uint8 (C, row, col): RGB and whatever else is to be resampled with it; at least
+        `footprint` px a side.
     labels : sequence of Tensor
         Their label images, int32 (row, col).
     size : int
@@ -37,7 +38,7 @@ def crop(
         Planes, float32 (N, C, size, size) in 0 … 255, bilinear; labels, int64 (N, size, size), nearest. What the
         mapping asks for beyond an image is mirrored.
     """
-    side = min(_footprint(size, settings), *(s for each in labels for s in each.shape))
+    side = footprint(size, settings)
     device = planes[0].device
     draws = [_draw(each.shape, size, settings, rng) for each, rng in zip(labels, rngs, strict=True)]
     corners = [_corner(centre, each.shape, side) for (_, centre, _), each in zip(draws, labels, strict=True)]
@@ -57,7 +58,7 @@ def _sample(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
     return F.grid_sample(planes.float(), grid, mode=mode, padding_mode="reflection", align_corners=False)
 
 
-def _footprint(size: int, settings: Augmentation) -> int:
+def footprint(size: int, settings: Augmentation) -> int:
     """Side of a square of source px that holds any view of `size` px, however it is turned."""
     reach = size / 2 * (1 + settings.scale) * (1 + settings.shear) * 2**0.5
     return 2 * int(np.ceil(reach + 3 * settings.elastic_px))
