@@ -21,7 +21,7 @@ from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.segment.engine import open_engine
 from wsi_nucssl.segment.images import predict_image
-from wsi_nucssl.tiles.grid import TileGrid
+from wsi_nucssl.segment.windows import WindowGrid
 
 MARGINS = (0, 16, 32, 48, 64, 96)
 NEAR_PX = 8
@@ -51,7 +51,10 @@ def main() -> None:
         near, far, plain, moved, between = [], [], [], [], []
         for image, truth in pairs:
             extent = Size(image.shape[1], image.shape[0])
-            grids = [TileGrid(extent, Size(core, core), margin, Point(s, s)) for s in (0, core // 2)]
+            grids = [
+                WindowGrid(extent, Size(core, core), margin, Point(s, s), engine.upscale)
+                for s in (0, core // 2)
+            ]
             planes = [predict_image(engine, image, grid) for grid in grids]
             labels = [label_instances(each, model.info.instances) for each in planes]
             difference = np.abs(planes[0][0].astype(int) - planes[1][0])

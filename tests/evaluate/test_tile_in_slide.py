@@ -32,6 +32,7 @@ class Darkness:
     name = "darkness"
     streams = 2
     batch_px = 0
+    upscale = 1
 
     def predict(self, windows: Windows) -> BodyBoundary:
         red = np.stack([cv2.GaussianBlur(window[..., 0], (0, 0), 2) for window in windows])

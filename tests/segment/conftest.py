@@ -46,7 +46,7 @@ def double_model() -> Model:
 
 @pytest.fixture
 def segment(double_model: Model) -> Callable[..., SegmentSummary]:
-    """`segment_slide` with the double; options by keyword."""
+    """`segment_slide` with the double of the model's upscale; options by keyword."""
 
     def run(
         slide: Path,
@@ -64,7 +64,7 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
             SegmentOptions(**options),
             resume=resume,
             overwrite=overwrite,
-            engine=doubles.DarkIsNucleus(),
+            engine=doubles.DarkIsNucleus(upscale=model.network.upscale),
         )
 
     return run

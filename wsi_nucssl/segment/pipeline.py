@@ -27,7 +27,7 @@ from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
-from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, window_shape
+from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, repeat_px
 from wsi_nucssl.slide import Canvas
 from wsi_nucssl.threads import ahead, thread_pool
 from wsi_nucssl.tiles.grid import Tile
@@ -147,7 +147,7 @@ class Pipeline:
         return finished, todo
 
     def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
-        return tile, read_window(self.canvas.read, tile, self.plan.extent, window_shape(self.plan.windows))
+        return tile, read_window(self.canvas.read, tile, self.plan.windows)
 
     def _predict(self, batch: list[tuple[Tile, NDArray[np.uint8]]]) -> _Predicted:
         begun = perf_counter()
@@ -157,9 +157,8 @@ class Pipeline:
 
     def _finish_window(self, tile: Tile, pixels: NDArray[np.uint8], planes: NDArray[np.uint8]) -> _Done:
         """Add the stain plane to a predicted window and store its core."""
-        own = core_of(tile, np.moveaxis(pixels, 2, 0)).transpose(1, 2, 0)
-        stain = hematoxylin_od(np.ascontiguousarray(own))
-        self.store.write(tile, np.concatenate([core_of(tile, planes), stain[None]]))
+        stain = repeat_px(hematoxylin_od(np.ascontiguousarray(pixels)), self.plan.windows.upscale)
+        self.store.write(tile, core_of(tile, np.concatenate([planes, stain[None]])))
         return _Done(windows=1)
 
     def _extract_ready(self, todo: deque[Tile], finishers: _Finishers) -> None:

@@ -24,6 +24,7 @@ from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import MULTIPLE
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.segment.images import network_input
 
 SUFFIX: Final = ".int8"
 _KEY: Final = "wsi_nucssl_int8"
@@ -32,10 +33,11 @@ _CROP_PX: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class QuantisedGraph:
-    """An OpenVINO IR in memory; `digest` tells it from other quantisations of the same weights."""
+    """An OpenVINO IR in memory, and the upscale of its network; `digest` tells it from other quantisations."""
 
     xml: bytes
     bin: bytes
+    upscale: int
 
     @property
     def digest(self) -> str:
@@ -60,7 +62,8 @@ def quantise(model: Model, images: Iterable[NDArray[np.uint8]], provenance: dict
     ------
     UsageError : NNCF is not installed, or there is no image.
     """
-    crops = [crop for image in images for crop in _crops(image)]
+    upscale = model.network.upscale
+    crops = [crop for image in images for crop in _crops(network_input(image, upscale))]
     if not crops:
         raise UsageError("there is no image to calibrate on", remedy="Give a dataset with training images")
     graph = _nncf_quantised(model, crops)
@@ -87,12 +90,12 @@ def read_quantised(model: Model) -> QuantisedGraph:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[_KEY])
-            graph = QuantisedGraph(*(file.get_tensor(name).tobytes() for name in ("xml", "bin")))
+            xml, weights = (file.get_tensor(name).tobytes() for name in ("xml", "bin"))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise WeightsError(f"not a whole quantised graph ({error})", path=path, remedy=remedy) from error
     if header.get("weights_sha256") != model.sha256:
         raise WeightsError("the quantised graph was made from other weights", path=path, remedy=remedy)
-    return graph
+    return QuantisedGraph(xml, weights, model.network.upscale)
 
 
 def _crops(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -127,4 +130,5 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> QuantisedGr
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.xml"
         openvino.save_model(small, path, compress_to_fp16=False)
-        return QuantisedGraph(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+        weights = path.with_suffix(".bin").read_bytes()
+        return QuantisedGraph(path.read_bytes(), weights, model.network.upscale)

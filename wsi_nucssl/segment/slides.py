@@ -25,7 +25,6 @@ from wsi_nucssl.segment.pipeline import OnProgress, Pipeline
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.probabilities import ProbabilityStore
 from wsi_nucssl.segment.seam_figure import SeamFigure
-from wsi_nucssl.segment.windows import window_shape
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 
 _SUMMARY: Final = "summary.json"
@@ -93,10 +92,10 @@ def segment_slide(
     _check_output(output, resume=resume, overwrite=overwrite)
     with open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
         engine = engine or open_engine(model, options.device, options.engine, options.views)
-        canvas = Canvas(slide, Mpp.square(model.info.mpp))
+        canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
         tissue = tissue_mask(slide)
-        plan = make_plan(canvas, tissue, block_px=options.block_px)
-        batch_size = options.batch_size or default_batch_size(engine, window_shape(plan.windows))
+        plan = make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
+        batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
         manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
         with (
             run_directory(run_path(output), manifest, resume=resume, overwrite=overwrite) as run,
@@ -175,10 +174,11 @@ def _manifest(
         "model": model.info.name,
         "model_sha256": model.sha256,
         "model_mpp": model.info.mpp,
+        "input_mpp": model.info.input_mpp,
         "instances": asdict(model.info.instances),
         "engine": engine,
         "batch_size": batch_size,
-        "window_px": [*window_shape(plan.windows).shape_rc],
+        "window_px": [*plan.windows.shape.shape_rc],
         "margin_px": plan.windows.margin,
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
@@ -222,22 +222,23 @@ def _export(
     def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
         nonlocal seams
         for table in tables:
-            seams += SeamFigure.of(table, pipeline.plan.windows)
+            seams += SeamFigure.of(table, plan.windows)
             yield table
 
-    canvas = pipeline.canvas
-    corner = slide.bounds.origin if options.origin == "qupath" else canvas.box.origin
+    plan = pipeline.plan
+    corner = slide.bounds.origin if options.origin == "qupath" else plan.box.origin
     header = {
         **manifest,
         "slide_name": slide.path.name,
         "mpp_source": slide.mpp_source,
+        "hematoxylin_mpp": model.info.input_mpp,
         "origin_l0": [corner.x, corner.y],
     }
     with contextlib.closing(pipeline.tables()) as tables:  # its threads end here, whatever happens
         count = write_geojson(
             output,
             counted(tables),
-            Placement(canvas.scale_x, canvas.scale_y, corner.x, corner.y),
+            Placement(plan.scale_x, plan.scale_y, corner.x, corner.y),
             mpp=Mpp.square(model.info.mpp),
             identity=manifest["slide"],
             header=header,
