@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
 from wsi_nucssl.nuclei.stain import hematoxylin_od
+from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.windows import (
     WindowGrid,
@@ -21,7 +22,6 @@ from wsi_nucssl.segment.windows import (
     repeat_px,
     window_grid,
 )
-from wsi_nucssl.slide.resample import resample, triangle_taps
 
 _SAME: Final = 1e-6
 """As for `Canvas`, px that are so nearly those of the image are those of the image."""
