@@ -32,6 +32,9 @@ class Sample:
     source : the file of the annotation, for messages.
     read_image : reads the RGB image.
     read_labels : reads the label image, given the (rows, cols) of the image.
+    mpp : µm per px of the image, or None where nothing states it.
+    dataset : which of several datasets it comes from; "" in one that stands alone.
+    patient : whose tissue it is, or None where nothing tells.
     """
 
     id: str
@@ -39,6 +42,9 @@ class Sample:
     source: Path
     read_image: Callable[[], Image]
     read_labels: Callable[[Shape], LabelImage]
+    mpp: float | None = None
+    dataset: str = ""
+    patient: str | None = None
 
     def image(self) -> Image:
         """The RGB image, uint8 (row, col, 3).
