@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final
 
@@ -86,6 +86,11 @@ def bootstrap(table: Floats) -> list[tuple[float, float]]:
 def _percentiles(values: Floats, tail: float) -> tuple[float, float]:
     low, high = np.percentile(values, (tail, 100 - tail)) if values.size else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def mean_of(values: Iterable[float]) -> float:
+    """Mean of the defined values; nan where there are none."""
+    return float(_mean(np.array(list(values), np.float64)[:, None])[0])
 
 
 def pooled_aji(images: Sequence[ImageResult]) -> float:

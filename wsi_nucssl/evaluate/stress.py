@@ -109,7 +109,9 @@ def _compressed(image: Image, true: LabelImage, _rng: np.random.Generator) -> Sc
     return Scene.whole(imagecodecs.jpeg8_decode(data), true)
 
 
-def _restained(image: Image, true: LabelImage, _rng: np.random.Generator, *, stain: int, gain: float) -> Scene:
+def _restained(
+    image: Image, true: LabelImage, _rng: np.random.Generator, *, stain: int, gain: float
+) -> Scene:
     """One stain's share of the optical density times `gain`; a channel of 0 counts as 1."""
     vectors = stain_vectors()
     density = -np.log10(np.maximum(image, 1) / 255)
@@ -140,8 +142,8 @@ def _nearest(before: int, after: int) -> NDArray[np.int64]:
     return index
 
 
-def _to_bytes(values: NDArray[np.float64]) -> Image:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _to_bytes(values: NDArray[np.floating]) -> Image:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 _ALL: Final = (
@@ -168,12 +170,8 @@ _ALL: Final = (
         "hematoxylin × 1.3 in optical density",
         partial(_restained, stain=_HEMATOXYLIN, gain=1.3),
     ),
-    Perturbation(
-        "eosin-0.7", "eosin × 0.7 in optical density", partial(_restained, stain=_EOSIN, gain=0.7)
-    ),
-    Perturbation(
-        "eosin-1.3", "eosin × 1.3 in optical density", partial(_restained, stain=_EOSIN, gain=1.3)
-    ),
+    Perturbation("eosin-0.7", "eosin × 0.7 in optical density", partial(_restained, stain=_EOSIN, gain=0.7)),
+    Perturbation("eosin-1.3", "eosin × 1.3 in optical density", partial(_restained, stain=_EOSIN, gain=1.3)),
     Perturbation("brightness-0.9", "every channel × 0.9", partial(_lit, gain=0.9)),
     Perturbation("brightness-1.1", "every channel × 1.1, cut off at white", partial(_lit, gain=1.1)),
     Perturbation("rotation-90", "turned by 90° counter-clockwise, exactly", _turned),

@@ -40,8 +40,7 @@ def stain_vectors() -> NDArray[np.float64]:
 
 def deconvolution_row() -> NDArray[np.float64]:
     """Weights (3,) of OD in R, G and B whose sum is the hematoxylin density."""
-    weights: NDArray[np.float64] = np.linalg.inv(stain_vectors())[:, 0]
-    return weights
+    return np.asarray(np.linalg.inv(stain_vectors())[:, 0], np.float64)
 
 
 def _tables() -> NDArray[np.int32]:
