@@ -70,6 +70,11 @@ def test_each_source_counts_as_much_as_another() -> None:
     assert found.mean_aji == 0.5
 
 
+def trained_on(name: str, entries: list[dict[str, str]]) -> ModelInfo:
+    provenance = {"split": {"train": entries, "validation": []}}
+    return ModelInfo(name, "resunet18", 0.25, InstanceConfig(), provenance=provenance)
+
+
 def test_models_are_judged_on_what_they_did_not_see(tmp_path: Path) -> None:
     data = open_dataset(write_dataset(tmp_path / "data"))
     torch.manual_seed(0)

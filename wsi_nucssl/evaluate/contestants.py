@@ -14,8 +14,10 @@ from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
+from wsi_nucssl.files import sha256_file
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model, ModelInfo
+from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
 
@@ -157,8 +159,9 @@ class PredictionFolder:
 
     @property
     def source(self) -> Mapping[str, Any]:
-        """That these are files of unknown origin."""
-        return {"kind": "predictions", "files": len(self.files)}
+        """That these are files of unknown origin, and which."""
+        hashes = {name: sha256_file(self.files[name]) for name in sorted(self.files)}
+        return {"kind": "predictions", "files": len(self.files), "sha256": digest(hashes)}
 
     @property
     def split(self) -> KnownSplit | None:
@@ -189,6 +192,16 @@ class PredictionFolder:
                 remedy="Predict at the image's own size",
             )
         return labels
+
+
+def check_seeing(contestants: Sequence[Contestant]) -> None:
+    """Raise `UsageError` if one of them cannot be shown an image that is not of the dataset."""
+    files = [contestant.name for contestant in contestants if isinstance(contestant, PredictionFolder)]
+    if files:
+        raise UsageError(
+            f"--stress changes the images, and the predictions in {files[0]!r} are of the images as they are",
+            remedy="Leave out --stress or --predictions",
+        )
 
 
 def check_names(contestants: Sequence[Contestant]) -> None:

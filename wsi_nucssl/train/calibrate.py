@@ -24,8 +24,8 @@ from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.teachers import seen_images
 from wsi_nucssl.train.validate import or_right
 
-_BODY: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
-_FOREGROUND: Final = (0.4, 0.45, 0.5, 0.55, 0.6)
+_BODY: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+_FOREGROUND: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 _REGROW: Final = (2, 3, 4, 5, 6)
 _MARKER: Final = (4, 10, 20, 40)
 _AREA: Final = (16, 30, 60, 80)
