@@ -49,7 +49,9 @@ def benchmark(
             help="Also score each image framed, blurred, restained, rescaled and otherwise perturbed.",
         ),
     ] = False,
-    mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
+    ] = None,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
         EngineName, typer.Option(help="On CPUs openvino beats torch, and int8 openvino.")
@@ -70,11 +72,11 @@ def benchmark(
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.engine import open_engine
 
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, mpp=mpp)
     contestants: list[Contestant] = []
     for name in model or ([] if predictions else [DEFAULT_MODEL]):
         loaded = load_model(name)
-        contestants.append(Network(loaded, open_engine(loaded, device, engine, tta), mpp))
+        contestants.append(Network(loaded, open_engine(loaded, device, engine, tta)))
     contestants += [PredictionFolder.open(folder) for folder in predictions or []]
     meter = Meter(dataset.name, "images", quiet=quiet)
     try:

@@ -24,8 +24,8 @@ class Copycat:
     split: KnownSplit | None = None
     source: Mapping[str, Any] = field(default_factory=lambda: {"kind": "test"})
 
-    def label_image(self, sample_id: str, image: np.ndarray) -> np.ndarray:
-        assert image.dtype == np.uint8
+    def label_image(self, sample_id: str, image: np.ndarray, mpp: float) -> np.ndarray:
+        assert (image.dtype, mpp) == (np.uint8, 0.25)
         return np.roll(self.dataset[sample_id].labels(), self.moved, axis=0)
 
 
@@ -39,7 +39,8 @@ class Thresholder:
     source: Mapping[str, Any] = field(default_factory=lambda: {"kind": "test"})
     seen: list[str] = field(default_factory=list)
 
-    def label_image(self, sample_id: str, image: np.ndarray) -> np.ndarray:
+    def label_image(self, sample_id: str, image: np.ndarray, mpp: float) -> np.ndarray:
+        assert mpp == 0.25
         if len(self.seen) >= self.stops_after:
             raise Stopped(2)
         self.seen.append(sample_id)

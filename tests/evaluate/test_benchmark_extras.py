@@ -58,7 +58,7 @@ def test_stress_stands_beside_the_scores(dataset: Dataset, whole: Path) -> None:
     for each in ALL:
         for sample in dataset:
             made = each(sample.id, *sample.pair())
-            pred = Thresholder().label_image(sample.id, made.image)[made.scored.rc]
+            pred = Thresholder().label_image(sample.id, made.image, 0.25)[made.scored.rc]
             assert found[each.name]["images"][sample.id] == aji(made.true, pred)
     assert abs(found["rotation-90"]["paired_loss"]) < 1e-12
     assert abs(found["black-frame"]["paired_loss"]) < 1e-12

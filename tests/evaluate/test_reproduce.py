@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         (root / folder).mkdir()
     for number in range(6):
         for folder, pixels in zip(("images", "labels"), scene(number), strict=True):
-            large = pixels.repeat(3, axis=0).repeat(3, axis=1)
+            large = pixels.astype(np.uint8).repeat(3, axis=0).repeat(3, axis=1)
             (root / folder / f"{number}.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(large)))
     return open_dataset(root)
 
@@ -255,7 +255,7 @@ def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
 
     monkeypatch.setattr(cells, "finetune", note)
     monkeypatch.setattr(Bench, "_benchmark", lambda *_: {"aji": 0.5})
-    bench = Bench(dataset, None, 0.25, Tables.load(PAPER).budget("smoke"), tmp_path)
+    bench = Bench(dataset, None, Tables.load(PAPER).budget("smoke"), tmp_path)
     row = Row(name="r", strategy="none", finetune={"loss": {"dice": 0.0}, "crop_px": 96})
     other = {"loss": {"class_weights": [1.0, 1.0, 1.0]}, "crop_px": 128}
     for column in (Column(name="a"), Column(name="b", finetune=other)):

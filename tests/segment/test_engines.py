@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.errors import OutputExists, UsageError, WeightsError
-from wsi_nucssl.evaluate.quantise import quantise_on
+from wsi_nucssl.evaluate.quantise import Cost, check_quantised, quantise_on
 from wsi_nucssl.geometry import Size
+from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model, save_model
 from wsi_nucssl.segment import quantised
 from wsi_nucssl.segment.engine import BodyBoundary, Engine, Windows, default_batch_size, open_engine
+from wsi_nucssl.segment.images import segment_image
 from wsi_nucssl.segment.options import EngineName
 from wsi_nucssl.segment.quantised import quantised_path, read_quantised
 
@@ -184,6 +187,31 @@ def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPat
 def test_a_quantised_graph_is_not_replaced_unasked(with_graph: Model, tmp_path: Path) -> None:
     with pytest.raises(OutputExists, match="--overwrite"):
         quantise_on(with_graph, open_dataset(write_dataset(tmp_path / "data", 1)))
+
+
+def test_int8_is_chosen_once_it_was_measured_to_be_as_good_and_faster(
+    with_graph: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(shutil.copy(with_graph.path, tmp_path / "m.safetensors"))
+    shutil.copy(quantised_path(with_graph.path), quantised_path(model.path))
+    assert "int8" not in open_engine(model, "cpu").name
+    dataset = open_dataset(write_dataset(tmp_path / "data", 1))
+    costs = check_quantised(model, {"data": dataset})
+    sample = dataset["0"]
+    for engine, found in (("openvino", costs["data"].aji), ("int8", costs["data"].aji_int8)):
+        labels = segment_image(open_engine(model, "cpu", engine), sample.image(), model.info.instances)  # type: ignore[arg-type]
+        assert found == aji(sample.labels(), labels)
+    assert ("int8" in open_engine(model, "cpu").name) == costs["data"].accepted
+    for cost, accepted in (
+        (Cost(0.6, 0.598, 1.2), True),
+        (Cost(0.6, 0.596, 1.2), False),
+        (Cost(0.6, 0.6, 0.9), False),
+    ):
+        assert cost.accepted == accepted
+        monkeypatch.setattr("wsi_nucssl.evaluate.quantise._cost", lambda *_, cost=cost: cost)
+        check_quantised(model, {"data": dataset})
+        assert ("int8" in open_engine(model, "cpu").name) == accepted
+        assert "int8" not in open_engine(model, "cpu", "openvino").name
 
 
 def other_weights(model: Model) -> None:

@@ -92,7 +92,7 @@ def benchmark(
             _check_files("contestants", [each.name for each in contestants])
             _check_files("images", ids)
         work = out / _WORK
-        settings = _settings(selection, contestants, overlays=overlays, oracle=oracle, stress=stress)
+        settings = _settings(dataset, selection, contestants, overlays=overlays, oracle=oracle, stress=stress)
         try:
             with run_directory(
                 work, settings, resume=resume, overwrite=overwrite, inputs=(dataset.path,)
@@ -122,6 +122,7 @@ def _check_free(out: Path) -> None:
 
 
 def _settings(
+    dataset: Dataset,
     selection: Selection,
     contestants: Sequence[Contestant],
     *,
@@ -133,6 +134,7 @@ def _settings(
     return {
         "version": wsi_nucssl.__version__,
         "images": digest({entry.id: asdict(entry) for entry in selection.entries}),
+        "mpp": digest({entry.id: dataset[entry.id].mpp for entry in selection.entries}),
         "contestants": {each.name: dict(each.source) for each in contestants},
         "overlays": overlays,
         "oracle": oracle,

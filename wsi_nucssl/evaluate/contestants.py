@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
+from wsi_nucssl.datasets.mpp import same_mpp
+from wsi_nucssl.datasets.resample import resample_labels
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
 from wsi_nucssl.files import sha256_file
-from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
 
 _GEOJSON_SUFFIXES = (".geojson.gz", ".geojson", ".json")
-_MPP_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +61,17 @@ class Contestant(Protocol):
         """What it was trained on, if it says so."""
         ...
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:
-        """Nuclei of an RGB image (row, col, 3), int32 (row, col)."""
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:
+        """Nuclei of an RGB image (row, col, 3) at `mpp` µm per px, int32 (row, col)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A model on an engine, through the same predict and extract code as `segment`.
-
-    Raises
-    ------
-    UsageError : the model wants images of another resolution than `mpp`.
-    """
+    """A model on an engine, through the same predict and extract code as `segment`."""
 
     model: Model
     engine: Engine
-    mpp: float
-
-    def __post_init__(self) -> None:
-        wanted = self.model.info.mpp
-        if abs(Mpp.square(self.mpp).x / wanted - 1) > _MPP_TOLERANCE:
-            raise UsageError(
-                f"{self.name} was trained at {wanted:g} µm/px, the images have {self.mpp:g}",
-                remedy="Give the images' true --mpp, or resample them",
-            )
 
     @property
     def name(self) -> str:
@@ -110,9 +96,20 @@ class Network:
         """From the weights' provenance."""
         return KnownSplit.of(self.model.info)
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:  # noqa: ARG002
-        """See `Contestant.label_image`."""
-        return segment_image(self.engine, image, self.model.info.instances)
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
+        """See `Contestant.label_image`.
+
+        An image of another mpp than the model's is seen at the model's, as a slide is, and its nuclei are scored on the
+        image's own px, each of which takes the nearest px of the answer.
+        """
+        wanted = self.model.info.mpp
+        scale = 1.0 if same_mpp(mpp, wanted) else wanted / mpp
+        labels = segment_image(self.engine, image, self.model.info.instances, scale=scale)
+        if scale == 1:
+            return labels
+        rows, cols = image.shape[:2]
+        own = resample_labels(labels, 1 / scale)[:rows, :cols]
+        return np.pad(own, ((0, rows - own.shape[0]), (0, cols - own.shape[1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +165,7 @@ class PredictionFolder:
         """Nobody knows."""
         return None
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
         """See `Contestant.label_image`.
 
         Raises

@@ -9,7 +9,7 @@ from typing import Any
 
 import imagecodecs
 
-from wsi_nucssl.datasets import Dataset
+from wsi_nucssl.datasets import DEFAULT_MPP, Dataset
 from wsi_nucssl.datasets.sample import Image, LabelImage
 from wsi_nucssl.evaluate.averages import ImageResult, judge
 from wsi_nucssl.evaluate.contestants import Contestant
@@ -59,22 +59,26 @@ class Scorer:
         """Score the images of these ids, one contestant after another on each."""
         total, done = len(ids) * (1 + len(self.stress)), 0
         for sample_id in ids:
-            image, true = self.dataset[sample_id].pair()
+            sample = self.dataset[sample_id]
+            image, true = sample.pair()
+            mpp = sample.mpp or DEFAULT_MPP
             for perturbation in (None, *self.stress):
                 for contestant in self.contestants:
                     if perturbation is None:
-                        self._plain(contestant, sample_id, image, true)
+                        self._plain(contestant, sample_id, image, true, mpp)
                     else:
-                        self._stressed(contestant, perturbation, sample_id, image, true)
+                        self._stressed(contestant, perturbation, sample_id, image, true, mpp)
                 done += 1
                 if on_image is not None:
                     remark = f"{sample_id} {perturbation.name}" if perturbation else sample_id
                     on_image(done, total, remark)
         return [self._result(contestant, ids) for contestant in self.contestants]
 
-    def _plain(self, contestant: Contestant, sample_id: str, image: Image, true: LabelImage) -> None:
+    def _plain(
+        self, contestant: Contestant, sample_id: str, image: Image, true: LabelImage, mpp: float
+    ) -> None:
         def make() -> dict[str, Any]:
-            pred = contestant.label_image(sample_id, image)
+            pred = contestant.label_image(sample_id, image, mpp)
             if self.pictures is not None:
                 path = self.pictures / file_stem(contestant.name) / f"{file_stem(sample_id)}.png"
                 write_atomic(path, bytes(imagecodecs.png_encode(draw_errors(image, true, pred))))
@@ -90,10 +94,11 @@ class Scorer:
         sample_id: str,
         image: Image,
         true: LabelImage,
+        mpp: float,
     ) -> None:
         def make() -> float:
             scene = perturbation(sample_id, image, true)
-            pred = contestant.label_image(sample_id, scene.image)
+            pred = contestant.label_image(sample_id, scene.image, mpp)
             return aji(scene.true, pred[scene.scored.rc])
 
         self.journal.keep((contestant.name, sample_id, perturbation.name), make)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,11 +33,18 @@ _CROP_PX: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class QuantisedGraph:
-    """An OpenVINO IR in memory, and the upscale of its network; `digest` tells it from other quantisations."""
+    """An OpenVINO IR in memory; `digest` tells it from other quantisations.
+
+    Attributes
+    ----------
+    upscale : the network's.
+    preferred : it was measured to be as accurate as the network and faster, see `record_comparison`.
+    """
 
     xml: bytes
     bin: bytes
     upscale: int
+    preferred: bool = False
 
     @property
     def digest(self) -> str:
@@ -75,6 +82,24 @@ def quantise(model: Model, images: Iterable[NDArray[np.uint8]], provenance: dict
     return path
 
 
+def record_comparison(model: Model, comparison: Mapping[str, Any], *, preferred: bool) -> None:
+    """Write into a model's quantised graph how it compares with the network as it is.
+
+    `preferred` says whether an engine that is chosen automatically on a CPU is to be this one.
+
+    Raises
+    ------
+    WeightsError : as `read_quantised`.
+    """
+    graph = read_quantised(model)
+    path = quantised_path(model.path)
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()[_KEY])
+    header |= {"comparison": dict(comparison), "preferred": preferred}
+    tensors = {name: np.frombuffer(getattr(graph, name), np.uint8) for name in ("xml", "bin")}
+    write_atomic(path, save(tensors, metadata={_KEY: json.dumps(header)}))
+
+
 def read_quantised(model: Model) -> QuantisedGraph:
     """The quantised graph of a model.
 
@@ -95,7 +120,8 @@ def read_quantised(model: Model) -> QuantisedGraph:
         raise WeightsError(f"not a whole quantised graph ({error})", path=path, remedy=remedy) from error
     if header.get("weights_sha256") != model.sha256:
         raise WeightsError("the quantised graph was made from other weights", path=path, remedy=remedy)
-    return QuantisedGraph(xml, weights, model.network.upscale)
+    preferred = header.get("preferred") is True
+    return QuantisedGraph(xml, weights, model.network.upscale, preferred)
 
 
 def _crops(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
