@@ -83,12 +83,7 @@ def test_models_are_judged_on_what_they_did_not_see(tmp_path: Path) -> None:
     paths = []
     for number in range(2):
         paths.append(tmp_path / f"{number}.safetensors")
-        split = {"train": [hashes[number]], "validation": []}
-        save_model(
-            paths[-1],
-            network,
-            ModelInfo(str(number), "resunet18", 0.25, InstanceConfig(), provenance={"split": split}),
-        )
+        save_model(paths[-1], network, trained_on(str(number), [hashes[number]]))
     found = predict_unseen([load_model(path) for path in paths], {"data": data})
     assert [each.id for each in found["data"]] == ["0:1", "0:2", "1:0", "1:2"]
     write_settings(paths[0], Calibration(InstanceConfig(body=0.65), {"data": {"a": 0.5}}), {"models": ["x"]})
@@ -97,12 +92,7 @@ def test_models_are_judged_on_what_they_did_not_see(tmp_path: Path) -> None:
     assert written.info.provenance["calibration"] == {"means": {"data": 0.5}, "models": ["x"]}
     for name, value in written.network.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
-    everything = {"train": hashes, "validation": []}
-    save_model(
-        paths[1],
-        network,
-        ModelInfo("1", "resunet18", 0.25, InstanceConfig(), provenance={"split": everything}),
-    )
+    save_model(paths[1], network, trained_on("1", hashes))
     with pytest.raises(UsageError, match="trained on all images of data"):
         predict_unseen([load_model(paths[1])], {"data": data})
 

@@ -75,14 +75,21 @@ class Bench:
             self.dataset,
             few,
             self.budget.finetune.changed(changes),
-            arch=self.budget.arch,
+            arch=self._arch(row),
             encoder=encoder,
             seed=seed,
         )
         mark = _mark({"finetune": changes, "pretrain": row.pretrain if pretrained else {}})
-        run = self.out / "runs" / f"{row.strategy}-{_slug(few.name)}-seed{seed}{mark}"
+        run = self.out / "runs" / f"{self._prefix(row)}{row.strategy}-{_slug(few.name)}-seed{seed}{mark}"
         finetune(job, run, device=self.device, resume=True)
         return self._benchmark(run)
+
+    def _arch(self, row: Row) -> str:
+        return row.arch or self.budget.arch
+
+    def _prefix(self, row: Row) -> str:
+        """Tells the runs of a row with an architecture of its own from those of the budget's."""
+        return f"{row.arch}-" if row.arch else ""
 
     def _pretrain(self, row: Row, split: Split, seed: int) -> Path:
         """Pretrain on the split's training images, without their labels; returns the encoder's file."""
@@ -93,12 +100,16 @@ class Bench:
             (*images, *self.unlabelled),
             self.budget.pretrain.changed(row.pretrain),
             task=cast(TaskName, row.strategy),
-            arch=ARCHITECTURES[self.budget.arch].encoder,
+            arch=ARCHITECTURES[self._arch(row)].encoder,
             mpp=DEFAULT_MPP,
             seed=seed,
         )
         mark = _mark({"pretrain": row.pretrain})
-        run = self.out / "runs" / f"pretrain-{row.strategy}-{_slug(split.name)}-seed{seed}{mark}"
+        run = (
+            self.out
+            / "runs"
+            / f"{self._prefix(row)}pretrain-{row.strategy}-{_slug(split.name)}-seed{seed}{mark}"
+        )
         return pretrain(job, run, device=self.device, resume=True).weights
 
     def _unlabelled_copy(self, name: str, sha256: str) -> Path:
