@@ -19,7 +19,7 @@ from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import architecture, build
+from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture, build
 from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.train.calibrate import Predicted, calibrate
@@ -60,7 +60,7 @@ class FinetuneJob:
     dataset: Dataset
     split: Split
     recipe: Recipe
-    arch: str = "resunet101"
+    arch: str = DEFAULT_ARCHITECTURE
     encoder: str = "none"
     mpp: float = 0.25
     seed: int = 0
