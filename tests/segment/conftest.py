@@ -44,6 +44,12 @@ def double_model() -> Model:
     return doubles.model()
 
 
+@pytest.fixture(scope="session", params=["resunet18", "liteunet0x2"])
+def either_model(request: pytest.FixtureRequest) -> Model:
+    """The same, once answering at the mpp that it sees, and once at half of it."""
+    return doubles.model(request.param)
+
+
 @pytest.fixture
 def segment(double_model: Model) -> Callable[..., SegmentSummary]:
     """`segment_slide` with the double of the model's upscale; options by keyword."""

@@ -19,7 +19,6 @@ from wsi_nucssl.segment.windows import (
     CORE,
     MARGIN,
     WindowGrid,
-    core_of,
     predict_batch,
     read_window,
     repeat_px,
@@ -61,11 +60,11 @@ def test_windows_are_few_alike_and_fit_the_network(width: int, height: int, upsc
     st.sampled_from(UPSCALES),
     st.data(),
 )
-def test_a_core_and_its_margin_are_cut_from_the_mirrored_canvas(
-    width: int, height: int, core: int, upscale: int, data: st.DataObject
+def test_a_window_is_cut_from_the_mirrored_canvas(
+    width: int, height: int, side: int, upscale: int, data: st.DataObject
 ) -> None:
     margin = 8
-    grid = window_grid(Size(width, height), margin, core, upscale=upscale)
+    grid = window_grid(Size(width, height), margin, side, upscale=upscale, blend=0)
     seen = grid.input_extent
     image = np.random.default_rng(0).integers(0, 256, (*seen.size.shape_rc, 3), np.uint8)
     mirrored = np.pad(image, ((200, 200), (200, 200), (0, 0)), mode="symmetric")
@@ -76,9 +75,10 @@ def test_a_core_and_its_margin_are_cut_from_the_mirrored_canvas(
     rows, cols = (-(-side // upscale) for side in tile.read.size.shape_rc)
     x0, y0 = 200 + tile.read.x0 // upscale, 200 + tile.read.y0 // upscale
     assert np.array_equal(window[:rows, :cols], mirrored[y0 : y0 + rows, x0 : x0 + cols])
-    in_output_px = np.stack([repeat_px(window[..., channel], upscale) for channel in range(3)])
-    whole = image.repeat(upscale, axis=0).repeat(upscale, axis=1)
-    assert np.array_equal(np.moveaxis(core_of(tile, in_output_px), 0, 2), whole[tile.core.rc])
+    core = tile.core.relative_to(tile.read.origin)
+    assert np.array_equal(
+        repeat_px(window[..., 1], upscale)[core.rc], repeat_px(image[..., 1], upscale)[tile.core.rc]
+    )
 
 
 def test_windows_that_cut_input_px_are_refused() -> None:

@@ -7,21 +7,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.geometry import Size
+from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
-from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.resample import resample, triangle_taps
+from wsi_nucssl.segment.blending import blended, keep_window
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.windows import (
     WindowGrid,
-    core_of,
     output_extent,
     predict_batch,
     px_to_cover,
     read_window,
-    repeat_px,
     window_grid,
 )
+from wsi_nucssl.tiles.grid import ORIGIN
 
 _SAME: Final = 1e-6
 """As for `Canvas`, px that are so nearly those of the image are those of the image."""
@@ -56,12 +55,12 @@ def predict_image(
     picture, scale = network_input(image, step), step / engine.upscale
     extent = output_extent(_size(image), _size(picture), scale, scale, engine.upscale)
     grid = grid or window_grid(extent, upscale=engine.upscale)
-    planes = np.empty((3, *extent.shape_rc), np.uint8)
+    kept: dict[tuple[int, int], Probabilities] = {}
     for tile in grid:
-        window = read_window(lambda box: picture[box.rc], tile, grid)
-        planes[:2, *tile.core.rc] = core_of(tile, predict_batch(engine, [window], 1)[0])
-    planes[2] = repeat_px(hematoxylin_od(picture), engine.upscale)[: extent.height, : extent.width]
-    return planes
+        pixels = read_window(lambda box: picture[box.rc], tile, grid)
+        predicted = predict_batch(engine, [pixels], 1)[0]
+        kept[tile.row, tile.col] = keep_window(grid, tile, pixels, predicted)
+    return blended(grid, Box.at(ORIGIN, extent), lambda tile: kept[tile.row, tile.col])
 
 
 def segment_image(

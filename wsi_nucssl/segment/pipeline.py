@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
-from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
+from wsi_nucssl.segment.blending import keep_window
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
-from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, repeat_px
+from wsi_nucssl.segment.windows import predict_batch, read_window
 from wsi_nucssl.slide import Canvas
 from wsi_nucssl.threads import ahead, thread_pool
 from wsi_nucssl.tiles.grid import Tile
@@ -156,9 +156,8 @@ class Pipeline:
         return _Predicted(windows, perf_counter() - begun)
 
     def _finish_window(self, tile: Tile, pixels: NDArray[np.uint8], planes: NDArray[np.uint8]) -> _Done:
-        """Add the stain plane to a predicted window and store its core."""
-        stain = repeat_px(hematoxylin_od(np.ascontiguousarray(pixels)), self.plan.windows.upscale)
-        self.store.write(tile, core_of(tile, np.concatenate([planes, stain[None]])))
+        """Store what is kept of a predicted window."""
+        self.store.write(tile, keep_window(self.plan.windows, tile, pixels, planes))
         return _Done(windows=1)
 
     def _extract_ready(self, todo: deque[Tile], finishers: _Finishers) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsi_nucssl.geometry import Box, Point, Size
-from wsi_nucssl.segment.windows import CORE, MARGIN, WindowGrid, output_extent, window_grid
+from wsi_nucssl.segment.windows import BLEND, CORE, MARGIN, WindowGrid, output_extent, window_grid
 from wsi_nucssl.slide import Canvas, TissueMask
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 
@@ -55,6 +55,7 @@ def make_plan(
     block_px: int | None = None,
     core: int = CORE,
     margin: int = MARGIN,
+    blend: int = BLEND,
 ) -> Plan:
     """Lay windows and blocks over what a network of this `upscale` answers on a canvas.
 
@@ -62,7 +63,7 @@ def make_plan(
     """
     scale_x, scale_y = canvas.scale_x / upscale, canvas.scale_y / upscale
     extent = output_extent(canvas.slide.dimensions, canvas.size, scale_x, scale_y, upscale)
-    windows = window_grid(extent, margin, core, upscale=upscale)
+    windows = window_grid(extent, margin, core, upscale=upscale, blend=blend)
     size = Size(block_px, block_px) if block_px else Size(2 * windows.tile.width, 2 * windows.tile.height)
     blocks = TileGrid(extent, size)
 

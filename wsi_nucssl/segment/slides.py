@@ -23,12 +23,13 @@ from wsi_nucssl.segment.engine import Engine, default_batch_size, open_engine
 from wsi_nucssl.segment.options import Format, SegmentOptions
 from wsi_nucssl.segment.pipeline import OnProgress, Pipeline
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
-from wsi_nucssl.segment.probabilities import ProbabilityStore
+from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 
 _SUMMARY: Final = "summary.json"
-_STORE: Final = "probabilities.zarr"
+_STORE: Final = "windows.zarr"
+_KEPT: Final = "probabilities.zarr"
 _BLOCKS: Final = "blocks"
 
 
@@ -104,7 +105,7 @@ def segment_slide(
             remove_partials(output.parent, output.name)
             finished = _finished(run, output)
             if finished is not None:
-                _tidy(run, options)
+                _tidy(run)
                 return finished
             pipeline = Pipeline(
                 canvas=canvas,
@@ -119,6 +120,8 @@ def segment_slide(
                 on_progress=on_progress,
             )
             nuclei, seams = _export(pipeline, slide, model, options, manifest, output)
+            if options.keep_probabilities:
+                write_canvas(pipeline.store, plan, run / _KEPT)
             summary = SegmentSummary(
                 output=output,
                 sha256=sha256_file(output),
@@ -129,7 +132,7 @@ def segment_slide(
                 seams=seams,
             )
             _keep(run, summary)
-            _tidy(run, options)
+            _tidy(run)
             return summary
 
 
@@ -180,6 +183,7 @@ def _manifest(
         "batch_size": batch_size,
         "window_px": [*plan.windows.shape.shape_rc],
         "margin_px": plan.windows.margin,
+        "blend_px": plan.windows.blend,
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
         "origin": options.origin,
@@ -251,11 +255,10 @@ def _keep(run: Path, summary: SegmentSummary) -> None:
     write_atomic(run / _SUMMARY, json.dumps({**asdict(summary), "output": summary.output.name}, indent=2))
 
 
-def _tidy(run: Path, options: SegmentOptions) -> None:
+def _tidy(run: Path) -> None:
     """Drop what only served resuming."""
     remove_tree(run / _BLOCKS)
-    if not options.keep_probabilities:
-        remove_tree(run / _STORE)
+    remove_tree(run / _STORE)
 
 
 def outputs(slides: Sequence[Path], destination: Path, file_format: Format | None) -> dict[Path, Path]:

@@ -1,4 +1,4 @@
-"""The windows that the network sees: a grid of cores on the canvas, each read with a margin that is then discarded.
+"""The windows that the network sees: a grid of cores on the canvas, each read with a margin as context.
 
 Cores and margins are counted in output px, those that the network answers in. A network of `upscale` 2 sees px twice
 as large: a window's input px are its output px, two by two.
@@ -24,6 +24,8 @@ MARGIN: Final = 64
 """Output px of context on each side of a core; docs/seams.md has the measurement that chose it."""
 CORE: Final = 1024
 """Side of a core, in output px."""
+BLEND: Final = 32
+"""Output px on each side of a seam over which neighbouring windows are blended; docs/seams.md says why as many."""
 
 ReadRGB = Callable[[Box], NDArray[np.uint8]]
 """Reads a box of input px, inside the canvas, as RGB (row, col, 3)."""
@@ -36,9 +38,11 @@ class WindowGrid(TileGrid):
     Parameters
     ----------
     upscale : output px per input px along each axis; cores, margin and offset are multiples of it.
+    blend : px of the margin that are kept beyond each side of the core, and blended with the neighbours.
     """
 
     upscale: int = 1
+    blend: int = 0
 
     def __post_init__(self) -> None:
         TileGrid.__post_init__(self)
@@ -47,6 +51,12 @@ class WindowGrid(TileGrid):
             raise UsageError(
                 f"cores of {self.tile} px with a margin of {self.margin} px cut the network's input px",
                 remedy=f"Choose multiples of {self.upscale} px",
+            )
+        sides = [side for side, n in ((self.tile.width, self.cols), (self.tile.height, self.rows)) if n > 1]
+        if not 0 <= self.blend <= min([self.margin, *(side // 2 for side in sides)]):
+            raise UsageError(
+                f"cores of {self.tile} px with a margin of {self.margin} px cannot be blended over {self.blend} px",
+                remedy="Choose at most the margin, and at most half a core",
             )
 
     @property
@@ -64,6 +74,11 @@ class WindowGrid(TileGrid):
         """The canvas that the network sees: all input px that the extent lies on."""
         return Box(0, 0, -(-self.extent.width // self.upscale), -(-self.extent.height // self.upscale))
 
+    def kept(self, tile: Tile) -> Box:
+        """The px that are kept of a window, its core and what is blended: of one size, and may leave the extent."""
+        size = Size(self.tile.width + 2 * self.blend, self.tile.height + 2 * self.blend)
+        return Box.at(tile.core.origin, size).shift(-self.blend, -self.blend)
+
     def input_box(self, tile: Tile) -> Box:
         """The input px of a window; may leave the canvas."""
         origin = tile.read.origin
@@ -72,14 +87,16 @@ class WindowGrid(TileGrid):
         )
 
 
-def window_grid(extent: Size, margin: int = MARGIN, core: int = CORE, *, upscale: int = 1) -> WindowGrid:
+def window_grid(
+    extent: Size, margin: int = MARGIN, core: int = CORE, *, upscale: int = 1, blend: int = BLEND
+) -> WindowGrid:
     """The grid of windows of an extent in output px: cores of `core` px, or less where the extent is smaller than that.
 
     Slides thus share one window shape, which engines compile once. With its margins, a window's sides are multiples of
     what the network wants.
     """
     width, height = (_fitting(side, core, margin, upscale) for side in (extent.width, extent.height))
-    return WindowGrid(extent, Size(width, height), margin, upscale=upscale)
+    return WindowGrid(extent, Size(width, height), margin, upscale=upscale, blend=blend)
 
 
 def _fitting(side: int, core: int, margin: int, upscale: int) -> int:
@@ -126,12 +143,6 @@ def predict_batch(engine: Engine, windows: Sequence[NDArray[np.uint8]], batch_si
     count = len(windows)
     batch = np.stack([*windows, *[windows[-1]] * (batch_size - count)])
     return engine.predict(batch)[:count]
-
-
-def core_of(tile: Tile, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The core's part of what a window has in output px, (channel, row, col)."""
-    rows, cols = tile.core.relative_to(tile.read.origin).rc
-    return window[:, rows, cols]
 
 
 def repeat_px(plane: NDArray[np.uint8], upscale: int) -> NDArray[np.uint8]:
