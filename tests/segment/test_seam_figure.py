@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.nuclei.scenes import configs, scenes
-from wsi_nucssl.geometry import Size
+from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.table import Nuclei
@@ -20,9 +20,14 @@ from wsi_nucssl.segment.seam_figure import CONTROLS, SeamFigure
 from wsi_nucssl.tiles.grid import TileGrid
 
 
-def counted(nuclei: Nuclei, pitch: tuple[int, int], extent: tuple[int, ...]) -> SeamFigure:
+def counted(
+    nuclei: Nuclei, pitch: tuple[int, int], extent: tuple[int, ...], offset: tuple[int, int]
+) -> SeamFigure:
     crossing = seams = controls = 0
-    on_seams = [Counter(range(pitch[axis], extent[axis], pitch[axis])) for axis in (0, 1)]
+    on_seams = [
+        Counter(range(offset[axis] % pitch[axis] or pitch[axis], extent[axis], pitch[axis]))
+        for axis in (0, 1)
+    ]
     on_controls = [
         Counter(
             seam - pitch[axis] * part // (CONTROLS + 1)
@@ -35,7 +40,9 @@ def counted(nuclei: Nuclei, pitch: tuple[int, int], extent: tuple[int, ...]) -> 
         rings = nuclei.rings(index)
         low, high = rings[0].min(axis=0), rings[0].max(axis=0)
         crossing += any(
-            line % pitch[axis] == 0 for axis in (0, 1) for line in range(low[axis] + 1, high[axis])
+            (line - offset[axis]) % pitch[axis] == 0
+            for axis in (0, 1)
+            for line in range(low[axis] + 1, high[axis])
         )
         for ring in rings:
             for start, end in pairwise(ring):
@@ -47,14 +54,14 @@ def counted(nuclei: Nuclei, pitch: tuple[int, int], extent: tuple[int, ...]) -> 
 
 
 @settings(max_examples=60, deadline=None)
-@given(scenes(), configs, st.integers(2, 20), st.integers(2, 20))
+@given(scenes(), configs, st.integers(2, 20), st.integers(2, 20), st.tuples(*[st.integers(0, 30)] * 2))
 def test_against_plain_loops(
-    scene: NDArray[np.uint8], config: InstanceConfig, width: int, height: int
+    scene: NDArray[np.uint8], config: InstanceConfig, width: int, height: int, offset: tuple[int, int]
 ) -> None:
     nuclei = extract_nuclei(scene, config)
-    grid = TileGrid(Size(scene.shape[2], scene.shape[1]), Size(width, height))
+    grid = TileGrid(Size(scene.shape[2], scene.shape[1]), Size(width, height), offset=Point(*offset))
     figure = SeamFigure.of(nuclei, grid)
-    assert figure == counted(nuclei, (width, height), scene.shape[:0:-1])
+    assert figure == counted(nuclei, (width, height), scene.shape[:0:-1], offset)
     parts = [SeamFigure.of(part, grid) for part in nuclei.slices(2)]
     assert sum(parts, SeamFigure()) == figure
 

@@ -8,12 +8,13 @@ unity in integers. In the plane the two axes' weights are multiplied.
 **Definition.** The value of an output px p is
 
 - 0, if the window whose core holds p is not selected;
-- otherwise ⌊Σ wᵢ(p) vᵢ(p) / Σ wᵢ(p) + 1/2⌋, over the selected windows that keep p, where vᵢ(p) is the byte that
-  window i predicts there. A window that is not selected has no say, and its weight goes to those that are.
+- otherwise ⌊Σ wᵢ(p) vᵢ(p) / Σ wᵢ(p) + 1/2⌋, over the selected windows whose weight at p is not 0, where vᵢ(p) is the
+  byte that window i predicts there. A window that is not selected has no say, and its weight goes to those that are.
+  With `blend` 0 there is one such window, the owner.
 
 It is a function of p, of which windows are selected, and of the bytes of at most four windows, all of them fixed by the
-plan and the network; nothing in it knows the box that is read, the block or the worker. Where all of a px's windows but
-one are absent, that one's bytes come out unchanged.
+plan and the network; nothing in it knows the box that is read, the block or the worker. Where one window alone has a
+say, its bytes come out unchanged. docs/seams.md has the measurements.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ KeptWindow = Callable[[Tile], Probabilities | None]
 def keep_window(
     grid: WindowGrid, tile: Tile, pixels: NDArray[np.uint8], predicted: NDArray[np.uint8]
 ) -> Probabilities:
-    """What is kept of a window, uint8 (3, row, col) of its kept box: 0 beyond the extent, and beyond the core in the
-    hematoxylin plane, which is the same in every window.
+    """The planes of a window's kept box, uint8 (3, row, col).
+
+    They are 0 beyond the extent; the hematoxylin plane, which is the same in every window, is 0 beyond the core too.
 
     Parameters
     ----------

@@ -44,17 +44,15 @@ class SeamFigure:
 
     @classmethod
     def of(cls, nuclei: Nuclei, windows: TileGrid) -> Self:
-        """Count in one table of nuclei; `windows` is the grid that was predicted on, lines crossing at (0, 0)."""
+        """Count in one table of nuclei; `windows` is the grid that was predicted on."""
         if not len(nuclei):
             return cls()
-        pitch = np.array([windows.tile.width, windows.tile.height])
-        extent = np.array([windows.extent.width, windows.extent.height])
-        before = [pitch * part // (CONTROLS + 1) for part in range(1, CONTROLS + 1)]
+        before = [part / (CONTROLS + 1) for part in range(1, CONTROLS + 1)]
         return cls(
-            int(_crosses(nuclei, pitch).sum()),
+            int(_crosses(nuclei, windows).sum()),
             int(nuclei.truncated.sum()),
-            _length_along(nuclei, pitch, extent, np.zeros(2, np.int64)),
-            sum(_length_along(nuclei, pitch, extent, each) for each in before),
+            _length_along(nuclei, windows, 0),
+            sum(_length_along(nuclei, windows, part) for part in before),
         )
 
     def __str__(self) -> str:
@@ -64,18 +62,20 @@ class SeamFigure:
         )
 
 
-def _crosses(nuclei: Nuclei, pitch: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _crosses(nuclei: Nuclei, windows: TileGrid) -> NDArray[np.bool_]:
     """(n,) True where a line lies strictly inside a nucleus's bounding box."""
+    pitch, offset = _lines(windows)
     first = nuclei.ring_offsets[nuclei.polygon_offsets[:-1]]
-    low = np.minimum.reduceat(nuclei.ring_xy, first)
-    high = np.maximum.reduceat(nuclei.ring_xy, first)
+    low = np.minimum.reduceat(nuclei.ring_xy, first) - offset
+    high = np.maximum.reduceat(nuclei.ring_xy, first) - offset
     return np.asarray(np.any((high - 1) // pitch > low // pitch, axis=1))
 
 
-def _length_along(
-    nuclei: Nuclei, pitch: NDArray[np.int64], extent: NDArray[np.int64], before: NDArray[np.int64]
-) -> int:
-    """Total px of ring edges that lie `before` px before a seam: a multiple of `pitch` inside the extent."""
+def _length_along(nuclei: Nuclei, windows: TileGrid, part: float) -> int:
+    """Total px of ring edges that lie that part of a window before a seam, a line of the grid inside the extent."""
+    pitch, offset = _lines(windows)
+    before = (part * pitch).astype(np.int64)
+    extent = windows.extent.width, windows.extent.height
     ends = np.delete(np.arange(len(nuclei.ring_xy)), nuclei.ring_offsets[1:] - 1)
     start, stop = nuclei.ring_xy[ends], nuclei.ring_xy[ends + 1]
     total = 0
@@ -84,7 +84,13 @@ def _length_along(
         (0, 1),
     ):  # vertical edges lie on lines of constant x, horizontal ones of constant y
         seam = start[:, across] + before[across]
-        straight = (start[:, across] == stop[:, across]) & (seam % pitch[across] == 0)
+        straight = (start[:, across] == stop[:, across]) & ((seam - offset[across]) % pitch[across] == 0)
         straight &= (seam > 0) & (seam < extent[across])
         total += int(np.abs(stop[straight, along] - start[straight, along]).sum())
     return total
+
+
+def _lines(windows: TileGrid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """From line to line, (x, y), and a point where lines cross."""
+    pitch = np.array([windows.tile.width, windows.tile.height], np.int64)
+    return pitch, np.array([windows.offset.x, windows.offset.y], np.int64)
