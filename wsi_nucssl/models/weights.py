@@ -21,7 +21,7 @@ from wsi_nucssl.models.spec import ARCHITECTURES, architecture, build
 from wsi_nucssl.nuclei.instances import InstanceConfig
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
-DEFAULT_MODEL: Final = "resunet18-monuseg"
+DEFAULT_MODEL: Final = "liteunet0x2-nuclei"
 Storage = Literal["float32", "bfloat16", "int8"]
 
 _SCALE: Final = ".int8_scale"
