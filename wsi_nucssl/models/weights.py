@@ -18,7 +18,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import Encoder, encoder_family
 from wsi_nucssl.models.resunet import CLASSES, ResUNet
 from wsi_nucssl.models.spec import ARCHITECTURES, architecture, build
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
 DEFAULT_MODEL: Final = "resunet18-monuseg"

@@ -70,3 +70,20 @@ def core_of(tile: Tile, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The core's part of a window's prediction (channel, row, col)."""
     rows, cols = tile.core.relative_to(tile.read.origin).rc
     return window[:, rows, cols]
+
+
+def predict_windows(
+    engine: Engine, image: NDArray[np.uint8], grid: TileGrid | None = None
+) -> NDArray[np.uint8]:
+    """P(body) and P(boundary) in 255ths, (2, row, col), of an RGB image (row, col, 3) in memory, window by window.
+
+    `grid` places the windows; by default as on a slide of this size.
+    """
+    rows, cols = image.shape[:2]
+    extent = Size(cols, rows)
+    grid = grid or window_grid(extent)
+    planes = np.empty((2, rows, cols), np.uint8)
+    for tile in grid:
+        window = read_window(lambda box: image[box.rc], tile, extent, window_shape(grid))
+        planes[:, *tile.core.rc] = core_of(tile, predict_batch(engine, [window], 1)[0])
+    return planes

@@ -10,26 +10,24 @@ from torch import Tensor
 from wsi_nucssl.nuclei.targets import BACKGROUND, BODY, BOUNDARY, disk
 
 
-def three_class(labels: Tensor, boundary_px: int) -> Tensor:
-    """Label images (N, row, col), int64 → classes (N, row, col), uint8; equal to the function of numpy's arrays."""
+def three_class(labels: Tensor, boundary_px: int, most: int | None = None) -> Tensor:
+    """Label images (N, row, col), int64 → classes (N, row, col), uint8; equal to the function of numpy's arrays.
+
+    Where `most`, which no label exceeds, is given, the device is not waited for.
+    """
+    most = int(labels.max()) if most is None else most
     body = _inner(labels, boundary_px)
     for narrower in range(boundary_px - 1, -1, -1):
-        bodiless = _bodiless(labels, body)
-        if not bool(bodiless.any()):
-            break
-        body |= bodiless & _inner(labels, narrower)
+        body |= _bodiless(labels, body, most) & _inner(labels, narrower)
     classes = torch.full_like(labels, BACKGROUND, dtype=torch.uint8)
-    classes[labels > 0] = BOUNDARY
-    classes[body] = BODY
-    return classes
+    return classes.masked_fill_(labels > 0, BOUNDARY).masked_fill_(body, BODY)
 
 
-def _bodiless(labels: Tensor, body: Tensor) -> Tensor:
+def _bodiless(labels: Tensor, body: Tensor, most: int) -> Tensor:
     """Pixels of nuclei that have no body pixel."""
-    count = int(labels.max()) + 1
-    numbered = labels + count * torch.arange(len(labels), device=labels.device)[:, None, None]
-    bodies = torch.bincount(numbered[body], minlength=count * len(labels))
-    return (bodies == 0)[numbered] & (labels > 0)
+    bodies = torch.zeros(len(labels), most + 1, dtype=torch.bool, device=labels.device)
+    bodies.scatter_(1, (labels * body).flatten(1), True)
+    return ~bodies.gather(1, labels.flatten(1)).view_as(labels) & (labels > 0)
 
 
 def _inner(labels: Tensor, boundary_px: int) -> Tensor:
