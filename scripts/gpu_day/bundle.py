@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -59,21 +60,22 @@ class Bundle:
         InputError
             A file is missing or damaged.
         """
-        return [self._image(name, self.content["images"][name]) for name in ids]
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda name: self._image(name, self.content["images"][name]), ids))
 
     def _image(self, name: str, entry: Mapping[str, Any]) -> LabelledImage:
-        image = self._pixels(entry["image"], entry["image_sha256"]).astype(np.uint8)
-        labels = self._pixels(entry["labels"], entry["labels_sha256"]).astype(np.int32)
+        image: NDArray[np.uint8] = self._pixels(entry["image"], entry["image_sha256"], np.uint8)
+        labels = self._pixels(entry["labels"], entry["labels_sha256"], np.uint16).astype(np.int32)
         if entry["enlarged"]:
             rows, cols = (Filter.of(self.content["filters"][key]) for key in entry["enlarged"])
             image, labels = enlarged(image, labels, rows, cols)
         return LabelledImage(name, image, labels, entry["stains"], entry["weight"])
 
-    def _pixels(self, file: str, sha256: str) -> NDArray[Any]:
+    def _pixels(self, file: str, sha256: str, kind: type[np.uint8 | np.uint16]) -> NDArray[Any]:
         path = self.path / file
         try:
             with Image.open(path) as opened:
-                pixels = np.array(opened)
+                pixels = np.array(opened).astype(kind)
         except OSError as error:
             raise InputError(f"cannot be read ({error})", path=path, remedy="Pack again") from error
         if hash_of(pixels) != sha256:

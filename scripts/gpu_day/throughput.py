@@ -72,7 +72,7 @@ def throughput(
     jobs: dict[str, Callable[[], dict[str, float]]] = {}
     for name in recipes:
         jobs[f"finetune {name}"] = partial(_finetuning, bundle, name, sizes, place)
-        jobs[f"segment {name}"] = partial(_segmenting, bundle, name, sizes, device)
+        jobs[f"segment {name}"] = partial(_segmenting, bundle, name, sizes, place, device)
     jobs[f"pretrain {pretraining}"] = partial(_pretraining, bundle, pretraining, sizes, place)
     for name, job in jobs.items():
         if deadline.left <= 0:
@@ -178,10 +178,12 @@ def _pretraining(bundle: Bundle, name: str, sizes: Sizes, place: Place) -> dict[
     return {"tiles_per_second": rates["steps_per_second"] * values["pretrain"]["batch_size"], **rates}
 
 
-def _segmenting(bundle: Bundle, name: str, sizes: Sizes, device: torch.device) -> dict[str, float]:
+def _segmenting(
+    bundle: Bundle, name: str, sizes: Sizes, place: Place, device: torch.device
+) -> dict[str, float]:
     """Windows a second from bytes on the host to bytes on the host, and of the network alone."""
     network = build(bundle.recipe(name)["arch"])
-    engine = TorchEngine(network, device, compiled=device.type == "cuda")
+    engine = TorchEngine(network, device, compiled=place.compiled)
     shape = (sizes.windows, sizes.window_px, sizes.window_px, 3)
     windows = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     with_copies = _seconds(lambda: engine.predict(windows), device, sizes.steps) / sizes.windows

@@ -65,11 +65,11 @@ class RunningAverage(nn.Module):
         steps = int(self.n_averaged)
         share = 1 - min(self.decay, (1 + steps) / (10 + steps)) if steps else 1.0
         pairs = list(zip(_values(self.module), _values(model), strict=True))
-        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([own for own, _ in averaged], [current for _, current in averaged], share)
-        for own, current in pairs:
-            if not own.is_floating_point():
-                own.copy_(current)
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([own for own, _ in floating], [current for _, current in floating], share)
+        counted = [pair for pair in pairs if not pair[0].is_floating_point()]
+        if counted:  # batches, by batch norms
+            torch._foreach_copy_([own for own, _ in counted], [current for _, current in counted])
         self.n_averaged += 1
 
 
