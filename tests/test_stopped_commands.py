@@ -18,7 +18,7 @@ from wsi_nucssl_cli.app import _resume_command
         ("pretrain a.svs -o run", "pretrain a.svs -o run --resume"),
         ("tile a.svs -o out --overwrite", "tile a.svs -o out --overwrite"),
         ("info a.svs", "info a.svs"),
-        ("benchmark data -o scores", "benchmark data -o scores"),
+        ("benchmark data -o scores --overwrite", "benchmark data -o scores --resume"),
         ("reproduce table1 data -o tables", "reproduce table1 data -o tables"),
     ],
 )

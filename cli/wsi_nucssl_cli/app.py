@@ -20,6 +20,7 @@ import wsi_nucssl
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl_cli import (
     benchmark,
+    calibrate,
     finetune,
     info,
     overlay,
@@ -50,6 +51,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)
 app.command("finetune")(finetune.finetune)
+app.command("calibrate")(calibrate.calibrate)
 app.command("pack")(pack.pack)
 app.command("quantise")(quantise.quantise)
 app.command("benchmark")(benchmark.benchmark)

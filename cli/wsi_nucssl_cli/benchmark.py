@@ -18,7 +18,10 @@ def benchmark(
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A bundled model's name, a weights file or a fine-tuning run; may be repeated."),
+        typer.Option(
+            help="A bundled model's name, a weights file or a fine-tuning run; may be repeated.",
+            show_default="the default model, if no --predictions",
+        ),
     ] = None,
     predictions: Annotated[
         list[Path] | None,
@@ -31,13 +34,33 @@ def benchmark(
     split_file: Annotated[
         Path | None, typer.Option(help="A split.json instead of the models' own split.")
     ] = None,
-    mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
+    by: Annotated[
+        Literal["dataset", "organ", "patient"] | None,
+        typer.Option(help="Also give the means of each of these groups."),
+    ] = None,
+    oracle: Annotated[
+        bool,
+        typer.Option("--oracle", help="Also score with perfect splitting, and with a perfect foreground."),
+    ] = False,
+    stress: Annotated[
+        bool,
+        typer.Option(
+            "--stress",
+            help="Also score each image framed, blurred, restained, rescaled and otherwise perturbed.",
+        ),
+    ] = False,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
+    ] = None,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
         EngineName, typer.Option(help="On CPUs openvino beats torch, and int8 openvino.")
     ] = "auto",
     tta: Annotated[int, typer.Option(help="Mirrored and rotated views to average over: 1, 2, 4 or 8.")] = 1,
     overlays: Annotated[bool, typer.Option(help="Draw the errors on each image.")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a benchmark that was stopped.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
@@ -45,14 +68,15 @@ def benchmark(
     from wsi_nucssl.datasets import open_dataset
     from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark
     from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
-    from wsi_nucssl.models.weights import load_model
+    from wsi_nucssl.evaluate.stress import PERTURBATIONS
+    from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.engine import open_engine
 
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, mpp=mpp)
     contestants: list[Contestant] = []
-    for name in model or []:
+    for name in model or ([] if predictions else [DEFAULT_MODEL]):
         loaded = load_model(name)
-        contestants.append(Network(loaded, open_engine(loaded, device, engine, tta), mpp))
+        contestants.append(Network(loaded, open_engine(loaded, device, engine, tta)))
     contestants += [PredictionFolder.open(folder) for folder in predictions or []]
     meter = Meter(dataset.name, "images", quiet=quiet)
     try:
@@ -62,7 +86,11 @@ def benchmark(
             output,
             split=split,
             split_file=split_file,
+            by=by,
+            oracle=oracle,
+            stress=tuple(PERTURBATIONS.values()) if stress else (),
             overlays=overlays,
+            resume=resume,
             overwrite=overwrite,
             on_image=meter.update,
         )

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from wsi_nucssl.train.rehearsal import Rehearsal
 
 Task = Literal["triplet-rank", "triplet", "rank", "jigsaw", "rotation", "colorme"]
-Arch = Literal["resnet101", "resnet50", "resnet34", "resnet18"]
 
 
 def pretrain(
@@ -26,7 +25,9 @@ def pretrain(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
     task: Annotated[Task, typer.Option(help="What to learn by.")] = "triplet-rank",
-    arch: Annotated[Arch, typer.Option(help="The encoder.")] = "resnet101",
+    arch: Annotated[
+        str, typer.Option(help="The encoder: resnet18, 34, 50 or 101, or efficientnet-lite0, 1 or 2.")
+    ] = "efficientnet-lite0",
     config: Annotated[
         Path | None, typer.Option(help="Recipe YAML; what it leaves out keeps its default.")
     ] = None,
@@ -54,6 +55,7 @@ def pretrain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
+    from wsi_nucssl.models.spec import architecture_of
     from wsi_nucssl.train.pretrain import PretrainJob
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
     from wsi_nucssl.train.pretrain import preview as write_preview
@@ -91,9 +93,9 @@ def pretrain(
     )
     if not quiet:
         out.print(f"encoder: {result.weights}", markup=False)
-        arch_name = arch.replace("resnet", "resunet")
         out.print(
-            f"next: wsi-nucssl finetune DATASET -o RUN --encoder {output} --arch {arch_name}", markup=False
+            f"next: wsi-nucssl finetune DATASET -o RUN --encoder {output} --arch {architecture_of(arch)}",
+            markup=False,
         )
 
 

@@ -18,13 +18,28 @@ def quantise(
         ),
     ],
     dataset: Annotated[Path, typer.Argument(help="Folder of annotated images.", show_default=False)],
+    check: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also compare INT8 with the network as it is on this dataset; may be repeated."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Quantise a model for --engine int8, on images that its split did not hold out; needs wsi-nucssl[int8]."""
-    from wsi_nucssl.datasets import open_dataset
-    from wsi_nucssl.evaluate.quantise import quantise_on
+    from wsi_nucssl.datasets import dataset_names, open_dataset
+    from wsi_nucssl.evaluate.quantise import check_quantised, quantise_on
     from wsi_nucssl.models.weights import load_model
 
-    path, images = quantise_on(load_model(model), open_dataset(dataset), overwrite=overwrite)
+    loaded = load_model(model)
+    path, images = quantise_on(loaded, open_dataset(dataset), overwrite=overwrite)
     out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, calibrated on {images} images", markup=False)
+    sets = {name: open_dataset(each) for name, each in dataset_names(check).items()} if check else {}
+    costs = check_quantised(loaded, sets) if sets else {}
+    for name, cost in costs.items():
+        figures = f"AJI {100 * cost.aji:.2f} → {100 * cost.aji_int8:.2f}, {cost.speed:.2f} times as fast"
+        out.print(f"{name}: {figures}", markup=False)
+    if costs:
+        kept = all(cost.accepted for cost in costs.values())
+        out.print(
+            f"on CPUs, --engine auto takes {'int8' if kept else 'openvino'} for this model", markup=False
+        )
     out.print(f"next: wsi-nucssl benchmark {dataset} --model {model} --engine int8 -o SCORES", markup=False)

@@ -38,7 +38,9 @@ def reproduce(
     config: Annotated[
         Path | None, typer.Option(help="YAML of cells and budgets instead of the paper's.")
     ] = None,
-    mpp: Annotated[float, typer.Option(help="µm per px of the images.")] = 0.25,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
+    ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -51,12 +53,11 @@ def reproduce(
     try:
         text = run_reproduce(
             table,
-            open_dataset(dataset),
+            open_dataset(dataset, mpp=mpp),
             output,
-            test=open_dataset(test) if test else None,
+            test=open_dataset(test, mpp=mpp) if test else None,
             budget=budget,
             config=config or PAPER,
-            mpp=mpp,
             device=device,
             unlabelled=unlabelled or (),
             on_cell=meter.update,

@@ -16,7 +16,7 @@ from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.torch_engine import TorchEngine
-from wsi_nucssl.segment.windows import predict_windows
+from wsi_nucssl.train.augment.separable import halving
 
 REFERENCE: Final = "reference"
 _HALF: Final = 128
@@ -60,10 +60,22 @@ def _made(out: Path) -> Path:
 def predict(
     network: ResUNet, image: NDArray[np.uint8], device: torch.device | str, precision: Literal["fp32", "bf16"]
 ) -> Planes:
-    """P(body) and P(boundary) in 255ths, (2, row, col), through the windows that slides get."""
+    """P(body) and P(boundary) in 255ths, (2, row, col), of an RGB image at the network's mpp, seen as one window."""
     engine = TorchEngine(network, torch.device(device))
     engine.bf16 = precision == "bf16"
-    return predict_windows(engine, image)
+    rows, cols = image.shape[:2]
+    seen = image
+    if network.upscale > 1:
+        seen = reduced(np.pad(image, ((0, rows % 2), (0, cols % 2), (0, 0)), mode="edge"))
+    return engine.predict(np.ascontiguousarray(seen)[None])[0, :, :rows, :cols]
+
+
+def reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image of even sides at twice the mpp, by the filter of training and of slides."""
+    planes = torch.from_numpy(image).permute(2, 0, 1).float()
+    rows, cols = (halving(side, planes.device) for side in image.shape[:2])
+    small: NDArray[np.uint8] = (rows @ planes @ cols.mT).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return small
 
 
 def compare(expected: Planes, found: Planes) -> dict[str, float]:

@@ -14,31 +14,24 @@ SIDE = 1024
 
 
 def multiply_adds(network: ResUNet) -> float:
-    """Of one image of 1024 × 1024 px, in 10⁹."""
+    """Of an answer of 1024 × 1024 px, in 10⁹."""
+    side = SIDE // network.upscale
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(1, 3, SIDE, SIDE))
+        network(torch.zeros(1, 3, side, side))
     return counter.get_total_flops() / 2e9
 
 
 def receptive_field(network: ResUNet) -> int:
-    """Side in px of the input that one output pixel can depend on, along the deepest path."""
-    encoder = network.encoder
+    """Side in px of the answer of what one of its px can depend on, along the deepest path."""
     field, stride = 1, 1
-    for stage in (
-        encoder.conv1,
-        encoder.maxpool,
-        encoder.layer1,
-        encoder.layer2,
-        encoder.layer3,
-        encoder.layer4,
-    ):
-        for kernel, step in _main_path(stage):
-            field += (kernel - 1) * stride
-            stride *= step
+    for kernel, step in _main_path(network.encoder):
+        field += (kernel - 1) * stride
+        stride *= step
     for up in network.decoder.ups:
         stride //= 2
         field += stride + sum((kernel - 1) * stride for kernel, _ in _main_path(up))
-    return field + sum((kernel - 1) * stride for kernel, _ in _main_path(network.decoder.head))
+    field += sum((kernel - 1) * stride for kernel, _ in _main_path(network.decoder.head))
+    return field * network.upscale
 
 
 def _main_path(module: nn.Module) -> list[tuple[int, int]]:
@@ -52,14 +45,16 @@ def _main_path(module: nn.Module) -> list[tuple[int, int]]:
 
 def main() -> None:
     """Print the table as Markdown."""
-    print("| architecture | head | parameters | multiply-adds at 1024² | receptive field |")
-    print("|---|---|---|---|---|")
+    print(
+        "| architecture | encoder | sees µm/px | output | parameters | multiply-adds for 1024² | receptive field |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name, numbers in ARCHITECTURES.items():
         network = build(name).eval()
         parameters = sum(p.numel() for p in network.parameters()) / 1e6
         print(
-            f"| `{name}` | {numbers.head} | {parameters:.1f} M | {multiply_adds(network):.0f} × 10⁹ "
-            f"| {receptive_field(network)} px |"
+            f"| `{name}` | {numbers.encoder} | {0.25 * numbers.upscale:g} | {numbers.output_stage} "
+            f"| {parameters:.1f} M | {multiply_adds(network):.0f} × 10⁹ | {receptive_field(network)} px |"
         )
 
 

@@ -20,7 +20,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
 from wsi_nucssl.segment.engine import open_engine
 from wsi_nucssl.segment.plan import make_plan
-from wsi_nucssl.segment.windows import predict_batch, read_window, window_shape
+from wsi_nucssl.segment.windows import predict_batch, read_window
 from wsi_nucssl.slide import Canvas, open_slide, tissue_mask
 
 IN_MEMORY = 8
@@ -50,10 +50,9 @@ def network_alone(slide: Path, model_name: str, mpp: float | None) -> tuple[floa
     model = load_model(model_name)
     engine = open_engine(model)
     with open_slide(slide, mpp=mpp) as opened:
-        canvas = Canvas(opened, Mpp.square(model.info.mpp))
-        plan = make_plan(canvas, tissue_mask(opened))
-        shape = window_shape(plan.windows)
-        windows = [read_window(canvas.read, tile, plan.extent, shape) for tile in plan.selected[:IN_MEMORY]]
+        canvas = Canvas(opened, Mpp.square(model.info.input_mpp))
+        plan = make_plan(canvas, tissue_mask(opened), upscale=engine.upscale)
+        windows = [read_window(canvas.read, tile, plan.windows) for tile in plan.selected[:IN_MEMORY]]
     predict_batch(engine, windows[:1], 1)
     begun = perf_counter()
     with ThreadPoolExecutor(engine.streams) as pool:

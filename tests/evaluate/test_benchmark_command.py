@@ -70,9 +70,27 @@ def test_a_model_is_scored_on_what_it_held_out(dataset: Path, predictions: Path,
     assert not result.stdout
 
 
-def test_a_call_without_contestants_is_refused(dataset: Path, tmp_path: Path) -> None:
-    result = run("benchmark", dataset, "-o", tmp_path / "out")
-    assert isinstance(result.exception, UsageError)
+def test_without_contestants_the_default_model_is_scored(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "mine.safetensors"
+    save_model(path, build("resunet18"), ModelInfo("mine", "resunet18", 0.25, InstanceConfig()))
+    monkeypatch.setattr("wsi_nucssl.models.weights.DEFAULT_MODEL", str(path))
+    result = run("benchmark", dataset, "-o", tmp_path / "out", "--device", "cpu", "--engine", "torch")
+    assert result.exit_code == 0, result.output
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["models"]) == ["mine"]
+
+
+def test_groups_and_oracles_are_asked_for_by_name(dataset: Path, predictions: Path, tmp_path: Path) -> None:
+    wanted = ("--predictions", predictions, "--by", "patient", "--oracle")
+    result = run("benchmark", dataset, *wanted, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "## By patient" in result.stdout
+    assert "perfect foreground" in result.stdout
+    refused = run("benchmark", dataset, *wanted, "-o", tmp_path / "other", "--stress")
+    assert isinstance(refused.exception, UsageError)
+    assert "--stress" in str(refused.exception)
 
 
 def test_an_unknown_budget_is_refused(dataset: Path, tmp_path: Path) -> None:

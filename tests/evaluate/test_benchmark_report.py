@@ -52,7 +52,7 @@ def test_the_interval_is_scipys_percentile_bootstrap() -> None:
 def test_pooled_aji_is_that_of_the_images_side_by_side(dataset: Dataset) -> None:
     copycat = Copycat(dataset, moved=3)
     trues = [sample.labels() for sample in dataset]
-    preds = [copycat.label_image(sample.id, sample.image()) for sample in dataset]
+    preds = [copycat.label_image(sample.id, sample.image(), 0.25) for sample in dataset]
     images = [judge(str(n), true, pred) for n, (true, pred) in enumerate(zip(trues, preds, strict=True))]
 
     def side_by_side(parts: list[np.ndarray]) -> np.ndarray:
@@ -147,10 +147,10 @@ def test_overlays_of_former_contestants_go_with_their_results(dataset: Dataset, 
 def test_results_stay_where_their_successors_fail(dataset: Dataset, tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Failing(Copycat):
-        def label_image(self, sample_id: str, image: np.ndarray) -> np.ndarray:
+        def label_image(self, sample_id: str, image: np.ndarray, mpp: float) -> np.ndarray:
             if sample_id == dataset.ids[-1]:
                 raise DatasetError("no prediction")
-            return super().label_image(sample_id, image)
+            return super().label_image(sample_id, image, mpp)
 
     benchmark(dataset, [Copycat(dataset, "before")], tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

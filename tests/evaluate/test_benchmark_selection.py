@@ -51,6 +51,16 @@ def test_scores_on_training_images_come_with_a_warning(
     assert f"trained on {count}" in selection.warnings[0]
 
 
+def test_a_model_that_held_nothing_out_is_scored_on_what_it_never_saw(dataset: Dataset) -> None:
+    hashes = [sample.hashes()[0] for sample in dataset]
+    most = Copycat(dataset, split=KnownSplit(frozenset(hashes[:4]), frozenset()))
+    assert ids(select(dataset, [most])) == dataset.ids[4:]
+    whole = Copycat(dataset, split=KnownSplit(frozenset(hashes), frozenset()))
+    with pytest.raises(UsageError, match=r"every image .* trained on.*--split all"):
+        select(dataset, [whole])
+    assert len(select(dataset, [whole], "all").warnings) == 1
+
+
 def test_several_models_meet_on_what_all_held_out(dataset: Dataset) -> None:
     hashes = [sample.hashes()[0] for sample in dataset]
     one = KnownSplit(frozenset(hashes[:3]), frozenset(hashes[3:]))

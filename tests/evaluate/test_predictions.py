@@ -53,7 +53,7 @@ def test_label_images_of_every_format(tmp_path: Path, save: Callable[[Path], Non
     save(tmp_path)
     (tmp_path / "notes.md").write_text("not a prediction")
     folder = PredictionFolder.open(tmp_path)
-    np.testing.assert_array_equal(folder.label_image("a", IMAGE), LABELS)
+    np.testing.assert_array_equal(folder.label_image("a", IMAGE, 0.25), LABELS)
     assert folder.name == tmp_path.name
 
 
@@ -65,9 +65,9 @@ def test_what_is_missing_doubled_or_of_another_size_is_named(tmp_path: Path) -> 
     as_png(tmp_path)
     folder = PredictionFolder.open(tmp_path)
     with pytest.raises(DatasetError, match="no prediction for b"):
-        folder.label_image("b", IMAGE)
+        folder.label_image("b", IMAGE, 0.25)
     with pytest.raises(DatasetError, match="9 × 6 px, the image 9 × 7"):
-        folder.label_image("a", np.zeros((7, 9, 3), np.uint8))
+        folder.label_image("a", np.zeros((7, 9, 3), np.uint8), 0.25)
     as_npy(tmp_path)
     with pytest.raises(DatasetError, match="two predictions for a"):
         PredictionFolder.open(tmp_path)
@@ -122,9 +122,9 @@ def test_collections_lists_features_compressed_or_not(tmp_path: Path) -> None:
         (tmp_path / f"plain{number}.json").write_text(json.dumps(content))
     folder = PredictionFolder.open(tmp_path)
     for name in folder.files:
-        assert folder.label_image(name, IMAGE).sum() == 4
+        assert folder.label_image(name, IMAGE, 0.25).sum() == 4
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
-    assert not PredictionFolder.open(tmp_path).label_image("empty", IMAGE).any()
+    assert not PredictionFolder.open(tmp_path).label_image("empty", IMAGE, 0.25).any()
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_polygons_that_all_lie_elsewhere_are_no_empty_prediction(tmp_path: Path)
     features = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}}]
     (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     with pytest.raises(DatasetError, match=r"none of its 1 polygons covers a pixel"):
-        PredictionFolder.open(tmp_path).label_image("a", IMAGE)
+        PredictionFolder.open(tmp_path).label_image("a", IMAGE, 0.25)

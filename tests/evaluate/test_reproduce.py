@@ -23,8 +23,6 @@ from wsi_nucssl.evaluate.benchmark import benchmark
 from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.reproduce import reproduce
 from wsi_nucssl.evaluate.tables import PAPER, Budget, Column, Row, Tables
-from wsi_nucssl.models import weights
-from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.train.finetune import FinetuneJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
@@ -38,7 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         (root / folder).mkdir()
     for number in range(6):
         for folder, pixels in zip(("images", "labels"), scene(number), strict=True):
-            large = pixels.repeat(3, axis=0).repeat(3, axis=1)
+            large = pixels.astype(np.uint8).repeat(3, axis=0).repeat(3, axis=1)
             (root / folder / f"{number}.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(large)))
     return open_dataset(root)
 
@@ -255,8 +253,8 @@ def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
 
     monkeypatch.setattr(cells, "finetune", note)
     monkeypatch.setattr(Bench, "_benchmark", lambda *_: {"aji": 0.5})
-    bench = Bench(dataset, None, 0.25, Tables.load(PAPER).budget("smoke"), tmp_path)
-    row = Row(name="r", strategy="none", finetune={"loss": {"dice": 0.0}, "crop_px": 96})
+    bench = Bench(dataset, None, Tables.load(PAPER).budget("smoke"), tmp_path)
+    row = Row(name="r", strategy="none", finetune={"loss": {"dice": 0.0}, "crop_px": 192})
     other = {"loss": {"class_weights": [1.0, 1.0, 1.0]}, "crop_px": 128}
     for column in (Column(name="a"), Column(name="b", finetune=other)):
         bench.check(row, column)
@@ -264,7 +262,7 @@ def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
     first, second = (job.recipe for job in made.values())
     assert (first.loss.dice, second.loss.dice) == (0.0, 0.0)
     assert (first.loss.class_weights, second.loss.class_weights) == ((1.0, 1.0, 1.5), (1.0, 1.0, 1.0))
-    assert (first.crop_px, second.crop_px) == (96, 128)
+    assert (first.crop_px, second.crop_px) == (192, 128)
 
 
 @pytest.mark.slow
@@ -273,7 +271,6 @@ def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
-    monkeypatch.setattr(weights, "_imagenet_state", lambda encoder: build_encoder(encoder.name).state_dict())
     text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
     table = Tables.load(PAPER).tables[name]
     grid = json.loads((tmp_path / f"{name}.json").read_text())["cells"]

@@ -32,6 +32,7 @@ class Darkness:
     name = "darkness"
     streams = 2
     batch_px = 0
+    upscale = 1
 
     def predict(self, windows: Windows) -> BodyBoundary:
         red = np.stack([cv2.GaussianBlur(window[..., 0], (0, 0), 2) for window in windows])
@@ -49,15 +50,15 @@ def model(config: InstanceConfig = CONFIG) -> Model:
     )
 
 
-def write_slide(path: Path, pixels: np.ndarray) -> Path:
-    """A tiled, losslessly compressed TIFF at 0.25 µm per px."""
+def write_slide(path: Path, pixels: np.ndarray, mpp: float = 0.25) -> Path:
+    """A tiled, losslessly compressed TIFF."""
     tifffile.imwrite(
         path,
         pixels,
         tile=(256, 256),
         photometric="rgb",
         compression="deflate",
-        resolution=(40_000, 40_000),
+        resolution=(10_000 / mpp, 10_000 / mpp),
         resolutionunit="CENTIMETER",
     )
     return path
@@ -68,7 +69,7 @@ def test_a_real_tile_scores_the_same_inside_a_slide(monuseg: Path, tmp_path: Pat
     sample = dataset[dataset.ids[3]]
     image, true = sample.pair()
     engine = Darkness()
-    in_benchmark = Network(model(), engine, 0.25).label_image(sample.id, image)
+    in_benchmark = Network(model(), engine).label_image(sample.id, image, 0.25)
     slide = write_slide(tmp_path / "slide.tif", image)
     output = tmp_path / "slide.geojson"
     summary = segment_slide(slide, output, model(), SegmentOptions(block_px=300), engine=engine)
@@ -87,13 +88,22 @@ def test_a_network_does_the_same_in_both(tmp_path: Path) -> None:
     loose = InstanceConfig(
         body=float(np.quantile(body, 0.7)), foreground=float(np.quantile(body, 0.6)), min_area_px=4
     )
-    labels = Network(model(loose), engine, 0.25).label_image("x", image)
+    labels = Network(model(loose), engine).label_image("x", image, 0.25)
     slide = write_slide(tmp_path / "slide.tif", image)
     segment_slide(slide, tmp_path / "slide.geojson", model(loose), SegmentOptions(), engine=engine)
     assert labels.max() >= 1
     assert same_partition(read_geojson_labels(tmp_path / "slide.geojson", labels.shape), labels)
 
 
-def test_a_model_of_another_resolution_is_refused() -> None:
-    with pytest.raises(Exception, match=r"0\.25 µm/px, the images have 0\.5"):
-        Network(model(), Darkness(), 0.5)
+@pytest.mark.parametrize("mpp", [0.5, 0.4, 0.125])
+def test_an_image_of_another_resolution_is_seen_at_the_models(mpp: float, tmp_path: Path) -> None:
+    """Its nuclei are those of the same pixels as a slide, on the image's own px."""
+    rng = np.random.default_rng(1)
+    image = cv2.resize(rng.integers(40, 220, (12, 15, 3)).astype(np.uint8), (240, 200))
+    labels = Network(model(), Darkness()).label_image("x", image, mpp)
+    assert labels.shape == (200, 240)
+    slide = write_slide(tmp_path / "slide.tif", image, mpp)
+    summary = segment_slide(slide, tmp_path / "slide.geojson", model(), SegmentOptions(), engine=Darkness())
+    assert summary.nuclei == len(np.unique(labels)) - 1 > 3
+    in_slide = read_geojson_labels(tmp_path / "slide.geojson", labels.shape)
+    assert aji(in_slide, labels) > 0.9

@@ -51,7 +51,7 @@ def test_the_header_tells_where_the_weights_come_from_and_the_card_agrees(name: 
 def test_the_card_states_the_aji_that_the_benchmark_gives(name: str, monuseg: Path, tmp_path: Path) -> None:
     model = load_model(name)
     found = benchmark(
-        open_dataset(monuseg), [Network(model, open_engine(model, "cpu"), 0.25)], tmp_path, split="val"
+        open_dataset(monuseg), [Network(model, open_engine(model, "cpu"))], tmp_path, split="val"
     )
     (stated,) = re.findall(r"^\| (\d\d\.\d\d) \[", card(name), re.MULTILINE)
     (result,) = found.models

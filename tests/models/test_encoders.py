@@ -14,7 +14,7 @@ from wsi_nucssl.models.encoders import ENCODERS, build_encoder, encoder_family
 from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
 from wsi_nucssl.models.encoders.resnet import RESNETS
 from wsi_nucssl.models.resunet import CLASSES
-from wsi_nucssl.models.spec import ARCHITECTURES, build
+from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture_of, build
 
 CHANNELS = {
     "resnet18": (64, 64, 128, 256, 512),
@@ -128,6 +128,12 @@ def test_bytes_and_floats_of_the_same_value_agree() -> None:
     image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(network(image), network(image.float()))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_has_an_architecture_to_go_on_in(encoder: str) -> None:
+    assert ARCHITECTURES[architecture_of(encoder)].encoder == encoder
+    assert architecture_of(ARCHITECTURES[DEFAULT_ARCHITECTURE].encoder) == DEFAULT_ARCHITECTURE
 
 
 def test_what_is_unknown_is_refused_with_what_is_known() -> None:

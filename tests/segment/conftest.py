@@ -44,9 +44,15 @@ def double_model() -> Model:
     return doubles.model()
 
 
+@pytest.fixture(scope="session", params=["resunet18", "liteunet0x2"])
+def either_model(request: pytest.FixtureRequest) -> Model:
+    """The same, once answering at the mpp that it sees, and once at half of it."""
+    return doubles.model(request.param)
+
+
 @pytest.fixture
 def segment(double_model: Model) -> Callable[..., SegmentSummary]:
-    """`segment_slide` with the double; options by keyword."""
+    """`segment_slide` with the double of the model's upscale; options by keyword."""
 
     def run(
         slide: Path,
@@ -64,7 +70,7 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
             SegmentOptions(**options),
             resume=resume,
             overwrite=overwrite,
-            engine=doubles.DarkIsNucleus(),
+            engine=doubles.DarkIsNucleus(upscale=model.network.upscale),
         )
 
     return run

@@ -17,6 +17,7 @@ from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.segment.engine import BodyBoundary, Windows
+from wsi_nucssl.segment.windows import repeat_px
 from wsi_nucssl.slide import RGB, Slide
 
 DARK, PALE = 120, 165
@@ -25,9 +26,10 @@ DARK, PALE = 120, 165
 
 @dataclass(frozen=True, slots=True)
 class DarkIsNucleus:
-    """An `Engine` that looks 5 px far: dark is nucleus, where darkness ends is boundary."""
+    """An `Engine` that looks 5 output px far: dark is nucleus, where darkness ends is boundary."""
 
     seconds: float = 0.0
+    upscale: int = 1
 
     @property
     def name(self) -> str:
@@ -43,22 +45,22 @@ class DarkIsNucleus:
 
     def predict(self, windows: Windows) -> BodyBoundary:
         time.sleep(self.seconds)
-        return np.stack([_probabilities(window) for window in windows])
+        return np.stack([_probabilities(window, self.upscale) for window in windows])
 
 
-def _probabilities(window: RGB) -> BodyBoundary:
-    red = cv2.GaussianBlur(window[..., 0], (5, 5), 1.2)
+def _probabilities(window: RGB, upscale: int) -> BodyBoundary:
+    red = cv2.GaussianBlur(repeat_px(window[..., 0], upscale), (5, 5), 1.2)
     nucleus = np.clip((PALE - red.astype(np.float32)) / (PALE - DARK), 0, 1)
     body = cv2.erode(nucleus, np.ones((5, 5), np.uint8))
     return np.rint(np.stack([body, nucleus - body]) * 255).astype(np.uint8)
 
 
-def model(**instances: Any) -> Model:
+def model(arch: str = "resunet18", **instances: Any) -> Model:
     """A model with a random network, for runs whose engine is a double."""
     config = InstanceConfig(**{"regrow_px": 3, "min_marker_px": 12, "min_area_px": 60, **instances})
     return Model(
-        build("resunet18"),
-        ModelInfo("double", "resunet18", 0.25, config),
+        build(arch),
+        ModelInfo("double", arch, 0.25, config),
         "0" * 64,
         Path("double.safetensors"),
     )

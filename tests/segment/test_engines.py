@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,15 @@ from numpy.typing import NDArray
 from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.errors import OutputExists, UsageError, WeightsError
-from wsi_nucssl.evaluate.quantise import quantise_on
+from wsi_nucssl.evaluate.quantise import Cost, check_quantised, quantise_on
 from wsi_nucssl.geometry import Size
+from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model, save_model
 from wsi_nucssl.segment import quantised
 from wsi_nucssl.segment.engine import BodyBoundary, Engine, Windows, default_batch_size, open_engine
+from wsi_nucssl.segment.images import segment_image
 from wsi_nucssl.segment.options import EngineName
 from wsi_nucssl.segment.quantised import quantised_path, read_quantised
 
@@ -27,20 +32,56 @@ TOLERANCE: dict[EngineName, float] = {"torch": 0.6, "openvino": 0.6, "int8": 2.5
 """Mean difference from float32, in 255ths."""
 
 
+def taught(arch: str) -> ResUNet:
+    """A network that has seen for a moment that dark discs are bodies: it is sure of itself, as trained ones are."""
+    torch.manual_seed(0)
+    network = build(arch).train()
+    images = torch.from_numpy(discs(4, 96, 96)).permute(0, 3, 1, 2).float()
+    dark = (images[:, 0] < 150).long()
+    classes = dark.repeat_interleave(network.upscale, 1).repeat_interleave(network.upscale, 2)
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(30):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), classes).backward()
+        optimiser.step()
+    return network.eval()
+
+
+def discs(count: int, height: int, width: int) -> Windows:
+    """Windows with dark discs of several sizes on a noisy ground."""
+    rng = np.random.default_rng(3)
+    rows, cols = np.mgrid[:height, :width]
+    image = np.full((count, height, width, 3), (225.0, 180.0, 210.0))
+    for window in image:
+        for _ in range(height * width // 1200):
+            row, col, radius = rng.integers(0, height), rng.integers(0, width), rng.integers(5, 14)
+            window[(rows - row) ** 2 + (cols - col) ** 2 < radius**2] = (90, 60, 140)
+    return np.clip(image + rng.normal(0, 10, image.shape), 0, 255).astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """The default weights in a folder of their own, with a quantised graph beside them."""
-    folder = tmp_path_factory.mktemp("model")
-    bundled = load_model(DEFAULT_MODEL)
-    save_model(folder / "copy.safetensors", bundled.network, bundled.info)
-    return load_model(folder / "copy.safetensors")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module", params=["resunet18", "liteunet0x2"])
+def model(request: pytest.FixtureRequest, folder: Path) -> Model:
+    """The default weights, or a network that answers more finely than it sees, in a folder of their own."""
+    arch = request.param
+    path = folder / arch / "copy.safetensors"
+    if not path.exists():
+        bundled = load_model(DEFAULT_MODEL)
+        network = bundled.network if arch == bundled.info.arch else taught(arch)
+        save_model(path, network, replace(bundled.info, arch=arch))
+    return load_model(path)
 
 
 @pytest.fixture(scope="module")
 def with_graph(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The same, once a quantised graph lies beside the weights."""
     pytest.importorskip("nncf", reason="needs wsi-nucssl[int8]", exc_type=ImportError)
-    quantise_on(model, open_dataset(write_dataset(tmp_path_factory.mktemp("data"), 2)))
+    if not quantised_path(model.path).exists():
+        quantise_on(model, open_dataset(write_dataset(tmp_path_factory.mktemp("data"), 2)))
     return model
 
 
@@ -57,15 +98,8 @@ def engine(kind: EngineName, model: Model, request: pytest.FixtureRequest) -> En
 
 @pytest.fixture(scope="module")
 def windows() -> Windows:
-    """Two windows that are no squares, with dark discs of several sizes on a noisy ground."""
-    rng = np.random.default_rng(3)
-    rows, cols = np.mgrid[:192, :256]
-    image = np.full((2, 192, 256, 3), (225.0, 180.0, 210.0))
-    for window in image:
-        for _ in range(40):
-            row, col, radius = rng.integers(0, 192), rng.integers(0, 256), rng.integers(5, 14)
-            window[(rows - row) ** 2 + (cols - col) ** 2 < radius**2] = (90, 60, 140)
-    return np.clip(image + rng.normal(0, 10, image.shape), 0, 255).astype(np.uint8)
+    """Two windows that are no squares."""
+    return discs(2, 192, 256)
 
 
 def in_float32(network: ResUNet, windows: Windows) -> NDArray[np.float32]:
@@ -80,7 +114,9 @@ def test_probabilities_are_those_of_the_network(
     engine: Engine, kind: EngineName, model: Model, windows: Windows
 ) -> None:
     predicted = engine.predict(windows)
-    assert predicted.shape == (2, 2, 192, 256)
+    upscale = model.network.upscale
+    assert engine.upscale == upscale
+    assert predicted.shape == (2, 2, 192 * upscale, 256 * upscale)
     assert predicted.dtype == np.uint8
     expected = in_float32(model.network, windows)
     assert expected.std() > 40  # nuclei and ground, so that agreement means something
@@ -97,7 +133,8 @@ def test_the_same_bytes_from_every_thread_and_every_time(engine: Engine, windows
 def test_other_shapes_come_and_go(engine: Engine, windows: Windows) -> None:
     whole = engine.predict(windows)
     for rows, cols in ((64, 64), (96, 64), (192, 224)):
-        assert engine.predict(windows[:1, :rows, :cols].copy()).shape == (1, 2, rows, cols)
+        predicted = engine.predict(windows[:1, :rows, :cols].copy())
+        assert predicted.shape == (1, 2, rows * engine.upscale, cols * engine.upscale)
     assert engine.predict(windows).tobytes() == whole.tobytes()
 
 
@@ -109,21 +146,27 @@ def test_a_name_tells_the_precision(engine: Engine, kind: EngineName, model: Mod
         assert read_quantised(model).digest in engine.name
 
 
+@dataclass(frozen=True)
 class Brightness:
     """An engine whose answer is the red channel, so that turned views must come back to it."""
 
+    upscale: int
     name, streams, batch_px = "brightness", 1, 4 * 1024 * 1024
 
     def predict(self, windows: Windows) -> BodyBoundary:
-        red = windows[..., 0]
+        red = windows[..., 0].repeat(self.upscale, 1).repeat(self.upscale, 2)
         return np.stack([red, red // 2], axis=1)
 
 
+@pytest.mark.parametrize("upscale", [1, 2])
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
-def test_views_are_turned_back(views: int, windows: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsi_nucssl.segment.engine._open_openvino", lambda *_: Brightness())
+def test_views_are_turned_back(
+    views: int, upscale: int, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsi_nucssl.segment.engine._open_openvino", lambda *_: Brightness(upscale))
     engine = open_engine(load_model(DEFAULT_MODEL), "cpu", views=views)
-    assert np.array_equal(engine.predict(windows), Brightness().predict(windows))
+    assert engine.upscale == upscale
+    assert np.array_equal(engine.predict(windows), Brightness(upscale).predict(windows))
     assert ("views" in engine.name) == (views > 1)
     assert engine.batch_px == Brightness.batch_px
     assert default_batch_size(engine, Size(1024, 1024)) == 4
@@ -144,6 +187,31 @@ def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPat
 def test_a_quantised_graph_is_not_replaced_unasked(with_graph: Model, tmp_path: Path) -> None:
     with pytest.raises(OutputExists, match="--overwrite"):
         quantise_on(with_graph, open_dataset(write_dataset(tmp_path / "data", 1)))
+
+
+def test_int8_is_chosen_once_it_was_measured_to_be_as_good_and_faster(
+    with_graph: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(shutil.copy(with_graph.path, tmp_path / "m.safetensors"))
+    shutil.copy(quantised_path(with_graph.path), quantised_path(model.path))
+    assert "int8" not in open_engine(model, "cpu").name
+    dataset = open_dataset(write_dataset(tmp_path / "data", 1))
+    costs = check_quantised(model, {"data": dataset})
+    sample = dataset["0"]
+    for engine, found in (("openvino", costs["data"].aji), ("int8", costs["data"].aji_int8)):
+        labels = segment_image(open_engine(model, "cpu", engine), sample.image(), model.info.instances)  # type: ignore[arg-type]
+        assert found == aji(sample.labels(), labels)
+    assert ("int8" in open_engine(model, "cpu").name) == costs["data"].accepted
+    for cost, accepted in (
+        (Cost(0.6, 0.598, 1.2), True),
+        (Cost(0.6, 0.596, 1.2), False),
+        (Cost(0.6, 0.6, 0.9), False),
+    ):
+        assert cost.accepted == accepted
+        monkeypatch.setattr("wsi_nucssl.evaluate.quantise._cost", lambda *_, cost=cost: cost)
+        check_quantised(model, {"data": dataset})
+        assert ("int8" in open_engine(model, "cpu").name) == accepted
+        assert "int8" not in open_engine(model, "cpu", "openvino").name
 
 
 def other_weights(model: Model) -> None:
@@ -193,7 +261,7 @@ def test_held_out_images_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.M
 
     def watch(_: Model, crops: list[NDArray[np.uint8]]) -> quantised.QuantisedGraph:
         looked_at.append(len(crops))
-        return quantised.QuantisedGraph(b"<net/>", b"weights")
+        return quantised.QuantisedGraph(b"<net/>", b"weights", 1)
 
     monkeypatch.setattr(quantised, "_nncf_quantised", watch)
     monkeypatch.setattr(quantised, "version", lambda name: f"{name} 1.0")

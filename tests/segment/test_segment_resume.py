@@ -120,7 +120,7 @@ def test_killed_at_random_moments(
             time.sleep(chance.uniform(0.1, 1.5))
             ended = child.kill(signal.SIGKILL)
             kills += ended == -signal.SIGKILL
-            parts = ("manifest.json", "probabilities.zarr", "blocks")
+            parts = ("manifest.json", "windows.zarr", "blocks")
             stages.add(tuple((run_path(output) / part).exists() for part in parts))
             if output.exists():
                 assert output.read_bytes() == undisturbed
@@ -143,7 +143,7 @@ def test_a_signal_stops_softly_and_names_the_command_that_goes_on(
 ) -> None:
     output = tmp_path / "a folder" / "n.geojson"
     child = run("segment", slide, "-o", output, "--model", weights, seconds=0.05)
-    chunks = run_path(output) / "probabilities.zarr" / "c"
+    chunks = run_path(output) / "windows.zarr" / "c"
     while not chunks.exists():
         time.sleep(0.01)
     assert child.kill(number) == 128 + number
@@ -212,9 +212,7 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, garble, empty, Path.unlink])
-@pytest.mark.parametrize(
-    "part", ["probabilities.zarr/c/0/*/*", "blocks/*.npz", "probabilities.zarr/zarr.json"]
-)
+@pytest.mark.parametrize("part", ["windows.zarr/c/*/*/0/0/0", "blocks/*.npz", "windows.zarr/zarr.json"])
 def test_damage_between_two_runs_is_made_good(
     segment: Segment, slide: Path, stopped: Path, part: str, damage: Callable[[Path], None]
 ) -> None:
@@ -349,5 +347,6 @@ def test_probabilities_stay_when_asked_for(segment: Segment, slide: Path, tmp_pa
     output = tmp_path / "n.geojson"
     segment(slide, output, keep_probabilities=True)
     assert (run_path(output) / "probabilities.zarr" / "zarr.json").exists()
+    assert not (run_path(output) / "windows.zarr").exists()
     assert not (run_path(output) / "blocks").exists()
     assert len(read_features(output)) > 100

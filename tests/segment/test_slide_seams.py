@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tests.segment import doubles
 from tests.segment.features import Feature, read_features
 from wsi_nucssl.geometry import Box
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment import pipeline, slides
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.slides import SegmentSummary
@@ -44,31 +46,41 @@ def offsets_to_truth(found: NDArray[Any], truth: list[Any]) -> NDArray[np.float6
     return np.asarray(end - begin, np.float64)
 
 
-def test_nuclei_lie_on_nuclei(segment: Segment, sample: Path, truth: list[Any], tmp_path: Path) -> None:
-    summary = segment(sample, tmp_path / "n.geojson")
+def test_nuclei_lie_on_nuclei(
+    segment: Segment, either_model: Model, sample: Path, truth: list[Any], tmp_path: Path
+) -> None:
+    summary = segment(sample, tmp_path / "n.geojson", model=either_model)
     found = polygons(read_features(summary.output))
     assert summary.nuclei == len(found)
     offsets = offsets_to_truth(found, truth)
-    assert len(offsets) > 0.55 * len(truth)
+    assert len(offsets) > 0.5 * len(truth)
     assert len(offsets) > 0.7 * len(found)
     assert np.abs(offsets.mean(axis=0)).max() < 0.15
     assert summary.seams.truncated == 0
     assert summary.seams.crossing > 20
 
 
-def test_worker_count_does_not_change_a_byte(segment: Segment, sample: Path, tmp_path: Path) -> None:
+def test_worker_count_does_not_change_a_byte(
+    segment: Segment, either_model: Model, sample: Path, tmp_path: Path
+) -> None:
     written = {
-        workers: segment(sample, tmp_path / f"{workers}.geojson", workers=workers, block_px=500).output
+        workers: segment(
+            sample, tmp_path / f"{workers}.geojson", model=either_model, workers=workers, block_px=500
+        ).output
         for workers in (1, 2, 8)
     }
     assert len({path.read_bytes() for path in written.values()}) == 1
 
 
-def test_block_size_does_not_change_a_feature(segment: Segment, sample: Path, tmp_path: Path) -> None:
-    whole = read_features(segment(sample, tmp_path / "whole.geojson", block_px=4000).output)
+def test_block_size_does_not_change_a_feature(
+    segment: Segment, either_model: Model, sample: Path, tmp_path: Path
+) -> None:
+    whole = read_features(
+        segment(sample, tmp_path / "whole.geojson", model=either_model, block_px=4000).output
+    )
     assert len(whole) > 1000
-    for block in (256, 500, 1000):
-        blocks = segment(sample, tmp_path / f"{block}.geojson", block_px=block)
+    for block in (256, 501, 1000):
+        blocks = segment(sample, tmp_path / f"{block}.geojson", model=either_model, block_px=block)
         assert read_features(blocks.output) == whole
 
 
@@ -131,6 +143,29 @@ def test_a_coarser_level_0_is_enlarged_in_place(segment: Segment, tissue: RGB, t
     assert np.abs(offsets.mean(axis=0)).max() < 0.15
     for feature, polygon in zip(features, at_half, strict=True):
         assert feature["properties"]["measurements"]["Area µm^2"] == pytest.approx(polygon.area / 4)
+
+
+def test_a_slide_as_coarse_as_the_input_is_read_as_it_is(
+    segment: Segment, tissue: RGB, tmp_path: Path
+) -> None:
+    """What a network of twice the mpp sees of a fine slide is what it sees of the level below, to the byte."""
+    model = doubles.model("liteunet0x2")
+    coarse = tissue[: 2 * (len(tissue) // 2)]
+    fine = coarse.repeat(2, axis=0).repeat(2, axis=1)
+    at_half = doubles.write_slide(tmp_path / "half.tif", coarse, mpp=0.5)
+    at_quarter = doubles.write_slide(tmp_path / "quarter.tif", fine, coarse, mpp=0.25)
+    expected = read_features(segment(at_half, tmp_path / "half.geojson", model=model).output)
+    found = read_features(segment(at_quarter, tmp_path / "quarter.geojson", model=model).output)
+    assert len(expected) > 100
+    doubled = shapely.transform(polygons(expected), lambda xy: xy * 2)
+    assert {poly.wkt for poly in polygons(found)} == {poly.wkt for poly in doubled}
+    header = json.loads((tmp_path / "half.geojson").read_text())["wsi_nucssl"]
+    assert (header["model_mpp"], header["input_mpp"], header["hematoxylin_mpp"]) == (0.25, 0.5, 0.5)
+    measured = [
+        sorted(feature["properties"]["measurements"]["Area µm^2"] for feature in features)
+        for features in (expected, found)
+    ]
+    assert measured[0] == measured[1]
 
 
 def test_a_nucleus_longer_than_what_is_predicted_so_far(

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.segment.doubles import DarkIsNucleus
-from wsi_nucssl.geometry import Size
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.models.resunet import MULTIPLE
 from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.segment.engine import BodyBoundary, Windows
-from wsi_nucssl.segment.images import predict_image, segment_image
+from wsi_nucssl.segment.images import network_input, predict_image, segment_image
 from wsi_nucssl.segment.windows import (
     CORE,
     MARGIN,
-    core_of,
+    WindowGrid,
     predict_batch,
     read_window,
+    repeat_px,
     window_grid,
-    window_shape,
 )
 from wsi_nucssl.slide import RGB
 
@@ -36,33 +38,53 @@ class Recorder(DarkIsNucleus):
 asked: list[tuple[int, ...]] = []
 
 
-@given(st.integers(1, 9000), st.integers(1, 9000))
-def test_windows_are_few_alike_and_fit_the_network(width: int, height: int) -> None:
-    grid = window_grid(Size(width, height))
-    shape = window_shape(grid)
+UPSCALES = (1, 2)
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from(UPSCALES))
+def test_windows_are_few_alike_and_fit_the_network(width: int, height: int, upscale: int) -> None:
+    grid = window_grid(Size(width, height), upscale=upscale)
+    shape = grid.input_shape
     assert shape.width % MULTIPLE == shape.height % MULTIPLE == 0
+    assert (upscale * shape.width, upscale * shape.height) == (grid.shape.width, grid.shape.height)
     assert max(grid.tile.width, grid.tile.height) <= CORE
     assert (grid.cols, grid.rows) == (-(-width // CORE), -(-height // CORE))
     assert grid.margin == MARGIN
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([16, 48, 80]), st.data())
-def test_a_core_and_its_margin_are_cut_from_the_mirrored_canvas(
-    width: int, height: int, core: int, data: st.DataObject
+@given(
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.sampled_from([16, 48, 80]),
+    st.sampled_from(UPSCALES),
+    st.data(),
+)
+def test_a_window_is_cut_from_the_mirrored_canvas(
+    width: int, height: int, side: int, upscale: int, data: st.DataObject
 ) -> None:
     margin = 8
-    grid = window_grid(Size(width, height), margin, core)
-    shape = window_shape(grid)
-    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    grid = window_grid(Size(width, height), margin, side, upscale=upscale, blend=0)
+    seen = grid.input_extent
+    image = np.random.default_rng(0).integers(0, 256, (*seen.size.shape_rc, 3), np.uint8)
     mirrored = np.pad(image, ((200, 200), (200, 200), (0, 0)), mode="symmetric")
     tile = data.draw(st.sampled_from(list(grid)))
-    window = read_window(lambda box: image[box.rc], tile, grid.extent, shape)
-    assert window.shape == (*shape.shape_rc, 3)
-    around = tile.read  # what lies farther out only fills the window up
-    assert np.array_equal(window[: around.height, : around.width], mirrored[around.shift(200, 200).rc])
-    core_pixels = core_of(tile, np.moveaxis(window, 2, 0))
-    assert np.array_equal(np.moveaxis(core_pixels, 0, 2), image[tile.core.rc])
+    window = read_window(lambda box: image[box.rc], tile, grid)
+    assert window.shape == (*grid.input_shape.shape_rc, 3)
+    # what lies farther out than the margin only fills the window up
+    rows, cols = (-(-side // upscale) for side in tile.read.size.shape_rc)
+    x0, y0 = 200 + tile.read.x0 // upscale, 200 + tile.read.y0 // upscale
+    assert np.array_equal(window[:rows, :cols], mirrored[y0 : y0 + rows, x0 : x0 + cols])
+    core = tile.core.relative_to(tile.read.origin)
+    assert np.array_equal(
+        repeat_px(window[..., 1], upscale)[core.rc], repeat_px(image[..., 1], upscale)[tile.core.rc]
+    )
+
+
+def test_windows_that_cut_input_px_are_refused() -> None:
+    for wrong in ({"margin": 9}, {"tile": Size(63, 64)}, {"offset": Point(0, 5)}):
+        with pytest.raises(UsageError, match="multiples of 2"):
+            WindowGrid(**{"extent": Size(99, 99), "tile": Size(64, 64), **wrong}, upscale=2)
 
 
 def test_the_engine_sees_one_shape_only(tissue: RGB) -> None:
@@ -74,12 +96,16 @@ def test_the_engine_sees_one_shape_only(tissue: RGB) -> None:
     assert asked == [(1, 64, 96, 3)] * 3 + [(8, 64, 96, 3)]
 
 
-def test_an_image_in_windows_is_the_image_as_one(tissue: RGB) -> None:
+@pytest.mark.parametrize("upscale", UPSCALES)
+def test_an_image_in_windows_is_the_image_as_one(tissue: RGB, upscale: int) -> None:
     """The double looks 5 px far, less than the margin: windows cannot show."""
-    extent = Size(tissue.shape[1], tissue.shape[0])
-    one = predict_image(DarkIsNucleus(), tissue, window_grid(extent, MARGIN, 2048))
-    many = predict_image(DarkIsNucleus(), tissue, window_grid(extent, MARGIN, 192))
+    image = tissue[:-1, :-3]
+    engine = DarkIsNucleus(upscale=upscale)
+    extent = Size(image.shape[1], image.shape[0])
+    one = predict_image(engine, image, window_grid(extent, MARGIN, 2048, upscale=upscale))
+    many = predict_image(engine, image, window_grid(extent, MARGIN, 192, upscale=upscale))
     assert np.array_equal(one, many)
-    assert np.array_equal(one[2], hematoxylin_od(tissue))
+    stain = hematoxylin_od(network_input(image, upscale))
+    assert np.array_equal(one[2], repeat_px(stain, upscale)[: image.shape[0], : image.shape[1]])
     config = InstanceConfig()
-    assert np.array_equal(segment_image(DarkIsNucleus(), tissue, config), label_instances(one, config))
+    assert np.array_equal(segment_image(engine, image, config), label_instances(one, config))

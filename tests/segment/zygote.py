@@ -37,7 +37,9 @@ def _run(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], -1))
     engine = DarkIsNucleus(request.get("seconds", 0.0))
     slides.open_engine = lambda *_: engine
-    slides.make_plan = lambda canvas, tissue, **_: make_plan(canvas, tissue, core=CORE, block_px=BLOCK)
+    slides.make_plan = lambda canvas, tissue, **how: make_plan(
+        canvas, tissue, **{**how, "core": CORE, "block_px": BLOCK}
+    )
     sys.argv = ["wsi-nucssl", *request["argv"]]
     app.main()
 

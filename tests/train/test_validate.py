@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
-from tests.train.tiny import scene
+from tests.train.tiny import scene, write_dataset
+from wsi_nucssl.datasets import open_dataset
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.spec import build
+from wsi_nucssl.models.weights import ModelInfo, load_model, save_model
 from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
 from wsi_nucssl.nuclei.targets import three_class
+from wsi_nucssl.train.calibrate import Calibration, Predicted, calibrate, predict_unseen, write_settings
 from wsi_nucssl.train.crops import LabelledImage
-from wsi_nucssl.train.validate import calibrate, validate
+from wsi_nucssl.train.validate import validate
 
 
 def annotated(seed: int) -> LabelledImage:
@@ -23,6 +30,11 @@ def perfect_planes(labels: np.ndarray, strength: int) -> np.ndarray:
     return np.stack([(classes == 1) * strength, (classes == 2) * strength, classes * 0]).astype(np.uint8)
 
 
+def fitted(planes: list[np.ndarray], images: list[LabelledImage], start: InstanceConfig) -> Calibration:
+    predicted = [Predicted(i.id, p, i.labels) for p, i in zip(planes, images, strict=True)]
+    return calibrate({"all": predicted}, start)
+
+
 def test_calibration_finds_thresholds_that_a_timid_network_needs() -> None:
     images = [annotated(seed) for seed in range(3)]
     timid = [
@@ -30,11 +42,11 @@ def test_calibration_finds_thresholds_that_a_timid_network_needs() -> None:
     ]  # 100/255 is below the default of one half
     start = InstanceConfig()
     assert not label_instances(timid[0], start).any()
-    found = calibrate(timid, images, start)
+    found = fitted(timid, images, start)
     assert found.config.body <= 100 / 255
     assert found.mean_aji > 0.85
     for plane, image in zip(timid, images, strict=True):
-        assert found.aji[image.id] == aji(image.labels, label_instances(plane, found.config))
+        assert found.aji["all"][image.id] == aji(image.labels, label_instances(plane, found.config))
 
 
 def test_calibration_never_loses() -> None:
@@ -42,7 +54,47 @@ def test_calibration_never_loses() -> None:
     planes = [perfect_planes(image.labels, 255) for image in images]
     start = InstanceConfig(min_area_px=16)
     before = np.mean([aji(i.labels, label_instances(p, start)) for p, i in zip(planes, images, strict=True)])
-    assert calibrate(planes, images, start).mean_aji >= before
+    assert fitted(planes, images, start).mean_aji >= before
+
+
+def test_each_source_counts_as_much_as_another() -> None:
+    """Nine images of one source want a low threshold, one of another a high one: each is heard alike."""
+    labels = scene(0)[1]
+    nucleus = labels == np.bincount(labels[labels > 0]).argmax()
+    faint = np.zeros((3, 96, 96), np.uint8)
+    faint[0] = nucleus * 135
+    many = [Predicted(str(n), faint, nucleus.astype(np.int32)) for n in range(9)]
+    one = [Predicted("one", faint, np.zeros((96, 96), np.int32))]
+    found = calibrate({"many": many, "one": one}, InstanceConfig(body=0.5, foreground=0.5))
+    assert found.means["many"] + found.means["one"] == 1
+    assert found.mean_aji == 0.5
+
+
+def trained_on(name: str, entries: list[dict[str, str]]) -> ModelInfo:
+    provenance = {"split": {"train": entries, "validation": []}}
+    return ModelInfo(name, "resunet18", 0.25, InstanceConfig(), provenance=provenance)
+
+
+def test_models_are_judged_on_what_they_did_not_see(tmp_path: Path) -> None:
+    data = open_dataset(write_dataset(tmp_path / "data"))
+    torch.manual_seed(0)
+    network = build("resunet18")
+    hashes = [{"image_sha256": sample.hashes()[0]} for sample in data]
+    paths = []
+    for number in range(2):
+        paths.append(tmp_path / f"{number}.safetensors")
+        save_model(paths[-1], network, trained_on(str(number), [hashes[number]]))
+    found = predict_unseen([load_model(path) for path in paths], {"data": data})
+    assert [each.id for each in found["data"]] == ["0:1", "0:2", "1:0", "1:2"]
+    write_settings(paths[0], Calibration(InstanceConfig(body=0.65), {"data": {"a": 0.5}}), {"models": ["x"]})
+    written = load_model(paths[0])
+    assert written.info.instances == InstanceConfig(body=0.65)
+    assert written.info.provenance["calibration"] == {"means": {"data": 0.5}, "models": ["x"]}
+    for name, value in written.network.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name])
+    save_model(paths[1], network, trained_on("1", hashes))
+    with pytest.raises(UsageError, match="trained on all images of data"):
+        predict_unseen([load_model(paths[1])], {"data": data})
 
 
 def test_validation_scores_each_image_and_shows_the_worst() -> None:
@@ -61,9 +113,9 @@ def test_an_image_without_nuclei_speaks_for_finding_none() -> None:
     start = InstanceConfig()
     assert label_instances(faint, start).any()
     planes = [perfect_planes(full.labels, 255), faint]
-    found = calibrate(planes, [full, empty], start)
+    found = fitted(planes, [full, empty], start)
     assert not label_instances(faint, found.config).any()
-    assert found.aji["empty"] == 1
+    assert found.aji["all"]["empty"] == 1
     assert found.mean_aji > 0.9
 
 

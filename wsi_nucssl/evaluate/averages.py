@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final
 
@@ -18,6 +18,10 @@ MEASURES: Final = tuple(field.name for field in fields(Scores))
 RESAMPLES: Final = 10_000
 CONFIDENCE: Final = 0.95
 _SEED: Final = 0
+_PARTS: Final = 100
+"""Resamples are averaged in so many parts, so that they never lie in memory all at once."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,28 @@ def intervals(images: Sequence[ImageResult]) -> dict[str, tuple[float, float]]:
     It says how much the mean depends on which images happened to be in the set, not how much on the training
     run. One image alone has no interval: nan.
     """
-    table = _table(images)
-    if len(images) < 2:
-        return {name: (float("nan"), float("nan")) for name in MEASURES}
-    draws = np.random.default_rng(_SEED).integers(0, len(images), (RESAMPLES, len(images)))
-    resampled = np.stack([_mean(table[draw]) for draw in draws])
+    return dict(zip(MEASURES, bootstrap(_table(images)), strict=True))
+
+
+def bootstrap(table: Floats) -> list[tuple[float, float]]:
+    """Percentile bootstrap interval of the mean of each column of (images, columns), as `intervals` describes it."""
+    count, columns = table.shape
+    if count < 2:
+        return [(float("nan"), float("nan"))] * columns
+    draws = np.random.default_rng(_SEED).integers(0, count, (RESAMPLES, count))
+    resampled = np.concatenate([_mean(table[part]) for part in np.array_split(draws, _PARTS)])
     tail = 100 * (1 - CONFIDENCE) / 2
-    found: dict[str, tuple[float, float]] = {}
-    for name, column in zip(MEASURES, resampled.T, strict=True):
-        defined = column[~np.isnan(column)]
-        low, high = np.percentile(defined, (tail, 100 - tail)) if defined.size else (np.nan, np.nan)
-        found[name] = (float(low), float(high))
-    return found
+    return [_percentiles(column[~np.isnan(column)], tail) for column in resampled.T]
+
+
+def _percentiles(values: Floats, tail: float) -> tuple[float, float]:
+    low, high = np.percentile(values, (tail, 100 - tail)) if values.size else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def mean_of(values: Iterable[float]) -> float:
+    """Mean of the defined values; nan where there are none."""
+    return float(_mean(np.array(list(values), np.float64)[:, None])[0])
 
 
 def pooled_aji(images: Sequence[ImageResult]) -> float:
@@ -85,15 +99,15 @@ def pooled_aji(images: Sequence[ImageResult]) -> float:
     return intersection / union if union else float("nan")
 
 
-def _table(images: Sequence[ImageResult]) -> NDArray[np.float64]:
+def _table(images: Sequence[ImageResult]) -> Floats:
     """(images, measures)."""
     return np.array([astuple(image.scores) for image in images], np.float64)
 
 
-def _mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each column over its defined values; nan where there are none."""
+def _mean(table: Floats) -> Floats:
+    """(…, images, columns) to (…, columns): the mean over defined values; nan where there are none."""
     defined = ~np.isnan(table)
-    count = defined.sum(axis=0)
-    total = np.where(defined, table, 0).sum(axis=0)
-    mean: NDArray[np.float64] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    count = defined.sum(axis=-2)
+    total = np.where(defined, table, 0).sum(axis=-2)
+    mean: Floats = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return mean

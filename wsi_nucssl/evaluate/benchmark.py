@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import imagecodecs
-import numpy as np
-from numpy.typing import NDArray
-
+import wsi_nucssl
 from wsi_nucssl.datasets import Dataset
-from wsi_nucssl.datasets.sample import LabelImage
-from wsi_nucssl.errors import OutputExists, UsageError
-from wsi_nucssl.evaluate.averages import ImageResult, judge
-from wsi_nucssl.evaluate.contestants import Contestant, check_names
-from wsi_nucssl.evaluate.report import ModelResult, Report
-from wsi_nucssl.evaluate.selection import SplitName, select
-from wsi_nucssl.files import locked, remove_tree, safe_stem, write_atomic
-from wsi_nucssl.metrics.drawing import draw_errors
+from wsi_nucssl.errors import InputError, OutputExists, UsageError
+from wsi_nucssl.evaluate.contestants import Contestant, check_names, check_seeing
+from wsi_nucssl.evaluate.groups import By, grouped
+from wsi_nucssl.evaluate.journal import Journal
+from wsi_nucssl.evaluate.report import Report
+from wsi_nucssl.evaluate.scoring import OnImage, Scorer, file_stem
+from wsi_nucssl.evaluate.selection import Selection, SplitName, select
+from wsi_nucssl.evaluate.stress import Perturbation
+from wsi_nucssl.files import locked, remove_tree, write_atomic
+from wsi_nucssl.runs import digest, run_directory
 
 RESULTS: Final = "results.json"
 _OVERLAYS: Final = "overlays"
-
-OnImage = Callable[[int, int, str], None]
-"""Called after each image with how many are done, of how many, and its id."""
+_PICTURE: Final = "stress.png"
+_WORK: Final = "work"
+"""Run directory in the output: scores and overlays made so far. Gone once the results are written."""
 
 
 def benchmark(
@@ -35,85 +34,137 @@ def benchmark(
     *,
     split: SplitName = "auto",
     split_file: Path | None = None,
+    by: By | None = None,
+    oracle: bool = False,
+    stress: Sequence[Perturbation] = (),
     overlays: bool = True,
+    resume: bool = False,
     overwrite: bool = False,
     on_image: OnImage | None = None,
 ) -> Report:
     """Score every contestant on the selected images; writes results.json, .csv, .md and overlays/ to `out`.
 
-    `selection.select` says which images `split` stands for. `overlays` draws the errors on each image
-    (`metrics.drawing`). results.json is written last: where it is, everything is. What is there is replaced
-    once all images are scored, and not before.
+    results.json is written last: where it is, everything is. What is there is replaced once all images are scored, and
+    not before. Until then each score is kept in `out`/work, from where an interrupted benchmark is resumed.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Annotated images.
+    contestants : Sequence[Contestant]
+        Who is compared; names differ.
+    out : Path
+        Folder for the results.
+    split, split_file : SplitName, Path | None
+        Which images: see `selection.select`.
+    by : By | None
+        Also give the means of each group of images (`groups.grouped`).
+    oracle : bool
+        Also say what a perfect splitting and a perfect foreground would give (`oracle.decompose`).
+    stress : Sequence[Perturbation]
+        Also score each image under these perturbations (`stress.PERTURBATIONS`), and draw stress.png.
+    overlays : bool
+        Draw the errors on each image (`metrics.drawing`).
+    resume : bool
+        Go on with an interrupted benchmark of the same settings; where there is none, begin.
+    overwrite : bool
+        Replace results that are there, and forget an interrupted benchmark.
+    on_image : OnImage | None
+        Is told of progress.
 
     Raises
     ------
-    UsageError : no contestant, two of one name (or of one as file names), or no image.
+    UsageError : no contestant, two of one name (or of one as file names), no image, `stress` for predictions in files,
+        or both `resume` and `overwrite`.
     DatasetError : an image, a label or a prediction cannot be used.
-    OutputExists : `out` holds results or overlays, and `overwrite` is not set.
+    OutputExists : `out` holds results, overlays or an interrupted benchmark, and nothing says to replace or resume it.
+    RunMismatch : `resume`, but what was interrupted had other images, contestants or settings.
     """
     check_names(contestants)
+    if stress:
+        check_seeing(contestants)
     with locked(out):
-        there = [path for path in (out / RESULTS, out / _OVERLAYS) if path.exists()]
-        if there and not overwrite:
-            raise OutputExists(
-                "results are there already", path=there[0], remedy="Add --overwrite, or choose another"
-            )
+        if not overwrite and not (resume and (out / _WORK).exists()):
+            _check_free(out)
         selection = select(dataset, contestants, split, split_file)
+        ids = [entry.id for entry in selection.entries]
         if overlays:
             _check_files("contestants", [each.name for each in contestants])
-            _check_files("images", [entry.id for entry in selection.entries])
-        with _beside(out / _OVERLAYS) as pictures:
-            results: dict[str, list[ImageResult]] = {contestant.name: [] for contestant in contestants}
-            for done, entry in enumerate(selection.entries, start=1):
-                image, true = dataset[entry.id].pair()
-                for contestant in contestants:
-                    pred = contestant.label_image(entry.id, image)
-                    results[contestant.name].append(judge(entry.id, true, pred))
-                    if overlays:
-                        _draw(pictures, contestant.name, entry.id, image, true, pred)
-                if on_image is not None:
-                    on_image(done, len(selection.entries), entry.id)
-            (out / RESULTS).unlink(missing_ok=True)
-        models = [ModelResult(each.name, each.source, results[each.name]) for each in contestants]
-        report = Report(dataset.path.resolve().name, dataset.layout, selection, models)
-        write_atomic(out / "results.csv", report.as_csv())
-        write_atomic(out / "results.md", report.as_markdown())
-        write_atomic(out / RESULTS, report.as_json())
+            _check_files("images", ids)
+        work = out / _WORK
+        settings = _settings(dataset, selection, contestants, overlays=overlays, oracle=oracle, stress=stress)
+        try:
+            with run_directory(
+                work, settings, resume=resume, overwrite=overwrite, inputs=(dataset.path,)
+            ) as run:
+                pictures = run / _OVERLAYS if overlays else None
+                scorer = Scorer(dataset, contestants, Journal(run / "scores.jsonl"), pictures, oracle, stress)
+                models = scorer.run(ids, on_image)
+                groups = grouped(dataset, ids, by) if by else {}
+                name = dataset.path.resolve().name
+                report = Report(name, dataset.layout, selection, models, by, groups, stress)
+                _publish(report, out, pictures)
+        except (
+            InputError
+        ):  # what has to be mended is part of the settings, so that this could never be resumed
+            remove_tree(work)
+            raise
+        remove_tree(work)
         return report
 
 
-@contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A folder to fill beside `folder`, which it replaces in the end; left early, all stays as it was."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    remove_tree(partial)
-    try:
-        yield partial
-        remove_tree(folder)
-        if partial.exists():
-            partial.rename(folder)
-    finally:
-        remove_tree(partial)
+def _check_free(out: Path) -> None:
+    there = [path for path in (out / RESULTS, out / _OVERLAYS, out / _PICTURE) if path.exists()]
+    if there:
+        raise OutputExists(
+            "results are there already", path=there[0], remedy="Add --overwrite, or choose another"
+        )
+
+
+def _settings(
+    dataset: Dataset,
+    selection: Selection,
+    contestants: Sequence[Contestant],
+    *,
+    overlays: bool,
+    oracle: bool,
+    stress: Sequence[Perturbation],
+) -> dict[str, Any]:
+    """All that decides the scores."""
+    return {
+        "version": wsi_nucssl.__version__,
+        "images": digest({entry.id: asdict(entry) for entry in selection.entries}),
+        "mpp": digest({entry.id: dataset[entry.id].mpp for entry in selection.entries}),
+        "contestants": {each.name: dict(each.source) for each in contestants},
+        "overlays": overlays,
+        "oracle": oracle,
+        "stress": [each.name for each in stress],
+    }
+
+
+def _publish(report: Report, out: Path, pictures: Path | None) -> None:
+    """Put everything in its place, results.json last; done again after an interruption, it comes to the same."""
+    (out / RESULTS).unlink(missing_ok=True)
+    if pictures is None or pictures.exists():
+        remove_tree(out / _OVERLAYS)
+    if pictures is not None and pictures.exists():
+        pictures.rename(out / _OVERLAYS)
+    if report.stress:
+        write_atomic(out / _PICTURE, report.picture())
+    else:
+        (out / _PICTURE).unlink(missing_ok=True)
+    write_atomic(out / "results.csv", report.as_csv())
+    write_atomic(out / "results.md", report.as_markdown())
+    write_atomic(out / RESULTS, report.as_json())
 
 
 def _check_files(what: str, names: Sequence[str]) -> None:
     """Raise `UsageError` where two names are the same file name."""
     known: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(_file_stem(name), name)
+        other = known.setdefault(file_stem(name), name)
         if other != name:
             raise UsageError(
                 f"the overlays of two {what}, {other!r} and {name!r}, would be the same files",
                 remedy="Rename one of them, or give --no-overlays",
             )
-
-
-def _file_stem(name: str) -> str:
-    return safe_stem(Path(f"{name}.png"))
-
-
-def _draw(
-    folder: Path, name: str, sample_id: str, image: NDArray[np.uint8], true: LabelImage, pred: LabelImage
-) -> None:
-    path = folder / _file_stem(name) / f"{_file_stem(sample_id)}.png"
-    write_atomic(path, bytes(imagecodecs.png_encode(draw_errors(image, true, pred))))

@@ -9,7 +9,7 @@ from typing import cast
 
 import imagecodecs
 
-from wsi_nucssl.datasets import Dataset, Split
+from wsi_nucssl.datasets import DEFAULT_MPP, Dataset, Split
 from wsi_nucssl.evaluate.benchmark import RESULTS, benchmark
 from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.evaluate.tables import WITHOUT_PRETRAINING, Budget, Changes, Column, Row
@@ -36,7 +36,6 @@ class Bench:
     ----------
     dataset : to train and validate on.
     test : scored instead of the validation images, if given.
-    mpp : µm per px that networks answer at; images are resampled to it.
     unlabelled : further slides, images or tile stores to pretrain on.
     out : runs go to `out`/runs; cells with the same settings share one, whatever their table.
     device : "auto" or "cpu".
@@ -44,7 +43,6 @@ class Bench:
 
     dataset: Dataset
     test: Dataset | None
-    mpp: float
     budget: Budget
     out: Path
     device: Device = "auto"
@@ -77,14 +75,21 @@ class Bench:
             self.dataset,
             few,
             self.budget.finetune.changed(changes),
-            arch=self.budget.arch,
+            arch=self._arch(row),
             encoder=encoder,
             seed=seed,
         )
         mark = _mark({"finetune": changes, "pretrain": row.pretrain if pretrained else {}})
-        run = self.out / "runs" / f"{row.strategy}-{_slug(few.name)}-seed{seed}{mark}"
+        run = self.out / "runs" / f"{self._prefix(row)}{row.strategy}-{_slug(few.name)}-seed{seed}{mark}"
         finetune(job, run, device=self.device, resume=True)
         return self._benchmark(run)
+
+    def _arch(self, row: Row) -> str:
+        return row.arch or self.budget.arch
+
+    def _prefix(self, row: Row) -> str:
+        """Tells the runs of a row with an architecture of its own from those of the budget's."""
+        return f"{row.arch}-" if row.arch else ""
 
     def _pretrain(self, row: Row, split: Split, seed: int) -> Path:
         """Pretrain on the split's training images, without their labels; returns the encoder's file."""
@@ -95,19 +100,24 @@ class Bench:
             (*images, *self.unlabelled),
             self.budget.pretrain.changed(row.pretrain),
             task=cast(TaskName, row.strategy),
-            arch=ARCHITECTURES[self.budget.arch].encoder,
-            mpp=self.mpp,
+            arch=ARCHITECTURES[self._arch(row)].encoder,
+            mpp=DEFAULT_MPP,
             seed=seed,
         )
         mark = _mark({"pretrain": row.pretrain})
-        run = self.out / "runs" / f"pretrain-{row.strategy}-{_slug(split.name)}-seed{seed}{mark}"
+        run = (
+            self.out
+            / "runs"
+            / f"{self._prefix(row)}pretrain-{row.strategy}-{_slug(split.name)}-seed{seed}{mark}"
+        )
         return pretrain(job, run, device=self.device, resume=True).weights
 
     def _unlabelled_copy(self, name: str, sha256: str) -> Path:
-        """An image alone in a file, named by its pixels."""
-        path = self.out / "images" / f"{name}-{sha256[:8]}.png"
+        """An image alone in a file at the mpp that networks answer at, named by its own pixels and mpp."""
+        sample = self.dataset[name]
+        path = self.out / "images" / f"{name}-{sha256[:8]}-{sample.mpp or DEFAULT_MPP:g}.png"
         if not path.exists():
-            write_atomic(path, bytes(imagecodecs.png_encode(self.dataset[name].image_at(self.mpp))))
+            write_atomic(path, bytes(imagecodecs.png_encode(sample.image_at(DEFAULT_MPP))))
         return path
 
     def _benchmark(self, run: Path) -> Scores:
@@ -118,7 +128,7 @@ class Bench:
         known = _scores(folder, run, images if self.test else None)
         if known is None:
             model = load_model(run)
-            network = Network(model, open_engine(model, self.device, "torch"), self.mpp)
+            network = Network(model, open_engine(model, self.device, "torch"))
             benchmark(
                 images,
                 [network],

@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
+from wsi_nucssl.datasets.mpp import same_mpp
+from wsi_nucssl.datasets.resample import resample_labels
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import Model, ModelInfo
+from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
 
 _GEOJSON_SUFFIXES = (".geojson.gz", ".geojson", ".json")
-_MPP_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +61,17 @@ class Contestant(Protocol):
         """What it was trained on, if it says so."""
         ...
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:
-        """Nuclei of an RGB image (row, col, 3), int32 (row, col)."""
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:
+        """Nuclei of an RGB image (row, col, 3) at `mpp` µm per px, int32 (row, col)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A model on an engine, through the same predict and extract code as `segment`.
-
-    Raises
-    ------
-    UsageError : the model wants images of another resolution than `mpp`.
-    """
+    """A model on an engine, through the same predict and extract code as `segment`."""
 
     model: Model
     engine: Engine
-    mpp: float
-
-    def __post_init__(self) -> None:
-        wanted = self.model.info.mpp
-        if abs(Mpp.square(self.mpp).x / wanted - 1) > _MPP_TOLERANCE:
-            raise UsageError(
-                f"{self.name} was trained at {wanted:g} µm/px, the images have {self.mpp:g}",
-                remedy="Give the images' true --mpp, or resample them",
-            )
 
     @property
     def name(self) -> str:
@@ -108,9 +96,20 @@ class Network:
         """From the weights' provenance."""
         return KnownSplit.of(self.model.info)
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:  # noqa: ARG002
-        """See `Contestant.label_image`."""
-        return segment_image(self.engine, image, self.model.info.instances)
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
+        """See `Contestant.label_image`.
+
+        An image of another mpp than the model's is seen at the model's, as a slide is, and its nuclei are scored on the
+        image's own px, each of which takes the nearest px of the answer.
+        """
+        wanted = self.model.info.mpp
+        scale = 1.0 if same_mpp(mpp, wanted) else wanted / mpp
+        labels = segment_image(self.engine, image, self.model.info.instances, scale=scale)
+        if scale == 1:
+            return labels
+        rows, cols = image.shape[:2]
+        own = resample_labels(labels, 1 / scale)[:rows, :cols]
+        return np.pad(own, ((0, rows - own.shape[0]), (0, cols - own.shape[1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +156,16 @@ class PredictionFolder:
 
     @property
     def source(self) -> Mapping[str, Any]:
-        """That these are files of unknown origin."""
-        return {"kind": "predictions", "files": len(self.files)}
+        """That these are files of unknown origin, and which."""
+        hashes = {name: sha256_file(self.files[name]) for name in sorted(self.files)}
+        return {"kind": "predictions", "files": len(self.files), "sha256": digest(hashes)}
 
     @property
     def split(self) -> KnownSplit | None:
         """Nobody knows."""
         return None
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8]) -> LabelImage:
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
         """See `Contestant.label_image`.
 
         Raises
@@ -189,6 +189,16 @@ class PredictionFolder:
                 remedy="Predict at the image's own size",
             )
         return labels
+
+
+def check_seeing(contestants: Sequence[Contestant]) -> None:
+    """Raise `UsageError` if one of them cannot be shown an image that is not of the dataset."""
+    files = [contestant.name for contestant in contestants if isinstance(contestant, PredictionFolder)]
+    if files:
+        raise UsageError(
+            f"--stress changes the images, and the predictions in {files[0]!r} are of the images as they are",
+            remedy="Leave out --stress or --predictions",
+        )
 
 
 def check_names(contestants: Sequence[Contestant]) -> None:

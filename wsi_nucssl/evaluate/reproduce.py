@@ -41,7 +41,6 @@ def reproduce(
     test: Dataset | None = None,
     budget: str = "full",
     config: Path = PAPER,
-    mpp: float = 0.25,
     device: Device = "auto",
     unlabelled: Sequence[Path] = (),
     on_cell: OnCell | None = None,
@@ -62,7 +61,7 @@ def reproduce(
     if spent.images is not None:
         dataset = dataset.subset(dataset.ids[: spent.images])
     with locked(out):
-        bench = Bench(dataset, test, mpp, spent, out, device, tuple(unlabelled))
+        bench = Bench(dataset, test, spent, out, device, tuple(unlabelled))
         grid = _run(table, bench, on_cell)
         text = _markdown(table, grid, _remarks(table, bench, budget))
         content = [[{"scores": cell.scores, "fault": cell.fault} for cell in line] for line in grid]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from wsi_nucssl.datasets import Dataset, Entry, Split
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.evaluate.contestants import Contestant
+from wsi_nucssl.evaluate.contestants import Contestant, KnownSplit
 
 SplitName = Literal["auto", "val", "train", "all"]
 
@@ -78,13 +78,20 @@ def _remembered(entries: Sequence[Entry], contestants: Sequence[Contestant]) -> 
     pixels = {entry.image_sha256: entry.id for entry in entries}
     splits = [contestant.split for contestant in contestants]
     known = [
-        {"train": _ids(split.train, pixels), "val": _ids(split.validation, pixels)}
+        {"train": _ids(split.train, pixels), "val": _held_out(split, pixels)}
         for split in splits
         if split is not None and not (split.train | split.validation).isdisjoint(pixels)
     ]
     if not known:
         return {}
     return {side: set.intersection(*(sides[side] for sides in known)) for side in ("train", "val")}
+
+
+def _held_out(split: KnownSplit, pixels: dict[str, str]) -> set[str]:
+    """Ids that a model held out; where it held nothing out, those that it never saw."""
+    if split.validation:
+        return _ids(split.validation, pixels)
+    return set(pixels.values()) - _ids(split.train, pixels)
 
 
 def _ids(hashes: frozenset[str], pixels: dict[str, str]) -> set[str]:
@@ -98,6 +105,11 @@ def _side(entries: Sequence[Entry], sides: dict[str, set[str]], which: SplitName
             remedy="Give a --split-file (finetune leaves split.json in its run), or --split all",
         )
     chosen = tuple(entry for entry in entries if entry.id in sides[which])
+    if not chosen and which == "val" and len(sides["train"]) == len(entries):
+        raise UsageError(
+            "every image of this dataset was trained on, so that scores on it say nothing about new images",
+            remedy="Give another dataset or another --model, or --split all to see these scores all the same",
+        )
     if not chosen:
         raise UsageError(
             f"--split {which} leaves no image: the models' splits share none on that side",

@@ -34,8 +34,7 @@ class Budget(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if self.arch not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {self.arch!r}")
+        _known_arch(self.arch)
         return self
 
 
@@ -44,12 +43,27 @@ Changes = dict[str, Any]
 
 
 class Row(Section):
-    """A way to start the encoder ("none", "imagenet" or a pretext task), and what its recipes change."""
+    """A way to start the encoder ("none", "imagenet" or a pretext task), and what its recipes change.
+
+    `arch` takes another architecture than the budget's.
+    """
 
     name: str
     strategy: str
+    arch: str = ""
     finetune: Changes = Field(default_factory=dict)
     pretrain: Changes = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.arch:
+            _known_arch(self.arch)
+        return self
+
+
+def _known_arch(arch: str) -> None:
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {arch!r}")
 
 
 class Column(Section):

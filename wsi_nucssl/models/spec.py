@@ -46,6 +46,23 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
 }
 
 
+DEFAULT_ARCHITECTURE: Final = "liteunet0x2"
+
+
+def architecture_of(encoder: str) -> str:
+    """The architecture to fine-tune an encoder in: the default if it is its, else the first that has it.
+
+    Raises
+    ------
+    UsageError
+        No architecture has that encoder.
+    """
+    for name in (DEFAULT_ARCHITECTURE, *ARCHITECTURES):
+        if ARCHITECTURES[name].encoder == encoder:
+            return name
+    raise UsageError(f"no architecture has the encoder {encoder!r}")
+
+
 def architecture(name: str) -> Architecture:
     """The numbers of that architecture.
 

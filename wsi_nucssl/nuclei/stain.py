@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.nuclei.compiled import compiled
-from wsi_nucssl.nuclei.stain_vectors import EOSIN, HEMATOXYLIN, deconvolution_row
+from wsi_nucssl.nuclei.stain_vectors import EOSIN, HEMATOXYLIN, deconvolution_row, stain_vectors
 
-__all__ = ["EOSIN", "HEMATOXYLIN", "OD_STEP", "deconvolution_row", "hematoxylin_od"]
+__all__ = ["EOSIN", "HEMATOXYLIN", "OD_STEP", "deconvolution_row", "hematoxylin_od", "stain_vectors"]
 
 OD_STEP = 0.01
 """Optical density of one step of the quantised plane, which so covers 0 … 2.55."""

@@ -9,10 +9,13 @@ HEMATOXYLIN = (0.65, 0.70, 0.29)
 EOSIN = (0.07, 0.99, 0.11)
 
 
-def deconvolution_row() -> NDArray[np.float64]:
-    """Weights (3,) of OD in R, G and B whose sum is the hematoxylin density."""
+def stain_vectors() -> NDArray[np.float64]:
+    """OD of one unit of hematoxylin, of eosin and of what is neither, in R, G and B: (3, 3), a stain a row."""
     hematoxylin, eosin = (np.asarray(v) / np.linalg.norm(v) for v in (HEMATOXYLIN, EOSIN))
     residual = np.cross(hematoxylin, eosin)
-    stains = np.stack([hematoxylin, eosin, residual / np.linalg.norm(residual)])
-    weights: NDArray[np.float64] = np.linalg.inv(stains)[:, 0]
-    return weights
+    return np.stack([hematoxylin, eosin, residual / np.linalg.norm(residual)])
+
+
+def deconvolution_row() -> NDArray[np.float64]:
+    """Weights (3,) of OD in R, G and B whose sum is the hematoxylin density."""
+    return np.asarray(np.linalg.inv(stain_vectors())[:, 0], np.float64)

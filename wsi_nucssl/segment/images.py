@@ -2,24 +2,73 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
-from wsi_nucssl.nuclei.stain import hematoxylin_od
+from wsi_nucssl.resample import resample, triangle_taps
+from wsi_nucssl.segment.blending import blended, keep_window
 from wsi_nucssl.segment.engine import Engine
-from wsi_nucssl.segment.windows import predict_windows
-from wsi_nucssl.tiles.grid import TileGrid
+from wsi_nucssl.segment.windows import (
+    WindowGrid,
+    output_extent,
+    predict_batch,
+    px_to_cover,
+    read_window,
+    window_grid,
+)
+from wsi_nucssl.tiles.grid import ORIGIN
+
+_SAME: Final = 1e-6
+"""As for `Canvas`, px that are so nearly those of the image are those of the image."""
 
 
-def predict_image(engine: Engine, image: NDArray[np.uint8], grid: TileGrid | None = None) -> Probabilities:
-    """Body, boundary and hematoxylin planes, uint8 (3, row, col), of an RGB image (row, col, 3) at the model's mpp.
+def network_input(image: NDArray[np.uint8], step: float) -> NDArray[np.uint8]:
+    """An RGB image (row, col, 3) as a network sees it whose px are `step` px of the image: the canvas's filter."""
+    if step == 1:
+        return image
+    rows, cols = image.shape[:2]
+    height, width = (px_to_cover(side, step) for side in (rows, cols))
+    return resample(image, triangle_taps(0, height, step, rows), triangle_taps(0, width, step, cols))
 
-    `grid` places the windows; by default as on a slide of this size.
+
+def predict_image(
+    engine: Engine, image: NDArray[np.uint8], grid: WindowGrid | None = None, *, scale: float = 1.0
+) -> Probabilities:
+    """Body, boundary and hematoxylin planes of an RGB image, the same bytes as those of a slide of these px.
+
+    Parameters
+    ----------
+    image : uint8 (row, col, 3).
+    grid : windows over the output px; by default as on a slide of this size.
+    scale : px of the image per output px: the model's mpp over the image's.
+
+    Returns
+    -------
+    uint8 (3, row, col) at the model's mpp; as large as the image if `scale` is 1.
     """
-    return np.concatenate([predict_windows(engine, image, grid), hematoxylin_od(image)[None]])
+    step = scale * engine.upscale
+    step = 1.0 if abs(step - 1) < _SAME else step
+    picture, scale = network_input(image, step), step / engine.upscale
+    extent = output_extent(_size(image), _size(picture), scale, scale, engine.upscale)
+    grid = grid or window_grid(extent, upscale=engine.upscale)
+    kept: dict[tuple[int, int], Probabilities] = {}
+    for tile in grid:
+        pixels = read_window(lambda box: picture[box.rc], tile, grid)
+        predicted = predict_batch(engine, [pixels], 1)[0]
+        kept[tile.row, tile.col] = keep_window(grid, tile, pixels, predicted)
+    return blended(grid, Box.at(ORIGIN, extent), lambda tile: kept[tile.row, tile.col])
 
 
-def segment_image(engine: Engine, image: NDArray[np.uint8], config: InstanceConfig) -> LabelImage:
-    """Label image, int32 (row, col), of an RGB image (row, col, 3) at the model's mpp."""
-    return label_instances(predict_image(engine, image), config)
+def segment_image(
+    engine: Engine, image: NDArray[np.uint8], config: InstanceConfig, *, scale: float = 1.0
+) -> LabelImage:
+    """Label image, int32 (row, col) at the model's mpp, of an RGB image; the arguments are those of `predict_image`."""
+    return label_instances(predict_image(engine, image, scale=scale), config)
+
+
+def _size(image: NDArray[np.uint8]) -> Size:
+    return Size(image.shape[1], image.shape[0])

@@ -39,6 +39,7 @@ class OpenVinoEngine:
         self._core = openvino.Core()
         self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precision = "bf16" if self.bf16 else "fp32"
+        self.upscale = network.upscale
         if isinstance(network, QuantisedGraph):
             self._graph = self._core.read_model(network.xml, network.bin)
             self._precision = f"int8-{network.digest}-{self._precision}"

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
-from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
+from wsi_nucssl.segment.blending import keep_window
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
-from wsi_nucssl.segment.windows import core_of, predict_batch, read_window, window_shape
+from wsi_nucssl.segment.windows import predict_batch, read_window
 from wsi_nucssl.slide import Canvas
 from wsi_nucssl.threads import ahead, thread_pool
 from wsi_nucssl.tiles.grid import Tile
@@ -147,7 +147,7 @@ class Pipeline:
         return finished, todo
 
     def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
-        return tile, read_window(self.canvas.read, tile, self.plan.extent, window_shape(self.plan.windows))
+        return tile, read_window(self.canvas.read, tile, self.plan.windows)
 
     def _predict(self, batch: list[tuple[Tile, NDArray[np.uint8]]]) -> _Predicted:
         begun = perf_counter()
@@ -156,10 +156,8 @@ class Pipeline:
         return _Predicted(windows, perf_counter() - begun)
 
     def _finish_window(self, tile: Tile, pixels: NDArray[np.uint8], planes: NDArray[np.uint8]) -> _Done:
-        """Add the stain plane to a predicted window and store its core."""
-        own = core_of(tile, np.moveaxis(pixels, 2, 0)).transpose(1, 2, 0)
-        stain = hematoxylin_od(np.ascontiguousarray(own))
-        self.store.write(tile, np.concatenate([core_of(tile, planes), stain[None]]))
+        """Store what is kept of a predicted window."""
+        self.store.write(tile, keep_window(self.plan.windows, tile, pixels, planes))
         return _Done(windows=1)
 
     def _extract_ready(self, todo: deque[Tile], finishers: _Finishers) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 from wsi_nucssl.geometry import Box, Point, Size
-from wsi_nucssl.segment.windows import CORE, MARGIN, window_grid
+from wsi_nucssl.segment.windows import BLEND, CORE, MARGIN, WindowGrid, output_extent, window_grid
 from wsi_nucssl.slide import Canvas, TissueMask
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 
@@ -20,11 +21,12 @@ _TISSUE_MARGIN: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Windows and blocks of one canvas.
+    """Windows and blocks of one slide, all in output px: those of the canvas that is read, each `upscale` by `upscale`.
 
     Attributes
     ----------
-    extent : the canvas.
+    extent : output px that cover the slide.
+    scale_x, scale_y : level-0 px per output px.
     windows : the grid of windows.
     selected : the windows that see tissue, in raster order; all others are background.
     blocks : the grid of blocks that nuclei are extracted from.
@@ -32,32 +34,54 @@ class Plan:
     """
 
     extent: Size
-    windows: TileGrid
+    scale_x: float
+    scale_y: float
+    windows: WindowGrid
     selected: tuple[Tile, ...]
     blocks: TileGrid
     active: tuple[Tile, ...]
 
     @property
     def box(self) -> Box:
-        """The whole canvas."""
+        """The whole extent."""
         return Box.at(Point(0, 0), self.extent)
 
 
 def make_plan(
-    canvas: Canvas, tissue: TissueMask, *, block_px: int | None = None, core: int = CORE, margin: int = MARGIN
+    canvas: Canvas,
+    tissue: TissueMask,
+    *,
+    upscale: int = 1,
+    block_px: int | None = None,
+    core: int = CORE,
+    margin: int = MARGIN,
+    blend: int = BLEND,
 ) -> Plan:
-    """Lay windows and blocks over a canvas.
+    """Lay windows and blocks over what a network of this `upscale` answers on a canvas.
 
     `block_px` is the side of a block, by default that of two windows; it does not change the result.
     """
-    windows = window_grid(canvas.size, margin, core)
+    scale_x, scale_y = canvas.scale_x / upscale, canvas.scale_y / upscale
+    extent = output_extent(canvas.slide.dimensions, canvas.size, scale_x, scale_y, upscale)
+    windows = window_grid(extent, margin, core, upscale=upscale, blend=blend)
     size = Size(block_px, block_px) if block_px else Size(2 * windows.tile.width, 2 * windows.tile.height)
-    blocks = TileGrid(canvas.size, size)
-    selected = tuple(tile for tile in windows if _sees_tissue(tile, canvas, tissue))
+    blocks = TileGrid(extent, size)
+
+    def sees_tissue(tile: Tile) -> bool:
+        around = tile.core.grow(_TISSUE_MARGIN).clip(Box.at(Point(0, 0), extent))
+        return tissue.coverage(_to_level0(around, scale_x, scale_y)) > 0
+
+    selected = tuple(tile for tile in windows if sees_tissue(tile))
     active = {(block.row, block.col): block for tile in selected for block in blocks.overlapping(tile.core)}
-    return Plan(canvas.size, windows, selected, blocks, tuple(active[place] for place in sorted(active)))
+    in_order = tuple(active[place] for place in sorted(active))
+    return Plan(extent, scale_x, scale_y, windows, selected, blocks, in_order)
 
 
-def _sees_tissue(tile: Tile, canvas: Canvas, tissue: TissueMask) -> bool:
-    around = tile.core.grow(_TISSUE_MARGIN).clip(canvas.box)
-    return tissue.coverage(canvas.to_level0(around)) > 0
+def _to_level0(box: Box, scale_x: float, scale_y: float) -> Box:
+    """The least level-0 box that covers `box`."""
+    return Box(
+        math.floor(box.x0 * scale_x),
+        math.floor(box.y0 * scale_y),
+        math.ceil(box.x1 * scale_x),
+        math.ceil(box.y1 * scale_y),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import MULTIPLE
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.segment.images import network_input
 
 SUFFIX: Final = ".int8"
 _KEY: Final = "wsi_nucssl_int8"
@@ -32,10 +33,18 @@ _CROP_PX: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class QuantisedGraph:
-    """An OpenVINO IR in memory; `digest` tells it from other quantisations of the same weights."""
+    """An OpenVINO IR in memory; `digest` tells it from other quantisations.
+
+    Attributes
+    ----------
+    upscale : the network's.
+    preferred : it was measured to be as accurate as the network and faster, see `record_comparison`.
+    """
 
     xml: bytes
     bin: bytes
+    upscale: int
+    preferred: bool = False
 
     @property
     def digest(self) -> str:
@@ -60,7 +69,8 @@ def quantise(model: Model, images: Iterable[NDArray[np.uint8]], provenance: dict
     ------
     UsageError : NNCF is not installed, or there is no image.
     """
-    crops = [crop for image in images for crop in _crops(image)]
+    upscale = model.network.upscale
+    crops = [crop for image in images for crop in _crops(network_input(image, upscale))]
     if not crops:
         raise UsageError("there is no image to calibrate on", remedy="Give a dataset with training images")
     graph = _nncf_quantised(model, crops)
@@ -70,6 +80,24 @@ def quantise(model: Model, images: Iterable[NDArray[np.uint8]], provenance: dict
     header = {"weights_sha256": model.sha256, "versions": versions, **provenance}
     write_atomic(path, save(tensors, metadata={_KEY: json.dumps(header)}))
     return path
+
+
+def record_comparison(model: Model, comparison: Mapping[str, Any], *, preferred: bool) -> None:
+    """Write into a model's quantised graph how it compares with the network as it is.
+
+    `preferred` says whether an engine that is chosen automatically on a CPU is to be this one.
+
+    Raises
+    ------
+    WeightsError : as `read_quantised`.
+    """
+    graph = read_quantised(model)
+    path = quantised_path(model.path)
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()[_KEY])
+    header |= {"comparison": dict(comparison), "preferred": preferred}
+    tensors = {name: np.frombuffer(getattr(graph, name), np.uint8) for name in ("xml", "bin")}
+    write_atomic(path, save(tensors, metadata={_KEY: json.dumps(header)}))
 
 
 def read_quantised(model: Model) -> QuantisedGraph:
@@ -87,12 +115,13 @@ def read_quantised(model: Model) -> QuantisedGraph:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[_KEY])
-            graph = QuantisedGraph(*(file.get_tensor(name).tobytes() for name in ("xml", "bin")))
+            xml, weights = (file.get_tensor(name).tobytes() for name in ("xml", "bin"))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise WeightsError(f"not a whole quantised graph ({error})", path=path, remedy=remedy) from error
     if header.get("weights_sha256") != model.sha256:
         raise WeightsError("the quantised graph was made from other weights", path=path, remedy=remedy)
-    return graph
+    preferred = header.get("preferred") is True
+    return QuantisedGraph(xml, weights, model.network.upscale, preferred)
 
 
 def _crops(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -127,4 +156,5 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> QuantisedGr
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.xml"
         openvino.save_model(small, path, compress_to_fp16=False)
-        return QuantisedGraph(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+        weights = path.with_suffix(".bin").read_bytes()
+        return QuantisedGraph(path.read_bytes(), weights, model.network.upscale)

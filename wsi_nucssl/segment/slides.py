@@ -23,13 +23,13 @@ from wsi_nucssl.segment.engine import Engine, default_batch_size, open_engine
 from wsi_nucssl.segment.options import Format, SegmentOptions
 from wsi_nucssl.segment.pipeline import OnProgress, Pipeline
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
-from wsi_nucssl.segment.probabilities import ProbabilityStore
+from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
-from wsi_nucssl.segment.windows import window_shape
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 
 _SUMMARY: Final = "summary.json"
-_STORE: Final = "probabilities.zarr"
+_STORE: Final = "windows.zarr"
+_KEPT: Final = "probabilities.zarr"
 _BLOCKS: Final = "blocks"
 
 
@@ -93,10 +93,10 @@ def segment_slide(
     _check_output(output, resume=resume, overwrite=overwrite)
     with open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
         engine = engine or open_engine(model, options.device, options.engine, options.views)
-        canvas = Canvas(slide, Mpp.square(model.info.mpp))
+        canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
         tissue = tissue_mask(slide)
-        plan = make_plan(canvas, tissue, block_px=options.block_px)
-        batch_size = options.batch_size or default_batch_size(engine, window_shape(plan.windows))
+        plan = make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
+        batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
         manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
         with (
             run_directory(run_path(output), manifest, resume=resume, overwrite=overwrite) as run,
@@ -105,7 +105,7 @@ def segment_slide(
             remove_partials(output.parent, output.name)
             finished = _finished(run, output)
             if finished is not None:
-                _tidy(run, options)
+                _tidy(run)
                 return finished
             pipeline = Pipeline(
                 canvas=canvas,
@@ -120,6 +120,8 @@ def segment_slide(
                 on_progress=on_progress,
             )
             nuclei, seams = _export(pipeline, slide, model, options, manifest, output)
+            if options.keep_probabilities:
+                write_canvas(pipeline.store, plan, run / _KEPT)
             summary = SegmentSummary(
                 output=output,
                 sha256=sha256_file(output),
@@ -130,7 +132,7 @@ def segment_slide(
                 seams=seams,
             )
             _keep(run, summary)
-            _tidy(run, options)
+            _tidy(run)
             return summary
 
 
@@ -175,11 +177,13 @@ def _manifest(
         "model": model.info.name,
         "model_sha256": model.sha256,
         "model_mpp": model.info.mpp,
+        "input_mpp": model.info.input_mpp,
         "instances": asdict(model.info.instances),
         "engine": engine,
         "batch_size": batch_size,
-        "window_px": [*window_shape(plan.windows).shape_rc],
+        "window_px": [*plan.windows.shape.shape_rc],
         "margin_px": plan.windows.margin,
+        "blend_px": plan.windows.blend,
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
         "origin": options.origin,
@@ -222,22 +226,23 @@ def _export(
     def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
         nonlocal seams
         for table in tables:
-            seams += SeamFigure.of(table, pipeline.plan.windows)
+            seams += SeamFigure.of(table, plan.windows)
             yield table
 
-    canvas = pipeline.canvas
-    corner = slide.bounds.origin if options.origin == "qupath" else canvas.box.origin
+    plan = pipeline.plan
+    corner = slide.bounds.origin if options.origin == "qupath" else plan.box.origin
     header = {
         **manifest,
         "slide_name": slide.path.name,
         "mpp_source": slide.mpp_source,
+        "hematoxylin_mpp": model.info.input_mpp,
         "origin_l0": [corner.x, corner.y],
     }
     with contextlib.closing(pipeline.tables()) as tables:  # its threads end here, whatever happens
         count = write_geojson(
             output,
             counted(tables),
-            Placement(canvas.scale_x, canvas.scale_y, corner.x, corner.y),
+            Placement(plan.scale_x, plan.scale_y, corner.x, corner.y),
             mpp=Mpp.square(model.info.mpp),
             identity=manifest["slide"],
             header=header,
@@ -250,11 +255,10 @@ def _keep(run: Path, summary: SegmentSummary) -> None:
     write_atomic(run / _SUMMARY, json.dumps({**asdict(summary), "output": summary.output.name}, indent=2))
 
 
-def _tidy(run: Path, options: SegmentOptions) -> None:
+def _tidy(run: Path) -> None:
     """Drop what only served resuming."""
     remove_tree(run / _BLOCKS)
-    if not options.keep_probabilities:
-        remove_tree(run / _STORE)
+    remove_tree(run / _STORE)
 
 
 def outputs(slides: Sequence[Path], destination: Path, file_format: Format | None) -> dict[Path, Path]:

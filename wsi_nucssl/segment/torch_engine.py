@@ -22,7 +22,7 @@ class ByteNetwork(nn.Module):
         self.network = network
 
     def forward(self, windows: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) → uint8 (N, 2, H, W): body and boundary, rounded to nearest."""
+        """uint8 (N, H, W, 3) → uint8 (N, 2, upscale · H, upscale · W): body and boundary, rounded to nearest."""
         logits = self.network(windows.permute(0, 3, 1, 2).float())
         probabilities = logits.float().softmax(dim=1)[:, 1:]
         return torch.round(probabilities * 255).to(torch.uint8)
@@ -34,7 +34,7 @@ class TorchEngine:
     streams = 1
 
     def __init__(self, network: ResUNet, device: torch.device, *, compiled: bool = False) -> None:
-        self.device = device
+        self.device, self.upscale = device, network.upscale
         self.batch_px = _CUDA_BATCH_PX if device.type == "cuda" else 0
         self.bf16 = device.type == "cuda" or _cpu_has_bf16()
         module = ByteNetwork(network).eval().to(device).to(memory_format=torch.channels_last)

@@ -1,50 +1,134 @@
-"""The windows that the network sees: a grid of cores on the canvas, each read with a margin that is then discarded."""
+"""The windows that the network sees: a grid of cores on the canvas, each read with a margin as context.
+
+Cores and margins are counted in output px, those that the network answers in. A network of `upscale` 2 sees px twice
+as large: a window's input px are its output px, two by two.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.models.resunet import MULTIPLE
 from wsi_nucssl.segment.engine import BodyBoundary, Engine
 from wsi_nucssl.tiles.grid import Tile, TileGrid
 
 MARGIN: Final = 64
-"""px of context on each side of a core; docs/seams.md has the measurement that chose it."""
+"""Output px of context on each side of a core; docs/seams.md has the measurement that chose it."""
 CORE: Final = 1024
-"""Side of a core, in px."""
+"""Side of a core, in output px."""
+BLEND: Final = 32
+"""Output px on each side of a seam over which neighbouring windows are blended; docs/seams.md says why as many."""
 
 ReadRGB = Callable[[Box], NDArray[np.uint8]]
-"""Reads a box inside the canvas as RGB (row, col, 3)."""
+"""Reads a box of input px, inside the canvas, as RGB (row, col, 3)."""
 
 
-def window_grid(extent: Size, margin: int = MARGIN, core: int = CORE) -> TileGrid:
-    """The grid of windows of a canvas: cores of `core` px, or less where the canvas is smaller than that.
+@dataclass(frozen=True, slots=True)
+class WindowGrid(TileGrid):
+    """Windows over an extent of output px: their cores are the tiles, their contexts the margin.
+
+    Parameters
+    ----------
+    upscale : output px per input px along each axis; cores, margin and offset are multiples of it.
+    blend : px of the margin that are kept beyond each side of the core, and blended with the neighbours.
+    """
+
+    upscale: int = 1
+    blend: int = 0
+
+    def __post_init__(self) -> None:
+        TileGrid.__post_init__(self)
+        places = (self.tile.width, self.tile.height, self.margin, self.offset.x, self.offset.y)
+        if any(place % self.upscale for place in places):
+            raise UsageError(
+                f"cores of {self.tile} px with a margin of {self.margin} px cut the network's input px",
+                remedy=f"Choose multiples of {self.upscale} px",
+            )
+        sides = [side for side, n in ((self.tile.width, self.cols), (self.tile.height, self.rows)) if n > 1]
+        if not 0 <= self.blend <= min([self.margin, *(side // 2 for side in sides)]):
+            raise UsageError(
+                f"cores of {self.tile} px with a margin of {self.margin} px cannot be blended over {self.blend} px",
+                remedy="Choose at most the margin, and at most half a core",
+            )
+
+    @property
+    def shape(self) -> Size:
+        """Output px of every window, margins included."""
+        return Size(self.tile.width + 2 * self.margin, self.tile.height + 2 * self.margin)
+
+    @property
+    def input_shape(self) -> Size:
+        """Input px of every window, margins included."""
+        return Size(self.shape.width // self.upscale, self.shape.height // self.upscale)
+
+    @property
+    def input_extent(self) -> Box:
+        """The canvas that the network sees: all input px that the extent lies on."""
+        return Box(0, 0, -(-self.extent.width // self.upscale), -(-self.extent.height // self.upscale))
+
+    def kept(self, tile: Tile) -> Box:
+        """The px that are kept of a window, its core and what is blended: of one size, and may leave the extent."""
+        size = Size(self.tile.width + 2 * self.blend, self.tile.height + 2 * self.blend)
+        return Box.at(tile.core.origin, size).shift(-self.blend, -self.blend)
+
+    def input_box(self, tile: Tile) -> Box:
+        """The input px of a window; may leave the canvas."""
+        origin = tile.read.origin
+        return Box(0, 0, self.input_shape.width, self.input_shape.height).shift(
+            origin.x // self.upscale, origin.y // self.upscale
+        )
+
+
+def window_grid(
+    extent: Size, margin: int = MARGIN, core: int = CORE, *, upscale: int = 1, blend: int = BLEND
+) -> WindowGrid:
+    """The grid of windows of an extent in output px: cores of `core` px, or less where the extent is smaller than that.
 
     Slides thus share one window shape, which engines compile once. With its margins, a window's sides are multiples of
     what the network wants.
     """
-    width, height = (_fitting(side, core, margin) for side in (extent.width, extent.height))
-    return TileGrid(extent, Size(width, height), margin)
+    width, height = (_fitting(side, core, margin, upscale) for side in (extent.width, extent.height))
+    return WindowGrid(extent, Size(width, height), margin, upscale=upscale, blend=blend)
 
 
-def _fitting(side: int, core: int, margin: int) -> int:
-    whole = min(side, core) + 2 * margin
-    return -(-whole // MULTIPLE) * MULTIPLE - 2 * margin
+def _fitting(side: int, core: int, margin: int, upscale: int) -> int:
+    whole, multiple = min(side, core) + 2 * margin, MULTIPLE * upscale
+    return -(-whole // multiple) * multiple - 2 * margin
 
 
-def read_window(read: ReadRGB, tile: Tile, extent: Size, shape: Size) -> NDArray[np.uint8]:
-    """RGB of a window, `shape` px whatever the tile's place: beyond the canvas it is mirrored.
+def output_extent(source: Size, seen: Size, scale_x: float, scale_y: float, upscale: int) -> Size:
+    """Output px that cover a slide or image of `source` px, and never more than those that the network answers.
+
+    Parameters
+    ----------
+    source : its own px.
+    seen : input px that cover it.
+    scale_x, scale_y : its own px per output px.
+    """
+    width = min(px_to_cover(source.width, scale_x), upscale * seen.width)
+    return Size(width, min(px_to_cover(source.height, scale_y), upscale * seen.height))
+
+
+def px_to_cover(length: int, scale: float) -> int:
+    """How many px of that scale cover a length; as for `Canvas`, an excess of a millionth of a px is rounding noise."""
+    return max(1, math.ceil(length / scale - 1e-6))
+
+
+def read_window(read: ReadRGB, tile: Tile, grid: WindowGrid) -> NDArray[np.uint8]:
+    """RGB of a window, of `grid.input_shape` whatever the tile's place: beyond the canvas it is mirrored.
 
     Every window of a grid has the shape of an inner tile with its margins, so that engines see one shape only.
     """
-    whole = Box(0, 0, extent.width, extent.height)
-    wanted = Box.at(tile.read.origin, shape)
-    inside = wanted.clip(whole)
+    wanted = grid.input_box(tile)
+    inside = wanted.clip(grid.input_extent)
     pixels = read(inside)
     pad = (
         (inside.y0 - wanted.y0, wanted.y1 - inside.y1),
@@ -54,11 +138,6 @@ def read_window(read: ReadRGB, tile: Tile, extent: Size, shape: Size) -> NDArray
     return np.pad(pixels, pad, mode="symmetric") if any(map(any, pad)) else pixels
 
 
-def window_shape(grid: TileGrid) -> Size:
-    """Width and height of every window of the grid, margins included."""
-    return Size(grid.tile.width + 2 * grid.margin, grid.tile.height + 2 * grid.margin)
-
-
 def predict_batch(engine: Engine, windows: Sequence[NDArray[np.uint8]], batch_size: int) -> BodyBoundary:
     """Predict up to `batch_size` windows; a short batch is filled up, so that the engine sees one shape only."""
     count = len(windows)
@@ -66,24 +145,6 @@ def predict_batch(engine: Engine, windows: Sequence[NDArray[np.uint8]], batch_si
     return engine.predict(batch)[:count]
 
 
-def core_of(tile: Tile, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The core's part of a window's prediction (channel, row, col)."""
-    rows, cols = tile.core.relative_to(tile.read.origin).rc
-    return window[:, rows, cols]
-
-
-def predict_windows(
-    engine: Engine, image: NDArray[np.uint8], grid: TileGrid | None = None
-) -> NDArray[np.uint8]:
-    """P(body) and P(boundary) in 255ths, (2, row, col), of an RGB image (row, col, 3) in memory, window by window.
-
-    `grid` places the windows; by default as on a slide of this size.
-    """
-    rows, cols = image.shape[:2]
-    extent = Size(cols, rows)
-    grid = grid or window_grid(extent)
-    planes = np.empty((2, rows, cols), np.uint8)
-    for tile in grid:
-        window = read_window(lambda box: image[box.rc], tile, extent, window_shape(grid))
-        planes[:, *tile.core.rc] = core_of(tile, predict_batch(engine, [window], 1)[0])
-    return planes
+def repeat_px(plane: NDArray[np.uint8], upscale: int) -> NDArray[np.uint8]:
+    """A plane of input px (row, col) in output px: each value `upscale` by `upscale` times."""
+    return plane.repeat(upscale, axis=0).repeat(upscale, axis=1)

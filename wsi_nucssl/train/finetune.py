@@ -18,9 +18,10 @@ from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import architecture, build
+from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture, build
 from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.train.calibrate import Predicted, calibrate
 from wsi_nucssl.train.crops import Crops, single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.history import History
@@ -30,7 +31,7 @@ from wsi_nucssl.train.losses import SegmentationLoss
 from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Recipe
 from wsi_nucssl.train.segmentation import Segmentation
-from wsi_nucssl.train.validate import calibrate, predictions, validate
+from wsi_nucssl.train.validate import predictions, validate
 
 MODEL: Final = "model.safetensors"
 _DONE: Final = "done.json"
@@ -59,7 +60,7 @@ class FinetuneJob:
     dataset: Dataset
     split: Split
     recipe: Recipe
-    arch: str = "resunet101"
+    arch: str = DEFAULT_ARCHITECTURE
     encoder: str = "none"
     mpp: float = 0.25
     seed: int = 0
@@ -258,12 +259,11 @@ class _Finetuning:
             return 0.0
         model, device = load_model(weights), self.accelerator.device
         network = model.network.to(device)
-        planes = list(predictions(network, self.validation, device))
-        found = calibrate(planes, self.validation, self.config)
-        calibration = {
-            "aji": round(found.mean_aji, 5),
-            "images": {name: round(value, 5) for name, value in found.aji.items()},
-        }
+        pairs = zip(predictions(network, self.validation, device), self.validation, strict=True)
+        own = [Predicted(image.id, planes, image.labels) for planes, image in pairs]
+        found = calibrate({"validation": own}, self.config)
+        images = {name: round(value, 5) for name, value in found.aji["validation"].items()}
+        calibration = {"aji": round(found.mean_aji, 5), "images": images}
         provenance = {**model.info.provenance, "calibration": calibration}
         save_model(weights, network, replace(model.info, instances=found.config, provenance=provenance))
         return found.mean_aji

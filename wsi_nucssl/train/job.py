@@ -20,6 +20,7 @@ from wsi_nucssl.datasets import (
     open_dataset,
 )
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE
 from wsi_nucssl.train.finetune import FinetuneJob
 from wsi_nucssl.train.recipe import Recipe
 
@@ -80,7 +81,7 @@ def make_job(
     *,
     split: SplitChoice,
     recipe: Recipe,
-    arch: str = "resunet101",
+    arch: str = DEFAULT_ARCHITECTURE,
     encoder: str = "none",
     start: str = "",
     own_mpp: float | None = None,

@@ -16,6 +16,7 @@ from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import build_encoder, encoder_family
+from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from wsi_nucssl.models.weights import save_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
@@ -58,7 +59,7 @@ class PretrainJob:
     sources: tuple[Path, ...]
     recipe: PretrainRecipe
     task: TaskName = "triplet-rank"
-    arch: str = "resnet101"
+    arch: str = ARCHITECTURES[DEFAULT_ARCHITECTURE].encoder
     mpp: float = 0.25
     slide_mpp: float | None = None
     seed: int = 0

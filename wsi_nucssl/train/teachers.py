@@ -43,7 +43,9 @@ class Teachers:
                     path=model.path,
                     remedy="Choose teachers of the same mpp",
                 )
-        return cls(tuple(open_engine(model) for model in models), tuple(_seen(model) for model in models))
+        return cls(
+            tuple(open_engine(model) for model in models), tuple(seen_images(model) for model in models)
+        )
 
     def predict(self, image: NDArray[np.uint8], sha256: str) -> NDArray[np.uint8]:
         """Mean P(body) and P(boundary) in 255ths, uint8 (2, row, col), of an image (row, col, 3) of that hash."""
@@ -53,7 +55,7 @@ class Teachers:
         return np.rint(mean).astype(np.uint8)
 
 
-def _seen(model: Model) -> frozenset[str]:
+def seen_images(model: Model) -> frozenset[str]:
     """SHA-256 of the images that the model says it was trained on."""
     split = model.info.provenance.get("split", {})
     return frozenset(entry["image_sha256"] for entry in split.get("train", ()))

@@ -1,12 +1,10 @@
-"""AJI on held-out images during training, and the extraction settings that suit a trained network."""
+"""AJI on held-out images during training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Final
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,12 +17,6 @@ from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilitie
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.segment.torch_engine import TorchEngine
 from wsi_nucssl.train.crops import LabelledImage
-
-_BODY: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
-_FOREGROUND: Final = (0.35, 0.4, 0.45, 0.5, 0.55)
-_REGROW: Final = (2, 3, 4, 5, 6)
-_MARKER: Final = (4, 10, 20, 40)
-_AREA: Final = (16, 30, 50, 80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +36,6 @@ class Validation:
     def mean_dice1(self) -> float:
         """Mean over images."""
         return float(np.mean(list(self.dice1.values())))
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Extraction settings that suit a network, and what it scores with them: AJI of each image, by id."""
-
-    config: InstanceConfig
-    aji: dict[str, float]
-
-    @property
-    def mean_aji(self) -> float:
-        """Mean over images."""
-        return float(np.mean(list(self.aji.values())))
 
 
 def predictions(
@@ -80,44 +59,13 @@ def validate(
     found: dict[str, LabelImage] = {}
     for annotated, planes in zip(images, predictions(network, images, device), strict=True):
         labels = label_instances(planes, config)
-        ajis[annotated.id] = _or_right(aji(annotated.labels, labels))
-        dices[annotated.id] = _or_right(dice1(annotated.labels, labels))
+        ajis[annotated.id] = or_right(aji(annotated.labels, labels))
+        dices[annotated.id] = or_right(dice1(annotated.labels, labels))
         found[annotated.id] = labels
     worst = min(images, key=lambda annotated: ajis[annotated.id])
     return Validation(ajis, dices, draw_errors(worst.image, worst.labels, found[worst.id]))
 
 
-def calibrate(
-    planes: Sequence[Probabilities], images: Sequence[LabelledImage], start: InstanceConfig
-) -> Calibration:
-    """The extraction settings of highest mean AJI on these images.
-
-    First both thresholds together, then the regrowth, then the smallest marker and nucleus: a coordinate search, since
-    the last two hardly interact with the first.
-    """
-    best = _score(planes, images, start)
-    for candidates in (
-        [{"body": body, "foreground": foreground} for body, foreground in product(_BODY, _FOREGROUND)],
-        [{"regrow_px": px} for px in _REGROW],
-        [{"min_marker_px": marker, "min_area_px": area} for marker, area in product(_MARKER, _AREA)],
-    ):
-        for change in candidates:
-            candidate = _score(planes, images, replace(best.config, **change))
-            if candidate.mean_aji > best.mean_aji:
-                best = candidate
-    return best
-
-
-def _score(
-    planes: Sequence[Probabilities], images: Sequence[LabelledImage], config: InstanceConfig
-) -> Calibration:
-    pairs = zip(planes, images, strict=True)
-    return Calibration(
-        config,
-        {image.id: _or_right(aji(image.labels, label_instances(plane, config))) for plane, image in pairs},
-    )
-
-
-def _or_right(score: float) -> float:
+def or_right(score: float) -> float:
     """1 where a score is not defined, since nothing is there and nothing was found: rightly."""
     return 1.0 if math.isnan(score) else score

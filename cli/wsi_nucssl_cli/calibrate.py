@@ -1,0 +1,46 @@
+"""`wsi-nucssl calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsi_nucssl_cli.display import out
+
+
+def calibrate(
+    models: Annotated[
+        list[str], typer.Argument(help="Models, such as the runs of all folds.", show_default=False)
+    ],
+    dataset: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of annotated images; may be repeated. Each counts the same.", show_default=False
+        ),
+    ],
+    into: Annotated[
+        list[Path] | None,
+        typer.Option(help="A weights file that takes the settings; may be repeated.", show_default=False),
+    ] = None,
+) -> None:
+    """Fit thresholds, regrowth and smallest sizes to images that the models did not see, all together."""
+    from wsi_nucssl.datasets import dataset_names, open_dataset
+    from wsi_nucssl.models.weights import load_model
+    from wsi_nucssl.train.calibrate import calibrate as fit
+    from wsi_nucssl.train.calibrate import predict_unseen, score, write_settings
+
+    loaded = [load_model(name) for name in models]
+    sources = predict_unseen(
+        loaded, {name: open_dataset(path) for name, path in dataset_names(dataset).items()}
+    )
+    start = loaded[0].info.instances
+    before, after = score(sources, start), fit(sources, start)
+    for name, images in sources.items():
+        change = f"{100 * before.means[name]:.2f} → {100 * after.means[name]:.2f}"
+        out.print(f"{name}: {len(images)} images, AJI {change}", markup=False)
+    out.print(f"{before.config}\n→ {after.config}", markup=False)
+    for path in into or []:
+        write_settings(path, after, {"models": [model.sha256 for model in loaded]})
+        out.print(f"written into {path}", markup=False)
