@@ -174,8 +174,8 @@ def test_a_model_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path
         load_model(tmp_path)
 
 
-def test_a_run_directory_stands_for_its_best_weights(tmp_path: Path, network: Any) -> None:
-    save_model(tmp_path / "best.safetensors", network, INFO)
+def test_a_run_directory_stands_for_its_weights(tmp_path: Path, network: Any) -> None:
+    save_model(tmp_path / "model.safetensors", network, INFO)
     assert load_model(tmp_path).info == INFO
 
 

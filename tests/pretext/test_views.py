@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from skimage.color import hed_from_rgb, rgb_from_hed
 from torch import Tensor
 
+from wsi_nucssl.pretext import views as view_room
 from wsi_nucssl.pretext.views import DIHEDRAL, add_noise, blur, cut, quantise, restain
 
 
@@ -97,3 +99,8 @@ def test_more_of_every_stain_is_darker() -> None:
 def test_quantised_views_could_have_come_from_a_file() -> None:
     view = quantise(torch.tensor([-3.0, 12.4, 999.0]))
     assert view.tolist() == [0.0, 12.0, 255.0]
+
+
+def test_stains_are_those_of_ruifrok_and_johnston() -> None:
+    np.testing.assert_allclose(view_room._RGB_FROM_HED.numpy(), rgb_from_hed, atol=1e-6)
+    np.testing.assert_allclose(view_room._HED_FROM_RGB.numpy(), hed_from_rgb, atol=1e-5)

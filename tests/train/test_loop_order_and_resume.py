@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.errors import Stopped, WeightsError
 from wsi_nucssl.train.loop import Batch, Loop
+from wsi_nucssl.train.optimiser import running_average
 from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
 
@@ -167,3 +168,23 @@ def test_the_average_forgets_the_first_steps_soon(tmp_path: Path, decay: float) 
         average = share * average + (1 - share) * value
     assert len(set(weight)) == 8
     assert float(next(trained.result.parameters()).detach().flatten()[0]) == pytest.approx(average, rel=1e-5)
+
+
+def test_the_average_follows_every_weight_and_every_buffer() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = running_average(model, 0.9)
+    assert average is not None
+    plain = {name: value.clone().double() for name, value in model.state_dict().items()}
+    for step in range(12):
+        with torch.no_grad():
+            for value in model.parameters():
+                value.add_(torch.randn_like(value))
+        model(torch.randn(8, 2))
+        average.update_parameters(model)
+        decay = min(0.9, (1 + step) / (10 + step)) if step else 0.0
+        for name, value in model.state_dict().items():
+            plain[name] = (
+                decay * plain[name] + (1 - decay) * value if value.is_floating_point() else value.clone()
+            )
+    for name, value in average.module.state_dict().items():
+        torch.testing.assert_close(value.double(), plain[name].double(), rtol=1e-5, atol=1e-6)

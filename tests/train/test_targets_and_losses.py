@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.train.tiny import scene
+from wsi_nucssl.nuclei import targets
 from wsi_nucssl.nuclei.targets import BACKGROUND, BODY, BOUNDARY, three_class
 from wsi_nucssl.train.losses import SegmentationLoss, soft_dice
 from wsi_nucssl.train.targets import three_class as batched_three_class
@@ -23,6 +25,12 @@ def disk(radius: int) -> list[tuple[int, int]]:
         half = round(math.sqrt(radius**2 - row**2))
         offsets += [(row, col) for col in range(-half, half + 1)]
     return offsets
+
+
+@pytest.mark.parametrize("radius", range(9))
+def test_the_disk_is_opencvs(radius: int) -> None:
+    expected = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    np.testing.assert_array_equal(targets.disk(radius), expected)
 
 
 def plain_three_class(labels: np.ndarray, band: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import Encoder, encoder_family
 from wsi_nucssl.models.resunet import CLASSES, ResUNet
 from wsi_nucssl.models.spec import ARCHITECTURES, architecture, build
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
 DEFAULT_MODEL: Final = "liteunet0x2-nuclei"
@@ -93,15 +93,14 @@ def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage =
     `storage` says how convolution weights are kept: "float32" exactly; "bfloat16" in half the bytes; "int8" in a
     quarter, with one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, value in network.state_dict().items():
-        tensors |= _pack(name, value.detach().cpu().contiguous(), storage)
-    _write(path, tensors, "wsi_nucssl", asdict(info))
+    _write(path, _packed(network, storage), "wsi_nucssl", asdict(info))
 
 
-def save_encoder(path: Path, encoder: Encoder, provenance: dict[str, Any]) -> None:
-    """Write a pretrained encoder alone, for `load_encoder`."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+def save_encoder(
+    path: Path, encoder: Encoder, provenance: dict[str, Any], storage: Storage = "float32"
+) -> None:
+    """Write a pretrained encoder alone, for `load_encoder`; `storage` as in `save_model`."""
+    tensors = _packed(encoder, storage)
     _write(path, tensors, "wsi_nucssl_encoder", {"name": encoder.name, "provenance": provenance})
 
 
@@ -221,6 +220,13 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
             path=path,
             remedy="Use a matching file",
         ) from error
+
+
+def _packed(module: nn.Module, storage: Storage) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        tensors |= _pack(name, value.detach().cpu().contiguous(), storage)
+    return tensors
 
 
 def _pack(name: str, value: Tensor, storage: Storage) -> dict[str, Tensor]:

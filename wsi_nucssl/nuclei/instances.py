@@ -17,69 +17,26 @@ blocks (`seams`):
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.errors import UsageError
 from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.flood import fill_holes, regrow
+from wsi_nucssl.nuclei.settings import InstanceConfig, LabelImage, Probabilities
 
-Probabilities = NDArray[np.uint8]
-"""(3, row, col) uint8: P(body) and P(boundary) in 255ths, hematoxylin OD in steps of `stain.OD_STEP`."""
-LabelImage = NDArray[np.int32]
-"""(row, col) int32, 0 is background."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceConfig:
-    """How probabilities become instances; calibrated on validation images and stored with the weights.
-
-    Attributes
-    ----------
-    body : least P(body) of a marker pixel, in (0, 1].
-    foreground : least P(body) + P(boundary) of a nucleus pixel, in (0, 1].
-    regrow_px : waves by which markers regrow, in canvas px: about 1.5 × the boundary band of the training
-        targets.
-    min_marker_px : smallest marker kept, in px.
-    min_area_px : smallest instance kept, in px.
-
-    Raises
-    ------
-    UsageError : a value lies out of its range.
-    """
-
-    body: float = 0.5
-    foreground: float = 0.5
-    regrow_px: int = 4
-    min_marker_px: int = 4
-    min_area_px: int = 16
-
-    def __post_init__(self) -> None:
-        for name, value in (("body", self.body), ("foreground", self.foreground)):
-            if not 0 < value <= 1:
-                raise UsageError(f"the {name} threshold must lie in (0, 1], not {value}")
-        for name in ("regrow_px", "min_marker_px", "min_area_px"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} cannot be negative: {getattr(self, name)}")
-
-    @property
-    def body_byte(self) -> int:
-        """The body threshold in 255ths."""
-        return math.ceil(self.body * 255)
-
-    @property
-    def foreground_byte(self) -> int:
-        """The foreground threshold in 255ths."""
-        return math.ceil(self.foreground * 255)
-
-    @property
-    def reach_px(self) -> int:
-        """How far around its marker's bounding box an instance looks (proved in `seams`)."""
-        return 2 * self.regrow_px + max(self.min_marker_px - 1, 1)
+__all__ = [
+    "InstanceConfig",
+    "LabelImage",
+    "Markers",
+    "Probabilities",
+    "areas",
+    "find_markers",
+    "grow_instances",
+]
+__all__ += ["label_instances", "relabel"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.nuclei.compiled import compiled
+from wsi_nucssl.nuclei.stain_vectors import EOSIN, HEMATOXYLIN, deconvolution_row, stain_vectors
+
+__all__ = ["EOSIN", "HEMATOXYLIN", "OD_STEP", "deconvolution_row", "hematoxylin_od", "stain_vectors"]
 
 OD_STEP = 0.01
 """Optical density of one step of the quantised plane, which so covers 0 … 2.55."""
-
-HEMATOXYLIN = (0.65, 0.70, 0.29)
-EOSIN = (0.07, 0.99, 0.11)
 
 _FIXED_BITS = 16
 
@@ -29,18 +29,6 @@ def hematoxylin_od(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Negative densities read 0, those above 2.55 read 255.
     """
     return _look_up(rgb, _tables())
-
-
-def stain_vectors() -> NDArray[np.float64]:
-    """OD of one unit of hematoxylin, of eosin and of what is neither, in R, G and B: (3, 3), a stain a row."""
-    hematoxylin, eosin = (np.asarray(v) / np.linalg.norm(v) for v in (HEMATOXYLIN, EOSIN))
-    residual = np.cross(hematoxylin, eosin)
-    return np.stack([hematoxylin, eosin, residual / np.linalg.norm(residual)])
-
-
-def deconvolution_row() -> NDArray[np.float64]:
-    """Weights (3,) of OD in R, G and B whose sum is the hematoxylin density."""
-    return np.asarray(np.linalg.inv(stain_vectors())[:, 0], np.float64)
 
 
 def _tables() -> NDArray[np.int32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,13 +31,16 @@ def three_class(labels: NDArray[np.integer], boundary_px: int = 2) -> NDArray[np
 
 
 def disk(radius_px: int) -> NDArray[np.uint8]:
-    """What lies within a radius: uint8 (2 r + 1, 2 r + 1), 1 inside."""
-    size = 2 * radius_px + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    """What lies within a radius: uint8 (2 r + 1, 2 r + 1), 1 inside; OpenCV's elliptic structuring element."""
+    steps = np.arange(-radius_px, radius_px + 1)
+    half = np.rint(np.sqrt(radius_px**2 - steps**2))
+    return (np.abs(steps) <= half[:, None]).astype(np.uint8)
 
 
 def _inner(labels: NDArray[np.integer], boundary_px: int) -> NDArray[np.bool_]:
     """Pixels of nuclei with nothing but their own nucleus within `boundary_px`."""
+    import cv2  # here, so that training, which has its own, does without OpenCV
+
     plane = labels.astype(np.float32)  # exact up to 2²⁴ labels; OpenCV has no int32 morphology
     low = cv2.erode(plane, disk(boundary_px), borderType=cv2.BORDER_REPLICATE)
     high = cv2.dilate(plane, disk(boundary_px), borderType=cv2.BORDER_REPLICATE)

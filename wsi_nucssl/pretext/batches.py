@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wsi_nucssl.pretext.redundancy import logged
-from wsi_nucssl.pretext.sources import TileSource
 from wsi_nucssl.pretext.task import Metrics, PretextTask, Views
+
+if TYPE_CHECKING:
+    from wsi_nucssl.pretext.sources import TileSource
 
 TILES: Final = "tiles"
 _PLAN: Final = 3

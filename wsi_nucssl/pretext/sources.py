@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from wsi_nucssl.errors import InputError
-from wsi_nucssl.pretext.groups import SlideGroup, StoreGroup, TileGroup, TileSettings
-from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.runs import digest
-from wsi_nucssl.slide import RGB
+
+if TYPE_CHECKING:
+    from wsi_nucssl.pretext.groups import TileGroup, TileSettings
+    from wsi_nucssl.slide import RGB
 
 SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
@@ -85,6 +86,12 @@ def open_source(paths: Sequence[Path], settings: TileSettings, seed: int = 0) ->
     InputError : nothing usable is there, or a store has another mpp.
     MissingMpp : a slide does not state its mpp and `settings.slide_mpp` is None.
     """
+    from wsi_nucssl.pretext.groups import (
+        SlideGroup,
+        StoreGroup,
+    )  # here: images in memory need no slide library
+    from wsi_nucssl.pretext.slide_pool import SlidePool
+
     with contextlib.closing(SlidePool(settings.slide_mpp)) as pool:
         files = {path.resolve(): path for given in paths for path in _expand(given)}  # each once
         groups = [

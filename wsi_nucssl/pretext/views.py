@@ -11,8 +11,9 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from skimage.color import hed_from_rgb, rgb_from_hed
 from torch import Tensor
+
+from wsi_nucssl.nuclei.stain_vectors import EOSIN, HEMATOXYLIN
 
 DIHEDRAL: Final = torch.tensor(
     [
@@ -25,8 +26,10 @@ DIHEDRAL: Final = torch.tensor(
 )
 """The eight turns and mirrors of a square, (8, 2, 2); the first is the identity."""
 
-_RGB_FROM_HED: Final = torch.as_tensor(rgb_from_hed, dtype=torch.float32)
-_HED_FROM_RGB: Final = torch.as_tensor(hed_from_rgb, dtype=torch.float32)
+_DAB: Final = (0.27, 0.57, 0.78)
+"""Ruifrok's and Johnston's third stain, which stands for all that is neither of the two."""
+_RGB_FROM_HED: Final = torch.tensor((HEMATOXYLIN, EOSIN, _DAB))
+_HED_FROM_RGB: Final = torch.linalg.inv(_RGB_FROM_HED.double()).float()
 
 
 def cut(tiles: Tensor, boxes: Tensor, turns: Tensor, size: int, largest_px: int) -> Tensor:

@@ -53,13 +53,19 @@ class TorchEngine:
         if self.device.type == "cuda":
             batch = batch.pin_memory().to(self.device, non_blocking=True)
         try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                result: BodyBoundary = self._forward(batch).cpu().numpy()
+            result: BodyBoundary = self.forward(batch).cpu().numpy()
         except torch.cuda.OutOfMemoryError as error:
             raise ResourceError(
                 f"{len(windows)} windows at a time do not fit the GPU's memory",
                 remedy="Give a smaller --batch-size",
             ) from error
+        return result
+
+    @torch.inference_mode()
+    def forward(self, windows: Tensor) -> Tensor:
+        """As `predict`, from a tensor on the device to one there."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            result: Tensor = self._forward(windows)
         return result
 
 

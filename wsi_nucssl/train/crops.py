@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsi_nucssl.datasets.sample import Stains
+from wsi_nucssl.train.augment.draws import Draws
 from wsi_nucssl.train.augment.geometry import crop, footprint
-from wsi_nucssl.train.augment.optics import blur, coarsen, expose, reduce_twice
+from wsi_nucssl.train.augment.optics import blur, coarsen, expose, reduce_twice, sharpen
 from wsi_nucssl.train.augment.scene import cover
 from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
-from wsi_nucssl.train.recipe import Recipe
 from wsi_nucssl.train.targets import three_class
+
+if TYPE_CHECKING:
+    from wsi_nucssl.datasets.sample import Stains
+    from wsi_nucssl.train.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Crops:
         self.labels = [torch.from_numpy(_mirrored(each.labels, side)).to(device) for each in images]
         shares = np.array([each.weight * each.labels.size for each in images], np.float64)
         self._edges = np.cumsum(shares / shares.sum())
+        self._most = max(int(each.labels.max(initial=0)) for each in images)
+        self._round = lru_cache(maxsize=64)(self._draw_round)
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """Batch `index` of the run.
@@ -90,21 +95,21 @@ class Crops:
         settings = self.recipe.augmentation
         numbers = range(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
         chosen = [self._choice(number) for number in numbers]
-        rngs = [np.random.default_rng((self.seed, 1, number)) for number in numbers]
+        draws = Draws.of_crops(self.seed, numbers)
         planes, labels = crop(
             [self.planes[i] for i in chosen],
             [self.labels[i] for i in chosen],
             self.recipe.crop_px,
             settings,
-            rngs,
+            draws,
         )
-        view = self.palette.restain(planes[:, :3], [self.vectors[i] for i in chosen], settings, rngs)
-        view, visible = cover(view, labels, settings, rngs)
-        view = blur(coarsen(view, settings, rngs), settings, rngs)
+        view = self.palette.restain(planes[:, :3], [self.vectors[i] for i in chosen], settings, draws)
+        view, visible = cover(view, labels, settings, draws)
+        view = blur(coarsen(view, settings, draws), settings, draws)
         view = view if self.upscale == 1 else reduce_twice(view)
         batch = {
-            "image": expose(view, settings, rngs),
-            "classes": three_class(visible, self.recipe.boundary_px),
+            "image": expose(sharpen(view, settings, draws), settings, draws),
+            "classes": three_class(visible, self.recipe.boundary_px, self._most),
         }
         if planes.shape[1] > 3:
             covered = (visible != labels)[:, None]
@@ -112,12 +117,17 @@ class Crops:
         return batch
 
     def _choice(self, number: int) -> int:
-        """The image of a crop: systematic sampling of each round, then shuffled."""
+        """The image of a crop."""
+        round_, place = divmod(number, len(self.planes))
+        return int(self._round(round_)[place])
+
+    def _draw_round(self, round_: int) -> NDArray[np.intp]:
+        """The images of a round: systematic sampling, then shuffled."""
         count = len(self.planes)
-        round_, place = divmod(number, count)
         rng = np.random.default_rng((self.seed, 0, round_))
         drawn = np.searchsorted(self._edges, (rng.random() + np.arange(count)) / count, side="right")
-        return int(np.minimum(rng.permutation(drawn)[place], count - 1))
+        images: NDArray[np.intp] = np.minimum(rng.permutation(drawn), count - 1)
+        return images
 
 
 def _planes(image: LabelledImage) -> NDArray[np.uint8]:
@@ -135,4 +145,6 @@ def _mirrored(planes: NDArray[Any], side: int) -> NDArray[Any]:
 
 def single_threaded_opencv() -> None:
     """Keep OpenCV from starting threads of its own beside the loader's and the network's."""
+    import cv2
+
     cv2.setNumThreads(0)

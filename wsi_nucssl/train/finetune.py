@@ -11,7 +11,6 @@ from typing import Any, Final
 import imagecodecs
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
 
 import wsi_nucssl
 from wsi_nucssl.datasets import Dataset, Split, implausible
@@ -27,10 +26,11 @@ from wsi_nucssl.train.crops import Crops, single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.history import History
 from wsi_nucssl.train.images import read_images
-from wsi_nucssl.train.loop import Batch, Loop
+from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.losses import SegmentationLoss
 from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Recipe
+from wsi_nucssl.train.segmentation import Segmentation
 from wsi_nucssl.train.validate import predictions, validate
 
 MODEL: Final = "model.safetensors"
@@ -126,20 +126,6 @@ class FinetuneResult:
     validation_aji: float
 
 
-class _Segmentation:
-    """Crops and the segmentation loss, as a `Task`."""
-
-    def __init__(self, crops: Crops, loss: SegmentationLoss) -> None:
-        self.crops, self.criterion = crops, loss
-
-    def batch(self, index: int) -> Batch:
-        return self.crops.batch(index)
-
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        image = batch["image"].float().contiguous(memory_format=torch.channels_last)
-        return self.criterion(model(image), batch["classes"], batch.get("teacher")), {}
-
-
 def finetune(
     job: FinetuneJob,
     run: Path,
@@ -207,7 +193,7 @@ class _Finetuning:
         self.validation = read_images(job.dataset, job.split.validation, job.mpp)
         crops_per_step = recipe.batch_size * accelerator.num_processes
         self.epoch_steps = max(1, len(training) * recipe.crops_per_image // crops_per_step)
-        task = _Segmentation(
+        task = Segmentation(
             Crops(training, recipe, job.seed, upscale=network.upscale, device=accelerator.device),
             SegmentationLoss(**recipe.loss.model_dump()).to(accelerator.device),
         )

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -24,16 +24,20 @@ from wsi_nucssl.threads import ahead, thread_pool
 from wsi_nucssl.train.distributed import share_batch_statistics
 from wsi_nucssl.train.optimiser import OptimiserName, learning_rate, make_optimiser, running_average
 from wsi_nucssl.train.progress import Meter, Progress
-from wsi_nucssl.train.recipe import Optimisation
+from wsi_nucssl.train.streams import Batch, LoaderStreams
 
-Batch = Mapping[str, Tensor]
+if TYPE_CHECKING:
+    from wsi_nucssl.train.recipe import Optimisation
 
 
 class Task(Protocol):
     """What a loop trains: batches and a loss."""
 
     def batch(self, index: int) -> Batch:
-        """The index-th batch, on the CPU or the device: a pure function of `index`, called from loader threads."""
+        """The index-th batch, on the CPU or the device: a pure function of `index`, called from loader threads.
+
+        On CUDA, each thread has a stream of its own while it is in here.
+        """
         ...
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -69,6 +73,7 @@ class Loop:
         self.task, self.steps, self.settings = task, steps, settings
         self.accelerator, self.loader_threads = accelerator, loader_threads
         self.step, self.parts = 0, 1
+        self._streams = LoaderStreams(accelerator.device)
         model = share_batch_statistics(model, accelerator)
         model = model.to(accelerator.device).to(memory_format=torch.channels_last)
         self.average = running_average(model, settings.ema_decay)
@@ -98,7 +103,7 @@ class Loop:
                 if number := self._agreed(stop.signal):
                     self.save(state)
                     raise Stopped(number)
-                batch = meter.waiting(lambda: next(batches))
+                batch = self._streams.take(meter.waiting(lambda: next(batches)))
                 meter.add(self._train_step(batch))
                 if self.step % interval == 0 or self.step == self.steps:
                     progress = meter.read(self.step, self.accelerator)
@@ -162,10 +167,8 @@ class Loop:
 
     def _batch(self, step: int) -> Batch:
         """This process's share of a step, where the device can fetch it."""
-        batch = self.task.batch(step * self.accelerator.num_processes + self.accelerator.process_index)
-        if self.accelerator.device.type == "cuda":
-            return {name: value if value.is_cuda else value.pin_memory() for name, value in batch.items()}
-        return batch
+        index = step * self.accelerator.num_processes + self.accelerator.process_index
+        return self._streams.make(lambda: self.task.batch(index))
 
     def save(self, path: Path) -> None:
         """Write the whole training state, atomically; of several processes only the first writes."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from wsi_nucssl.train.recipe import Optimisation
+if TYPE_CHECKING:
+    from wsi_nucssl.train.recipe import Optimisation
 
-TensorList = tuple[Tensor, ...] | list[Tensor]
+
 OptimiserName = Literal["adamw", "sgd"]
 _MOMENTUM = 0.9
 
@@ -37,17 +39,39 @@ def learning_rate(settings: Optimisation, step: int, steps: int) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def running_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    """The weights' exponential average, to be updated after each step; None for a decay of 0.
+def running_average(model: nn.Module, decay: float) -> RunningAverage | None:
+    """The weights' exponential average, to be updated after each step; None for a decay of 0."""
+    return RunningAverage(model, decay) if decay else None
 
-    Decays grow to `decay` as (1 + n) / (10 + n), so that the first steps are soon forgotten.
+
+class RunningAverage(nn.Module):
+    """A copy of a model that follows it, buffers too.
+
+    Decays grow to `decay` as (1 + n) / (10 + n), so that the first steps are soon forgotten. The device is not waited
+    for, as it is by torch's `AveragedModel`, whose state this takes.
     """
-    if not decay:
-        return None
 
-    def average(averaged: TensorList, current: TensorList, count: Tensor | int) -> None:
-        steps = int(count)
-        update = get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))  # type: ignore[no-untyped-call]
-        update(averaged, current, count)
+    n_averaged: Tensor
 
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self.decay = decay
+        self.register_buffer("n_averaged", torch.tensor(0))  # stays on the CPU
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Follow the model by one step; the first one is taken as it is."""
+        steps = int(self.n_averaged)
+        share = 1 - min(self.decay, (1 + steps) / (10 + steps)) if steps else 1.0
+        pairs = list(zip(_values(self.module), _values(model), strict=True))
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([own for own, _ in floating], [current for _, current in floating], share)
+        counted = [pair for pair in pairs if not pair[0].is_floating_point()]
+        if counted:  # batches, by batch norms
+            torch._foreach_copy_([own for own, _ in counted], [current for _, current in counted])
+        self.n_averaged += 1
+
+
+def _values(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,13 +11,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsi_nucssl.train.recipe import Augmentation
+from wsi_nucssl.train.augment.draws import Draws, Floats, to_device
+from wsi_nucssl.train.augment.separable import apply, cubics
 
-Rng = np.random.Generator
+if TYPE_CHECKING:
+    from wsi_nucssl.train.recipe import Augmentation
 
 
 def crop(
-    planes: Sequence[Tensor], labels: Sequence[Tensor], size: int, settings: Augmentation, rngs: Sequence[Rng]
+    planes: Sequence[Tensor], labels: Sequence[Tensor], size: int, settings: Augmentation, draws: Draws
 ) -> tuple[Tensor, Tensor]:
     """A random view of each image and of its label image.
 
@@ -29,8 +32,8 @@ def crop(
         Their label images, int32 (row, col).
     size : int
         Side of the crops, in px.
-    rngs : sequence of Generator
-        One for each crop.
+    draws : Draws
+        Of the crops.
 
     Returns
     -------
@@ -40,14 +43,15 @@ def crop(
     """
     side = footprint(size, settings)
     device = planes[0].device
-    draws = [_draw(each.shape, size, settings, rng) for each, rng in zip(labels, rngs, strict=True)]
-    corners = [_corner(centre, each.shape, side) for (_, centre, _), each in zip(draws, labels, strict=True)]
-    boxes = [(slice(y, y + side), slice(x, x + side)) for x, y in corners]
-    matrices = torch.tensor(np.array([matrix for matrix, _, _ in draws]), dtype=torch.float32, device=device)
-    centres = np.array([centre for _, centre, _ in draws]) - corners
-    knots = torch.tensor(np.array([knots for _, _, knots in draws]), dtype=torch.float32, device=device)
-    mapping = _mapping(matrices, torch.tensor(centres, dtype=torch.float32, device=device), knots, size)
-    grid = (mapping + 0.5) * (2 / side) - 1
+    shapes_xy = np.array([each.shape[::-1] for each in labels])
+    matrices, centres = _draw(shapes_xy, size, settings, draws)
+    count = size // settings.elastic_cell_px + 2
+    knots = settings.elastic_px * draws.normal(2, count, count)
+    corners = np.clip(np.rint(centres - side / 2), 0, shapes_xy - side).astype(np.int64)
+    boxes = [(slice(y, y + side), slice(x, x + side)) for x, y in corners.tolist()]
+    scale = 2 / side  # from px of the square around a view to the −1 … 1 of `grid_sample`
+    shifts = to_device((centres - corners + 0.5) * scale - 1, device)
+    grid = _mapping(to_device(matrices * scale, device), shifts, to_device(knots, device), size)
     seen = torch.stack([each[:, rows, cols] for each, (rows, cols) in zip(planes, boxes, strict=True)])
     marks = torch.stack([each[rows, cols] for each, (rows, cols) in zip(labels, boxes, strict=True)])
     view = _sample(seen, grid, "bilinear")
@@ -65,36 +69,27 @@ def footprint(size: int, settings: Augmentation) -> int:
 
 
 def _draw(
-    shape: Sequence[int], size: int, settings: Augmentation, rng: Rng
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Matrix (2, 2), centre (x, y) in the image, and elastic knots (2, k, k) of one mapping."""
-    height, width = shape
-    angle = rng.uniform(0, 2 * np.pi)
-    zoom = np.exp(rng.uniform(-1, 1) * np.log1p(settings.scale))
-    mirror = rng.choice((-1.0, 1.0))
-    shear_x, shear_y = rng.uniform(-settings.shear, settings.shear, 2)
+    shapes_xy: NDArray[np.int64], size: int, settings: Augmentation, draws: Draws
+) -> tuple[Floats, Floats]:
+    """Matrices (N, 2, 2) and centres (N, 2), (x, y) in the image, of the mappings."""
+    angle = draws.uniform(0, 2 * np.pi)
+    zoom = np.exp(draws.uniform(-1, 1) * np.log1p(settings.scale))
+    mirror = np.where(draws.random() < 0.5, -1.0, 1.0)
+    shear = np.ones((len(draws), 2, 2))
+    shear[:, [0, 1], [1, 0]] = draws.uniform(-settings.shear, settings.shear, 2)
     cos, sin = np.cos(angle), np.sin(angle)
-    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear_x], [shear_y, 1]]) / zoom
-    matrix[:, 0] *= mirror
-    reach = size / (2 * zoom)  # keep the unrotated view inside the image where it fits
-    centre_x = rng.uniform(min(reach, width / 2), max(width - reach, width / 2))
-    centre_y = rng.uniform(min(reach, height / 2), max(height - reach, height / 2))
-    count = size // settings.elastic_cell_px + 2
-    return matrix, np.array([centre_x, centre_y]), rng.normal(0, settings.elastic_px, (2, count, count))
+    turn = np.stack([np.stack([cos, -sin], axis=1), np.stack([sin, cos], axis=1)], axis=1)
+    matrices = turn @ shear / zoom[:, None, None]
+    matrices[:, :, 0] *= mirror[:, None]
+    reach = (size / (2 * zoom))[:, None]  # keep the unrotated view inside the image where it fits
+    low, high = np.minimum(reach, shapes_xy / 2), np.maximum(shapes_xy - reach, shapes_xy / 2)
+    return matrices, low + (high - low) * draws.random(2)
 
 
-def _corner(centre: NDArray[np.float64], shape: Sequence[int], side: int) -> tuple[int, int]:
-    """Top left (x, y) of the square of `side` px around a centre, inside the image."""
-    x, y = (
-        int(np.clip(round(c - side / 2), 0, length - side))
-        for c, length in zip(centre, shape[::-1], strict=True)
-    )
-    return x, y
-
-
-def _mapping(matrices: Tensor, centres: Tensor, knots: Tensor, size: int) -> Tensor:
-    """Source coordinates (N, size, size, 2), (x, y) as pixel indices, of each pixel of the views."""
+def _mapping(matrices: Tensor, shifts: Tensor, knots: Tensor, size: int) -> Tensor:
+    """Source coordinates (N, size, size, 2), (x, y), of each pixel of the views."""
     steps = torch.arange(size, dtype=torch.float32, device=knots.device) - (size - 1) / 2
-    plain = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
-    bent = F.interpolate(knots, size=(size, size), mode="bicubic", align_corners=False)
-    return torch.einsum("nij,nyxj->nyxi", matrices, plain + bent.permute(0, 2, 3, 1)) + centres[:, None, None]
+    plain = torch.stack(torch.meshgrid(steps, steps, indexing="xy"))
+    bent = apply(cubics(knots.shape[-1], size, knots.device, ends=False), knots)
+    mapped = matrices @ (plain + bent).flatten(2) + shifts[:, :, None]
+    return mapped.mT.reshape(len(knots), size, size, 2)

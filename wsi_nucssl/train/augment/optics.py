@@ -1,21 +1,26 @@
-"""What scanners and files do to a picture: coarse scanning, blur, the network's own mpp, noise, JPEG."""
+"""What scanners and files do to a picture: coarse scanning, blur, the network's own mpp, sharpening, noise, JPEG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from wsi_nucssl.train.augment.scene import gaussian_blur
-from wsi_nucssl.train.recipe import Augmentation
+from wsi_nucssl.train.augment.draws import Draws, to_device, white_noise
+from wsi_nucssl.train.augment.separable import apply, coarsenings, gaussians, halving
 
-Rng = np.random.Generator
+if TYPE_CHECKING:
+    from wsi_nucssl.train.recipe import Augmentation
 
-_TRIANGLE: Final = (0.125, 0.375, 0.375, 0.125)
+_COARSEST, _FINEST = 2.0, 1.2
+"""Times the mpp that a coarse scanner has."""
+_MOST_BLUR_PX: Final = 1.5
+_MOST_MASK_PX: Final = 1.2
 _QUANTISATION: Final = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -34,48 +39,66 @@ _YCBCR: Final = (
 )
 
 
-def coarsen(view: Tensor, settings: Augmentation, rngs: Sequence[Rng]) -> Tensor:
+def coarsen(view: Tensor, settings: Augmentation, draws: Draws) -> Tensor:
     """Some of the views (N, 3, S, S) as a scanner of up to twice the mpp would have seen them."""
-    view = view.clone()
     size = view.shape[-1]
-    for number, rng in enumerate(rngs):
-        if rng.random() < settings.coarse_p:
-            small = round(size / rng.uniform(1.2, 2.0))
-            reduced = F.interpolate(view[number : number + 1], size=(small, small), mode="area")
-            view[number] = F.interpolate(reduced, size=(size, size), mode="bilinear", align_corners=False)[0]
-    return view
-
-
-def blur(view: Tensor, settings: Augmentation, rngs: Sequence[Rng]) -> Tensor:
-    """Some of the views (N, 3, S, S) out of focus."""
-    chosen = [number for number, rng in enumerate(rngs) if rng.random() < settings.blur_p]
-    if not chosen:
+    sides = np.rint(size / draws.uniform(_FINEST, _COARSEST)).astype(np.int64)
+    chosen = np.flatnonzero(draws.random() < settings.coarse_p)
+    if not len(chosen):
         return view
-    sigmas = torch.tensor([rngs[number].uniform(0.3, 1.5) for number in chosen], dtype=torch.float32)
-    view = view.clone()
-    view[chosen] = gaussian_blur(view[chosen], sigmas)
-    return view
+    matrices = coarsenings(to_device(sides[chosen], view.device), size, round(size / _FINEST))
+    return _changed(view, chosen, matrices)
+
+
+def blur(view: Tensor, settings: Augmentation, draws: Draws) -> Tensor:
+    """Some of the views (N, 3, S, S) out of focus."""
+    sigmas = draws.uniform(0.3, _MOST_BLUR_PX)
+    chosen = np.flatnonzero(draws.random() < settings.blur_p)
+    if not len(chosen):
+        return view
+    matrices = gaussians(to_device(sigmas[chosen], view.device), view.shape[-1], _MOST_BLUR_PX)
+    return _changed(view, chosen, matrices)
+
+
+def sharpen(view: Tensor, settings: Augmentation, draws: Draws) -> Tensor:
+    """Some of the views (N, 3, S, S) sharpened by an unsharp mask, as many scanners do on their own."""
+    sigmas, amounts = draws.uniform(0.6, _MOST_MASK_PX), draws.uniform(0.3, 1.2)
+    chosen = np.flatnonzero(draws.random() < settings.sharpen_p)
+    if not len(chosen):
+        return view
+    where = to_device(chosen, view.device)
+    some = view.index_select(0, where)
+    soft = apply(gaussians(to_device(sigmas[chosen], view.device), view.shape[-1], _MOST_MASK_PX), some)
+    strength = to_device(amounts[chosen], view.device)[:, None, None, None]
+    return view.index_copy(0, where, (some + strength * (some - soft)).clamp(0, 255))
+
+
+def _changed(view: Tensor, chosen: NDArray[np.intp], matrices: Tensor) -> Tensor:
+    """The views with the matrices (n, S, S) applied to the chosen n of them."""
+    where = to_device(chosen, view.device)
+    return view.index_copy(0, where, apply(matrices, view.index_select(0, where)))
 
 
 def reduce_twice(view: Tensor) -> Tensor:
     """(N, C, S, S) at twice the mpp, by the triangle filter that slides are resampled with: (N, C, S / 2, S / 2)."""
-    channels = view.shape[1]
-    line = torch.tensor(_TRIANGLE, dtype=view.dtype, device=view.device)
-    kernel = (line[:, None] * line[None, :]).expand(channels, 1, 4, 4)
-    return F.conv2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=channels)
+    return apply(halving(view.shape[-1], view.device), view)
 
 
-def expose(view: Tensor, settings: Augmentation, rngs: Sequence[Rng]) -> Tensor:
+def expose(view: Tensor, settings: Augmentation, draws: Draws) -> Tensor:
     """Sensor noise and JPEG on some of the views (N, 3, S, S), in 0 … 255; rounded to bytes: uint8."""
-    noise = [rng.uniform(1, 8) if rng.random() < settings.noise_p else 0.0 for rng in rngs]
-    quality = [rng.uniform(50, 95) if rng.random() < settings.jpeg_p else 0.0 for rng in rngs]
-    generator = torch.Generator(view.device).manual_seed(int(rngs[0].integers(2**62)))
-    grain = torch.randn(view.shape, generator=generator, device=view.device)
-    view = view + grain * torch.tensor(noise, dtype=view.dtype, device=view.device)[:, None, None, None]
-    chosen = [number for number, value in enumerate(quality) if value]
-    if chosen:
-        view[chosen] = jpeg(view[chosen], torch.tensor([quality[number] for number in chosen]))
-    return view.clamp(0, 255).round().to(torch.uint8)
+    deviation, quality = draws.uniform(1, 8), draws.uniform(50, 95)
+    noisy = np.flatnonzero(draws.random() < settings.noise_p)
+    packed = np.flatnonzero(draws.random() < settings.jpeg_p)
+    if len(noisy):
+        where = to_device(noisy, view.device)
+        grain = white_noise((len(noisy), *view.shape[1:]), view.device, draws)
+        deviations = to_device(deviation[noisy], view.device)
+        view = view.index_add(0, where, grain * deviations[:, None, None, None])
+    if len(packed):
+        where = to_device(packed, view.device)
+        compressed = jpeg(view.index_select(0, where), to_device(quality[packed], view.device))
+        view = view.index_copy(0, where, compressed)
+    return view.clamp(0, 255).round_().to(torch.uint8)
 
 
 def jpeg(view: Tensor, quality: Tensor) -> Tensor:
@@ -84,23 +107,34 @@ def jpeg(view: Tensor, quality: Tensor) -> Tensor:
     The luminance table serves all three planes, scaled as by the Independent JPEG Group.
     """
     count, _, height, width = view.shape
-    colours = torch.tensor(_YCBCR, dtype=view.dtype, device=view.device)
-    planes = torch.einsum("dc,ncyx->ndyx", colours, view)
+    codec = _codec(view.device)
+    planes = torch.einsum("dc,ncyx->ndyx", codec.to_ycbcr, view)
     planes[:, 0] -= 128
     blocks = planes.reshape(count, 3, height // 8, 8, width // 8, 8).permute(0, 1, 2, 4, 3, 5)
-    basis = _cosines().to(view)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
-    table = torch.tensor(_QUANTISATION, dtype=view.dtype, device=view.device)
-    steps = (table * scale.to(view)[:, None, None]).round().clamp_min(1)[:, None, None, None]
-    coefficients = ((basis @ blocks @ basis.T) / steps).round() * steps
-    planes = (basis.T @ coefficients @ basis).permute(0, 1, 2, 4, 3, 5).reshape(count, 3, height, width)
+    steps = (codec.table * scale[:, None, None]).round().clamp_min(1)[:, None, None, None]
+    coefficients = ((codec.basis @ blocks @ codec.basis.T) / steps).round() * steps
+    planes = (codec.basis.T @ coefficients @ codec.basis).permute(0, 1, 2, 4, 3, 5)
+    planes = planes.reshape(count, 3, height, width)
     planes[:, 0] += 128
-    return torch.einsum("dc,ncyx->ndyx", torch.linalg.inv(colours), planes).clamp(0, 255)
+    return torch.einsum("dc,ncyx->ndyx", codec.to_rgb, planes).clamp(0, 255)
 
 
-def _cosines() -> Tensor:
-    """The orthonormal DCT-II of 8 samples, (8, 8)."""
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """Constants of JPEG on a device; `basis` is the orthonormal DCT-II of 8 samples, (8, 8)."""
+
+    to_ycbcr: Tensor
+    to_rgb: Tensor
+    table: Tensor
+    basis: Tensor
+
+
+@cache
+def _codec(device: torch.device) -> _Codec:
     steps = torch.arange(8, dtype=torch.float64)
     basis = torch.cos(torch.pi / 8 * (steps[None, :] + 0.5) * steps[:, None]) / 2
     basis[0] /= 2**0.5
-    return basis
+    colours = torch.tensor(_YCBCR, dtype=torch.float64)
+    each = colours, torch.linalg.inv(colours), torch.tensor(_QUANTISATION), basis
+    return _Codec(*(tensor.float().to(device) for tensor in each))

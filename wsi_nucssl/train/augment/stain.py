@@ -5,17 +5,21 @@ An image's own vectors are estimated as by Macenko et al., 2009 (https://doi.org
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsi_nucssl.nuclei.stain import EOSIN, HEMATOXYLIN
-from wsi_nucssl.train.recipe import Augmentation
+from wsi_nucssl.nuclei.stain_vectors import EOSIN, HEMATOXYLIN
+from wsi_nucssl.train.augment.draws import Draws, Floats, to_device
+
+if TYPE_CHECKING:
+    from wsi_nucssl.train.recipe import Augmentation
 
 Vectors = NDArray[np.float64]
 """(3, 3): unit vectors of optical density in R, G and B of hematoxylin, eosin and what is left."""
@@ -63,32 +67,23 @@ class Palette:
 
     vectors: tuple[Vectors, ...]
 
-    def restain(
-        self,
-        view: Tensor,
-        own: Sequence[Vectors],
-        settings: Augmentation,
-        rngs: Sequence[np.random.Generator],
-    ) -> Tensor:
+    def restain(self, view: Tensor, own: Sequence[Vectors], settings: Augmentation, draws: Draws) -> Tensor:
         """Views (N, 3, S, S) in 0 … 255 with other stains; `own` are the vectors of the image of each."""
-        changes = [self._draw(vectors, settings, rng) for vectors, rng in zip(own, rngs, strict=True)]
         mixing, offset, light = (
-            torch.tensor(np.array(each), dtype=torch.float32, device=view.device)
-            for each in zip(*changes, strict=True)
+            to_device(each, view.device) for each in self._draw(np.stack(own), settings, draws)
         )
-        density = -torch.log((view + 1) / 256)
-        density = torch.einsum("ncd,ncyx->ndyx", mixing, density) + offset[:, :, None, None]
-        return (torch.exp(-density) * 256 * light[:, None, None, None] - 1).clamp(0, 255)
+        density = torch.log(view + 1) - math.log(256)  # negative densities, so that no sign is turned twice
+        density = torch.einsum("ncd,ncyx->ndyx", mixing, density) - offset[:, :, None, None]
+        return density.exp_().mul_(256 * light[:, None, None, None]).sub_(1).clamp_(0, 255)
 
-    def _draw(
-        self, own: Vectors, settings: Augmentation, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Mixing matrix (3, 3) and offset (3,) of optical densities, and a factor of the light."""
-        gain = 1 + rng.uniform(-settings.stain, settings.stain, 3)
-        shift = rng.uniform(-settings.stain_shift, settings.stain_shift, 3)
-        light = 1 + rng.uniform(-settings.brightness, settings.brightness)
-        other = self.vectors[rng.integers(len(self.vectors))]
-        target = other if rng.random() < settings.exchange_p else own
-        if rng.random() < settings.hematoxylin_only_p:
-            gain[1:] = 0
-        return np.linalg.inv(own) @ np.diag(gain) @ target, shift @ target, light
+    def _draw(self, own: Floats, settings: Augmentation, draws: Draws) -> tuple[Floats, Floats, Floats]:
+        """Mixing matrices (N, 3, 3) and offsets (N, 3) of optical densities, and factors of the light (N,)."""
+        gain = 1 + draws.uniform(-settings.stain, settings.stain, 3)
+        shift = draws.uniform(-settings.stain_shift, settings.stain_shift, 3)
+        light = 1 + draws.uniform(-settings.brightness, settings.brightness)
+        other = np.stack(self.vectors)[draws.integers(0, len(self.vectors))]
+        exchanged = draws.random() < settings.exchange_p
+        target = np.where(exchanged[:, None, None], other, own)
+        gain[draws.random() < settings.hematoxylin_only_p, 1:] = 0
+        mixing = np.linalg.inv(own) @ (gain[:, :, None] * target)
+        return mixing, (shift[:, None] @ target)[:, 0], light

@@ -1,0 +1,216 @@
+"""Fine-tune a recipe on a split of the packed images, slice by slice, long and annealed to zero."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+import wsi_nucssl
+from scripts.gpu_day import training
+from scripts.gpu_day.bundle import Bundle, ids_of
+from scripts.gpu_day.recipe import finetune_recipe
+from scripts.gpu_day.scores import score
+from scripts.gpu_day.slices import Deadline, joined, run_slice, same_plan, ship
+from wsi_nucssl.files import sha256_file, write_atomic
+from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.nuclei.settings import InstanceConfig
+from wsi_nucssl.train.distributed import make_accelerator
+from wsi_nucssl.train.loop import Loop
+from wsi_nucssl.train.progress import Progress
+
+_FILLED: Final = 0.97
+"""Part of the time that a schedule of chosen length is made to fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneRun:
+    """What is trained.
+
+    Attributes
+    ----------
+    recipe, split : str
+        Names among those packed.
+    seed : int
+        Of the initialisation and of every crop.
+    crops : int
+        Length of the schedule; 0 chooses what fits into `total_minutes`, by the speed of the machine.
+    total_minutes : float
+        Of all slices together.
+    start : Path or None
+        The NAME.json of weights that an earlier slice shipped, to go on from where their exact state is lost: the
+        schedule is that of the earlier run, the optimiser starts anew.
+    """
+
+    recipe: str
+    split: str
+    seed: int = 0
+    crops: int = 0
+    total_minutes: float = 8.0
+    start: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        split = "".join(letter if letter.isalnum() else "-" for letter in self.split)
+        return f"{self.recipe}-{split}-seed{self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and how a run works.
+
+    Attributes
+    ----------
+    out : Path
+        What is to be carried away.
+    state : Path
+        The exact state of what is not finished; it must stay between slices.
+    device : str
+        "auto" or "cpu".
+    interval : int
+        Steps between looks at the clock, and rows of the log.
+    compiled : bool
+        Whether networks are compiled.
+    """
+
+    out: Path
+    state: Path
+    device: str = "auto"
+    loader_threads: int = 4
+    interval: int = 50
+    compiled: bool = False
+
+
+def finetune(bundle: Bundle, run: FinetuneRun, place: Place, deadline: Deadline) -> dict[str, Any]:
+    """Train until the end of the schedule or of the slice; ships the weights with NAME.json, which is returned.
+
+    Raises
+    ------
+    InputError
+        The bundle does not hold what the run names.
+    RunMismatch
+        The state is of another run.
+    UsageError
+        The loss is no longer a number.
+    """
+    return _Finetuning(bundle, run, place, deadline).run_slice()
+
+
+class _Finetuning:
+    """One slice of a run."""
+
+    def __init__(self, bundle: Bundle, run: FinetuneRun, place: Place, deadline: Deadline) -> None:
+        self.bundle, self.run, self.place, self.deadline = bundle, run, place, deadline
+        self.values, self.split = bundle.recipe(run.recipe), bundle.split(run.split)
+        self.recipe = finetune_recipe(self.values)
+        self.accelerator = make_accelerator(place.device, self.recipe.precision)
+        self.state = place.state / f"{run.name}.pt"
+        self.network = training.initial_network(bundle, self.values, run.seed)
+        self.earlier = _go_on(run.start, self.network) if run.start else {"step": 0, "steps": 0}
+        images = bundle.images(ids_of(self.split["train"]))
+        device = self.accelerator.device
+        self.task = training.segmentation(images, self.values, run.seed, self.network, device)
+
+    def run_slice(self) -> dict[str, Any]:
+        identity = self._identity()
+        steps = same_plan(self.state.with_suffix(".json"), identity, self._choose_steps)
+        loop = self._loop(self.network, steps)
+        loop.step = int(self.earlier["step"])
+        log = Log(self.state.with_suffix(".log.json"), self.recipe.batch_size)
+        done = run_slice(loop, self.state, self.deadline, self.place.interval, log.add)
+        return self._leave(loop, identity, {"done": done, "log": log.rows})
+
+    def _loop(self, network: ResUNet, steps: int) -> Loop:
+        threads = self.place.loader_threads
+        loop = training.finetune_loop(network, self.task, self.values, steps, self.accelerator, threads)
+        if self.place.compiled:
+            loop.model.compile()
+        return loop
+
+    def _choose_steps(self) -> int:
+        """As an earlier slice chose, or as many crops as are asked for, or as many as fit into the time."""
+        if self.earlier["steps"] or self.run.crops:
+            return int(self.earlier["steps"]) or max(1, self.run.crops // self.recipe.batch_size)
+        rehearsal = self.state.with_suffix(".rehearsal")
+        step = training.seconds_per_step(self.network, self._loop, rehearsal)
+        elsewhere = 60 * (self.run.total_minutes - self.deadline.minutes)
+        return max(1, int(_FILLED * (self.deadline.left + elsewhere) / step))
+
+    def _identity(self) -> dict[str, Any]:
+        """As the manifest of `wsi_nucssl.train.finetune`: what decides the weights."""
+        encoder = training.packed_encoder(self.bundle, self.values["encoder"])
+        return {
+            "kind": "finetune",
+            "version": wsi_nucssl.__version__,
+            "torch": torch.__version__.split("+")[0],
+            "arch": self.values["arch"],
+            "encoder": sha256_file(Path(encoder)) if encoder else "none",
+            "mpp": self.bundle.content["mpp"],
+            "seed": self.run.seed,
+            "split": self.split,
+            "recipe": self.values["finetune"],
+            "crops": self.run.crops,
+        }
+
+    def _leave(self, loop: Loop, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Score the weights, and ship them with what is known of them."""
+        network = loop.result
+        assert isinstance(network, ResUNet)
+        config = InstanceConfig(regrow_px=2 * self.recipe.boundary_px)
+        held_out = self.bundle.images(ids_of(self.split["validation"]))
+        reached = {
+            "step": loop.step,
+            "steps": loop.steps,
+            "device": device_name(self.accelerator.device),
+            "scores": score(network.eval(), held_out, self.accelerator.device, config),
+        }
+        mpp = self.bundle.content["mpp"]
+        provenance = {**identity, "reached": reached}
+        info = ModelInfo(self.run.name, self.values["arch"], mpp, config, provenance=provenance)
+        crops = loop.step * self.recipe.batch_size
+        found = {**reached, "crops": crops, **facts}
+        ship(self.place.out, network, info, self.values["storage"], found)
+        return found
+
+
+class Log:
+    """Rows of what happened, kept beside the state and printed."""
+
+    def __init__(self, path: Path, batch_size: int) -> None:
+        self.path, self._batch_size = path, batch_size
+        self.rows: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
+
+    def add(self, progress: Progress) -> None:
+        """A row of an interval; rows that a lost slice wrote beyond it are forgotten."""
+        row = {
+            "step": progress.step,
+            "loss": round(progress.scalars["loss"], 5),
+            "crops_per_second": round(progress.steps * self._batch_size / progress.seconds, 1),
+            "loader_share": round(progress.loader_share, 4),
+        }
+        self.rows = [*(each for each in self.rows if each["step"] < progress.step), row]
+        write_atomic(self.path, json.dumps(self.rows))
+        print(json.dumps(row), flush=True)
+
+
+def device_name(device: torch.device) -> str:
+    """The card's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _go_on(index: Path, network: ResUNet) -> dict[str, Any]:
+    """Fill the network with weights that an earlier slice shipped; returns what it said of itself."""
+    whole = index.with_suffix(".whole")
+    write_atomic(whole, joined(index))
+    try:
+        network.load_state_dict(load_model(whole).network.state_dict())
+    finally:
+        whole.unlink()
+    facts: dict[str, Any] = json.loads(index.read_text())
+    return facts
