@@ -24,7 +24,7 @@ from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model, save_model
 from wsi_nucssl.segment import quantised
 from wsi_nucssl.segment.engine import BodyBoundary, Engine, Windows, default_batch_size, open_engine
-from wsi_nucssl.segment.images import segment_image
+from wsi_nucssl.segment.images import network_input, segment_image
 from wsi_nucssl.segment.options import EngineName
 from wsi_nucssl.segment.quantised import quantised_path, read_quantised
 
@@ -40,7 +40,7 @@ def taught(arch: str) -> ResUNet:
     dark = (images[:, 0] < 150).long()
     classes = dark.repeat_interleave(network.upscale, 1).repeat_interleave(network.upscale, 2)
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
-    for _ in range(30):
+    for _ in range(50):
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(network(images), classes).backward()
         optimiser.step()
@@ -266,5 +266,6 @@ def test_held_out_images_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(quantised, "_nncf_quantised", watch)
     monkeypatch.setattr(quantised, "version", lambda name: f"{name} 1.0")
     path, images = quantise_on(load_model(tmp_path / "m.safetensors"), dataset)
-    assert (path.name, images, looked_at) == ("m.int8", 2, [2])
+    corners = len(quantised._crops(network_input(dataset["0"].image(), bundled.network.upscale)))
+    assert (path.name, images, looked_at) == ("m.int8", 2, [2 * corners])
     assert read_quantised(load_model(tmp_path / "m.safetensors")).bin == b"weights"
