@@ -3,7 +3,7 @@
 Everything below is imported when it is first used, so that `import wsi_nucssl` costs nothing.
 
 >>> import wsi_nucssl
->>> model = wsi_nucssl.load_model("resunet18-monuseg")  # doctest: +SKIP
+>>> model = wsi_nucssl.load_model("liteunet0x2-nuclei")  # doctest: +SKIP
 >>> summary = wsi_nucssl.segment_slide(slide, output, model, wsi_nucssl.SegmentOptions())  # doctest: +SKIP
 """
 

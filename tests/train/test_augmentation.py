@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -12,7 +13,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.train.tiny import SIDE, recipe, scene
+from tests.train.tiny import SIDE, recipe, scene, write_dataset
+from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.nuclei.targets import BACKGROUND
 from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.train.augment import optics, separable
@@ -21,6 +23,8 @@ from wsi_nucssl.train.augment.draws import Draws
 from wsi_nucssl.train.augment.geometry import crop, footprint
 from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
 from wsi_nucssl.train.crops import Crops, LabelledImage
+from wsi_nucssl.train.images import read_images
+from wsi_nucssl.train.job import SplitChoice
 from wsi_nucssl.train.recipe import Augmentation
 
 STILL = Augmentation(
@@ -248,10 +252,29 @@ def test_cubic_fields_are_torchs(ends: bool) -> None:
 def test_reduction_is_that_of_slides() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (56, 56, 3)).astype(np.uint8)
-    found = optics.reduce_twice(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float())
+    view = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float()
+    found = optics.halve(view, STILL, draws(0))
     expected = resample(image, *[triangle_taps(0, 28, 2.0, 56)] * 2)
     inner = found[0].permute(1, 2, 0).numpy()[1:-1, 1:-1]
     assert np.abs(inner - expected[1:-1, 1:-1]).max() <= 1.0
+    means = image.reshape(28, 2, 28, 2, 3).mean(axis=(1, 3))
+    boxed = optics.halve(view, STILL.model_copy(update={"box_p": 1.0}), draws(0))
+    np.testing.assert_allclose(boxed[0].permute(1, 2, 0).numpy(), means, atol=1e-3)
+
+
+def test_an_image_at_the_mpp_that_the_network_sees_is_seen_as_it_is(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", images=1)
+    sample = open_dataset(data)["0"]
+    split = SplitChoice(train_all=True).apply(open_dataset(data))
+    ((seen,), (plain,)) = (
+        read_images(open_dataset(data, mpp=0.5), split.train, 0.25, upscale=upscale) for upscale in (2, 1)
+    )
+    image, labels = sample.pair()
+    assert seen.image.shape == plain.image.shape == (2 * SIDE, 2 * SIDE, 3)
+    np.testing.assert_array_equal(seen.image.reshape(SIDE, 2, SIDE, 2, 3).mean(axis=(1, 3)), image)
+    np.testing.assert_array_equal(seen.labels, labels.repeat(2, axis=0).repeat(2, axis=1))
+    assert seen.weight == 0.25
+    assert not np.array_equal(seen.image, plain.image)
 
 
 @pytest.mark.parametrize("quality", [50, 75, 90])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wsi_nucssl.train.augment.draws import Draws
 from wsi_nucssl.train.augment.geometry import crop, footprint
-from wsi_nucssl.train.augment.optics import blur, coarsen, expose, reduce_twice, sharpen
+from wsi_nucssl.train.augment.optics import blur, coarsen, expose, halve, sharpen
 from wsi_nucssl.train.augment.scene import cover
 from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
 from wsi_nucssl.train.targets import three_class
@@ -106,7 +106,7 @@ class Crops:
         view = self.palette.restain(planes[:, :3], [self.vectors[i] for i in chosen], settings, draws)
         view, visible = cover(view, labels, settings, draws)
         view = blur(coarsen(view, settings, draws), settings, draws)
-        view = view if self.upscale == 1 else reduce_twice(view)
+        view = view if self.upscale == 1 else halve(view, settings, draws)
         batch = {
             "image": expose(sharpen(view, settings, draws), settings, draws),
             "classes": three_class(visible, self.recipe.boundary_px, self._most),

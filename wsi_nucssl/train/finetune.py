@@ -189,7 +189,9 @@ class _Finetuning:
         if accelerator.is_main_process:
             for doubt in implausible(job.dataset.subset((*job.split.train_ids, *job.split.validation_ids))):
                 warn(doubt)
-        training = read_images(job.dataset, job.split.train, job.mpp, job.weights, job.teachers)
+        training = read_images(
+            job.dataset, job.split.train, job.mpp, job.weights, job.teachers, network.upscale
+        )
         self.validation = read_images(job.dataset, job.split.validation, job.mpp)
         crops_per_step = recipe.batch_size * accelerator.num_processes
         self.epoch_steps = max(1, len(training) * recipe.crops_per_image // crops_per_step)

@@ -43,8 +43,9 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
 def draw_preview(job: FinetuneJob) -> NDArray[np.uint8]:
     """RGB (row, col, 3): rows of crops as the network sees them, each row above its classes."""
     recipe = job.recipe.changed({"batch_size": _COUNT})
-    images = read_images(job.dataset, job.split.train, job.mpp, job.weights)
-    batch = Crops(images, recipe, job.seed, upscale=architecture(job.arch).upscale).batch(0)
+    upscale = architecture(job.arch).upscale
+    images = read_images(job.dataset, job.split.train, job.mpp, job.weights, upscale=upscale)
+    batch = Crops(images, recipe, job.seed, upscale=upscale).batch(0)
     side = recipe.crop_px
     views = [
         cv2.resize(view, (side, side), interpolation=cv2.INTER_NEAREST)

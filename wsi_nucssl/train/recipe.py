@@ -49,6 +49,12 @@ class Augmentation(Section):
         default=0.35, ge=0, le=1, description="show the crop as if scanned at up to twice the mpp"
     )
     blur_p: float = Field(default=0.35, ge=0, le=1, description="blur by a Gaussian of up to 1.5 px")
+    box_p: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="for a network that sees twice the mpp, halve by means of four px",
+    )
     sharpen_p: float = Field(default=0.25, ge=0, le=1, description="sharpen as scanners do")
     noise_p: float = Field(default=0.3, ge=0, le=1, description="add Gaussian noise of up to 8 grey values")
     jpeg_p: float = Field(default=0.15, ge=0, le=1, description="compress as JPEG of quality 50 to 95")
