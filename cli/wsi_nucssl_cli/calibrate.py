@@ -21,8 +21,13 @@ def calibrate(
         ),
     ],
     into: Annotated[
-        list[Path] | None,
-        typer.Option(help="A weights file that takes the settings; may be repeated.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            help="A weights file or run that takes the settings; may be repeated.", show_default=False
+        ),
+    ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
     ] = None,
 ) -> None:
     """Fit thresholds, regrowth and smallest sizes to images that the models did not see, all together."""
@@ -31,9 +36,9 @@ def calibrate(
     from wsi_nucssl.train.calibrate import calibrate as fit
     from wsi_nucssl.train.calibrate import predict_unseen, score, write_settings
 
-    loaded = [load_model(name) for name in models]
+    loaded, targets = ([load_model(name) for name in names] for names in (models, into or []))
     sources = predict_unseen(
-        loaded, {name: open_dataset(path) for name, path in dataset_names(dataset).items()}
+        loaded, {name: open_dataset(path, mpp=mpp) for name, path in dataset_names(dataset).items()}
     )
     start = loaded[0].info.instances
     before, after = score(sources, start), fit(sources, start)
@@ -41,6 +46,6 @@ def calibrate(
         change = f"{100 * before.means[name]:.2f} → {100 * after.means[name]:.2f}"
         out.print(f"{name}: {len(images)} images, AJI {change}", markup=False)
     out.print(f"{before.config}\n→ {after.config}", markup=False)
-    for path in into or []:
-        write_settings(path, after, {"models": [model.sha256 for model in loaded]})
-        out.print(f"written into {path}", markup=False)
+    for target in targets:
+        write_settings(target, after, {"models": [model.sha256 for model in loaded]})
+        out.print(f"written into {target.path}; a quantised graph has to be made anew", markup=False)

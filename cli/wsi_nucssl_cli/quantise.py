@@ -22,6 +22,9 @@ def quantise(
         list[Path] | None,
         typer.Option(help="Also compare INT8 with the network as it is on this dataset; may be repeated."),
     ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Quantise a model for --engine int8, on images that its split did not hold out; needs wsi-nucssl[int8]."""
@@ -30,9 +33,9 @@ def quantise(
     from wsi_nucssl.models.weights import load_model
 
     loaded = load_model(model)
-    path, images = quantise_on(loaded, open_dataset(dataset), overwrite=overwrite)
+    path, images = quantise_on(loaded, open_dataset(dataset, mpp=mpp), overwrite=overwrite)
     out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, calibrated on {images} images", markup=False)
-    sets = {name: open_dataset(each) for name, each in dataset_names(check).items()} if check else {}
+    sets = {name: open_dataset(each, mpp=mpp) for name, each in dataset_names(check).items()} if check else {}
     costs = check_quantised(loaded, sets) if sets else {}
     for name, cost in costs.items():
         figures = f"AJI {100 * cost.aji:.2f} → {100 * cost.aji_int8:.2f}, {cost.speed:.2f} times as fast"

@@ -214,6 +214,18 @@ def test_a_teacher_sees_no_nucleus_under_a_cover_either() -> None:
     assert (batch["teacher"] == 0).any()
 
 
+def test_nor_where_annotators_saw_none() -> None:
+    teacher = np.full((2, SIDE, SIDE), 100, np.uint8)
+    bare = LabelledImage(
+        "0", np.full((SIDE, SIDE, 3), 90, np.uint8), np.zeros((SIDE, SIDE), np.int32), teacher=teacher
+    )
+    settings = STILL.model_copy(update={"fill_p": 1.0})
+    batch = Crops([bare], recipe(augmentation=settings, batch_size=6), 0).batch(0)
+    filled = (batch["image"].float() - 90).abs().amax(dim=1) > 2
+    assert filled.any()
+    assert torch.equal(filled, (batch["teacher"] == 0).all(dim=1))
+
+
 def test_blur_is_a_gaussian_of_each_view() -> None:
     dots = torch.zeros(2, 3, 33, 33)
     dots[:, :, 16, 16] = 1
@@ -267,13 +279,15 @@ def test_an_image_at_the_mpp_that_the_network_sees_is_seen_as_it_is(tmp_path: Pa
     sample = open_dataset(data)["0"]
     split = SplitChoice(train_all=True).apply(open_dataset(data))
     ((seen,), (plain,)) = (
-        read_images(open_dataset(data, mpp=0.5), split.train, 0.25, upscale=upscale) for upscale in (2, 1)
+        read_images(open_dataset(data, mpp=mpp), split.train, 0.25, upscale=upscale)
+        for upscale, mpp in ((2, 0.504), (1, 0.5))
     )
     image, labels = sample.pair()
     assert seen.image.shape == plain.image.shape == (2 * SIDE, 2 * SIDE, 3)
     np.testing.assert_array_equal(seen.image.reshape(SIDE, 2, SIDE, 2, 3).mean(axis=(1, 3)), image)
     np.testing.assert_array_equal(seen.labels, labels.repeat(2, axis=0).repeat(2, axis=1))
-    assert seen.weight == 0.25
+    assert seen.weight == pytest.approx((0.25 / 0.504) ** 2)
+    assert plain.weight == 0.25
     assert not np.array_equal(seen.image, plain.image)
 
 

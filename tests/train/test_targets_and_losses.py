@@ -147,13 +147,14 @@ def test_teachers_take_their_share_of_the_cross_entropy() -> None:
     logits, classes = rng.normal(size=(2, 3, 4, 4)), rng.integers(0, 3, (2, 4, 4))
     teacher = rng.integers(0, 120, (2, 2, 4, 4)).astype(np.uint8)
     weights = [1.0, 2.0, 0.5]
-    soft = 0.0
+    soft = weight_sum = 0.0
     for n, row, col in np.ndindex(*classes.shape):
         exponentials = [math.exp(value) for value in logits[n, :, row, col]]
         body, boundary = (int(value) / 255 for value in teacher[n, :, row, col])
         for name, p in enumerate((1 - body - boundary, body, boundary)):
             soft -= weights[name] * p * math.log(exponentials[name] / sum(exponentials))
-    expected = 0.7 * plain_loss(logits, classes, weights, 0.0) + 0.3 * soft / classes.size
+            weight_sum += weights[name] * p
+    expected = 0.7 * plain_loss(logits, classes, weights, 0.0) + 0.3 * soft / weight_sum
     loss = SegmentationLoss(weights, 0.0, teacher=0.3)
     found = loss(torch.tensor(logits), torch.tensor(classes), torch.tensor(teacher))
     assert found.item() == pytest.approx(expected, rel=1e-5)

@@ -86,7 +86,9 @@ def test_models_are_judged_on_what_they_did_not_see(tmp_path: Path) -> None:
         save_model(paths[-1], network, trained_on(str(number), [hashes[number]]))
     found = predict_unseen([load_model(path) for path in paths], {"data": data})
     assert [each.id for each in found["data"]] == ["0:1", "0:2", "1:0", "1:2"]
-    write_settings(paths[0], Calibration(InstanceConfig(body=0.65), {"data": {"a": 0.5}}), {"models": ["x"]})
+    write_settings(
+        load_model(paths[0]), Calibration(InstanceConfig(body=0.65), {"data": {"a": 0.5}}), {"models": ["x"]}
+    )
     written = load_model(paths[0])
     assert written.info.instances == InstanceConfig(body=0.65)
     assert written.info.provenance["calibration"] == {"means": {"data": 0.5}, "models": ["x"]}

@@ -101,7 +101,7 @@ class Bench:
             self.budget.pretrain.changed(row.pretrain),
             task=cast(TaskName, row.strategy),
             arch=ARCHITECTURES[self._arch(row)].encoder,
-            mpp=DEFAULT_MPP,
+            mpp=DEFAULT_MPP * ARCHITECTURES[self._arch(row)].upscale,
             seed=seed,
         )
         mark = _mark({"pretrain": row.pretrain})

@@ -17,7 +17,7 @@ from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
 from wsi_nucssl.files import sha256_file
-from wsi_nucssl.models.weights import Model, ModelInfo
+from wsi_nucssl.models.weights import Model, ModelInfo, seen_images
 from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
@@ -38,9 +38,8 @@ class KnownSplit:
         known = info.provenance.get("split")
         if not known:
             return None
-        return cls(
-            *(frozenset(str(e["image_sha256"]) for e in known[side]) for side in ("train", "validation"))
-        )
+        seen = seen_images(info)
+        return cls(seen, frozenset(str(e["image_sha256"]) for e in known["validation"]) - seen)
 
 
 class Contestant(Protocol):

@@ -67,6 +67,26 @@ class Model:
     path: Path
 
 
+def seen_images(info: ModelInfo) -> frozenset[str]:
+    """SHA-256 of the images that a model says it was trained on, itself or by what it started from."""
+    split = info.provenance.get("split", {})
+    before = info.provenance.get("seen_before", ())
+    return frozenset((*before, *(entry["image_sha256"] for entry in split.get("train", ()))))
+
+
+def seen_by(source: str | Path) -> frozenset[str]:
+    """`seen_images` of a model's file, run or name; none where it is an encoder alone, which saw no labels.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read.
+    """
+    path = weights_path(source)
+    _, header = _read(path)
+    return frozenset() if "wsi_nucssl_encoder" in header else seen_images(_parse_info(path, header))
+
+
 def bundled_models() -> tuple[str, ...]:
     """Names of the models that come with the package."""
     return tuple(sorted(path.stem for path in BUNDLED.glob("*.safetensors")))
@@ -94,6 +114,24 @@ def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage =
     quarter, with one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
     """
     _write(path, _packed(network, storage), "wsi_nucssl", asdict(info))
+
+
+def rewrite_info(path: Path, info: ModelInfo) -> None:
+    """Give a weights file another header, atomically; its tensors stay as they are stored.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"not a whole safetensors file ({error})", path=path, remedy="Copy or download it again"
+        ) from error
+    _write(path, tensors, "wsi_nucssl", asdict(info))
 
 
 def save_encoder(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +16,11 @@ import numpy as np
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics import aji
-from wsi_nucssl.models.weights import Model, load_model, save_model
+from wsi_nucssl.models.weights import Model, rewrite_info, seen_images
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
 from wsi_nucssl.segment.engine import open_engine
 from wsi_nucssl.segment.images import predict_image
-from wsi_nucssl.train.teachers import seen_images
+from wsi_nucssl.segment.quantised import quantised_path
 from wsi_nucssl.train.validate import or_right
 
 _BODY: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
@@ -110,14 +109,14 @@ def predict_unseen(models: Sequence[Model], datasets: Mapping[str, Dataset]) -> 
         Every model was trained on every image of a dataset, so that nothing honest can be learnt from it.
     """
     found: dict[str, list[Predicted]] = {name: [] for name in datasets}
-    for model in models:
-        engine, seen = open_engine(model, "cpu"), seen_images(model)
+    for number, model in enumerate(models):
+        engine, seen = open_engine(model, "cpu"), seen_images(model.info)
         for name, dataset in datasets.items():
             for sample in dataset:
                 if seen and sample.hashes()[0] in seen:
                     continue
                 image, labels = sample.pair_at(model.info.mpp)
-                id_ = f"{model.info.name}:{sample.id}"
+                id_ = f"{number}:{sample.id}"
                 found[name].append(Predicted(id_, predict_image(engine, image), labels))
     bare = [name for name, images in found.items() if not images]
     if bare:
@@ -128,19 +127,16 @@ def predict_unseen(models: Sequence[Model], datasets: Mapping[str, Dataset]) -> 
     return found
 
 
-def write_settings(path: Path, calibration: Calibration, provenance: Mapping[str, Any]) -> None:
-    """Write the settings into a weights file, whose weights stay as they are stored.
+def write_settings(model: Model, calibration: Calibration, provenance: Mapping[str, Any]) -> None:
+    """Write the settings into a model's file, whose weights stay as they are stored.
 
-    Raises
-    ------
-    WeightsError
-        The file cannot be read.
+    A quantised graph beside it was made from the file as it was, and is removed: quantise again.
     """
-    model = load_model(path)
     note = {"means": {name: round(value, 5) for name, value in calibration.means.items()}, **provenance}
     info = replace(
         model.info,
         instances=calibration.config,
         provenance={**model.info.provenance, "calibration": note},
     )
-    save_model(path, model.network, info)
+    rewrite_info(model.path, info)
+    quantised_path(model.path).unlink(missing_ok=True)

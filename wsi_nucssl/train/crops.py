@@ -104,7 +104,8 @@ class Crops:
             draws,
         )
         view = self.palette.restain(planes[:, :3], [self.vectors[i] for i in chosen], settings, draws)
-        view, visible = cover(view, labels, settings, draws)
+        view, marked = cover(view, labels + 1, settings, draws)  # 0 where covered
+        visible = (marked - 1).clamp_min(0)
         view = blur(coarsen(view, settings, draws), settings, draws)
         view = view if self.upscale == 1 else halve(view, settings, draws)
         batch = {
@@ -112,7 +113,7 @@ class Crops:
             "classes": three_class(visible, self.recipe.boundary_px, self._most),
         }
         if planes.shape[1] > 3:
-            covered = (visible != labels)[:, None]
+            covered = (marked == 0)[:, None]
             batch["teacher"] = planes[:, 3:].masked_fill(covered, 0).round().to(torch.uint8)
         return batch
 

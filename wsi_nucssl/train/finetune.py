@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,13 +15,15 @@ from accelerate import Accelerator
 
 import wsi_nucssl
 from wsi_nucssl.datasets import Dataset, Split, implausible
+from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture, build
-from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, weights_path
+from wsi_nucssl.models.weights import ModelInfo, load_encoder, load_model, save_model, seen_by, weights_path
 from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.runs import digest
 from wsi_nucssl.train.calibrate import Predicted, calibrate
 from wsi_nucssl.train.crops import Crops, single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
@@ -80,7 +83,9 @@ class FinetuneJob:
         Mpp.square(self.mpp)
         names = {sample.dataset for sample in self.dataset}
         for name, weight in self.weights.items():
-            if name not in names or not weight > 0:
+            if names == {""}:
+                raise UsageError("a lone dataset weighs what it weighs", remedy="Leave --weight out")
+            if name not in names or not 0 < weight < math.inf:
                 raise UsageError(
                     f"dataset {name!r} cannot weigh {weight}",
                     remedy=f"Weights are positive; the datasets are {', '.join(sorted(names))}",
@@ -93,6 +98,12 @@ class FinetuneJob:
         models = [*self.teachers, *([] if known else [self.encoder]), *([self.start] if self.start else [])]
         folders = sorted({sample.source.parent for sample in self.dataset})
         return (self.dataset.path, *folders, *map(weights_path, models))
+
+    @property
+    def _other_mpp(self) -> dict[str, float]:
+        """µm per px of the images that are resampled, by id."""
+        own = {sample.id: sample.mpp for sample in self.dataset}
+        return {name: mpp for name, mpp in own.items() if mpp and not same_mpp(mpp, self.mpp)}
 
     def manifest(self, processes: int = 1) -> dict[str, Any]:
         """The run's identity: data by hash, settings by value, and the processes where there are several."""
@@ -107,6 +118,7 @@ class FinetuneJob:
             "seed": self.seed,
             "split": asdict(self.split),
             "recipe": self.recipe.model_dump(mode="json"),
+            **({"image_mpp": digest(other)} if (other := self._other_mpp) else {}),
             **({"start": sha256_file(weights_path(self.start))} if self.start else {}),
             **({"weights": dict(self.weights)} if self.weights else {}),
             **(
@@ -120,10 +132,10 @@ class FinetuneJob:
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """The weights of a run and their score on the validation images."""
+    """The weights of a run and their score on the validation images, if there are any."""
 
     weights: Path
-    validation_aji: float
+    validation_aji: float | None
 
 
 def finetune(
@@ -160,9 +172,10 @@ def finetune(
         return FinetuneResult(weights_path(run), _validation_aji(run / _DONE))
 
 
-def _validation_aji(done: Path) -> float:
+def _validation_aji(done: Path) -> float | None:
     try:
-        return float(json.loads(done.read_text())["validation_aji"])
+        aji = json.loads(done.read_text())["validation_aji"]
+        return None if aji is None else float(aji)
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"the run's end is damaged ({error})", path=done, remedy="Remove the file and --resume"
@@ -205,6 +218,12 @@ class _Finetuning:
         if self.state.exists():
             self.loop.load(self.state)
         self.history = History(run, self.loop.step)
+        self.seen_before = _seen_before(job)
+        if again := self.seen_before & {entry.image_sha256 for entry in job.split.validation}:
+            warn(
+                f"what the network starts from was trained on {len(again)} of the {len(self.validation)} validation "
+                "images: scores on them say nothing about new images"
+            )
         self.config = InstanceConfig(regrow_px=recipe.boundary_px * 2)
 
     @property
@@ -255,10 +274,10 @@ class _Finetuning:
         self.history.show("worst validation image", found.worst, self.loop.step)
         return {"validation_aji": mean_aji, "validation_dice1": round(found.mean_dice1, 5)}
 
-    def _calibrate(self, weights: Path) -> float:
+    def _calibrate(self, weights: Path) -> float | None:
         """Fit the extraction settings to the weights on the validation images; without any, keep the defaults."""
         if not self.validation:
-            return 0.0
+            return None
         model, device = load_model(weights), self.accelerator.device
         network = model.network.to(device)
         pairs = zip(predictions(network, self.validation, device), self.validation, strict=True)
@@ -271,9 +290,16 @@ class _Finetuning:
         return found.mean_aji
 
     def _save(self, scores: dict[str, Any]) -> None:
-        provenance = {**self.manifest, "scores": scores}
+        before = {"seen_before": sorted(self.seen_before)} if self.seen_before else {}
+        provenance = {**self.manifest, **before, "scores": scores}
         info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, self.config, provenance=provenance)
         save_model(self.directory / MODEL, self.network, info)
+
+
+def _seen_before(job: FinetuneJob) -> frozenset[str]:
+    """SHA-256 of the images that the models which a job starts from were trained on."""
+    origins = [job.start] if job.start else [] if job.encoder in ("none", "imagenet") else [job.encoder]
+    return frozenset().union(*(seen_by(origin) for origin in origins))
 
 
 def _initial(job: FinetuneJob) -> ResUNet:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from wsi_nucssl.datasets import Dataset, Entry
+from wsi_nucssl.datasets import DEFAULT_MPP, Dataset, Entry, Sample
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.train.crops import LabelledImage
 from wsi_nucssl.train.teachers import Teachers
@@ -38,26 +37,33 @@ def read_images(
     WeightsError
         A teacher cannot be read, or answers at another mpp.
     """
-    images = [_read(dataset, entry.id, mpp, weights or {}, upscale) for entry in entries]
-    if not teachers:
-        return images
-    taught = Teachers.load(teachers, mpp)
+    taught = Teachers.load(teachers, mpp) if teachers else None
     return [
-        replace(image, teacher=taught.predict(image.image, entry.image_sha256))
-        for image, entry in zip(images, entries, strict=True)
+        _read(dataset[entry.id], entry.image_sha256, mpp, weights or {}, taught, upscale) for entry in entries
     ]
 
 
 def _read(
-    dataset: Dataset, name: str, mpp: float, weights: Mapping[str, float], upscale: int
+    sample: Sample,
+    sha256: str,
+    mpp: float,
+    weights: Mapping[str, float],
+    teachers: Teachers | None,
+    upscale: int,
 ) -> LabelledImage:
     """An image whose px weigh as its own did: enlarging it does not make it more."""
-    sample = dataset[name]
-    image, labels = sample.pair_at(mpp)
-    if upscale > 1 and same_mpp(sample.mpp or mpp, upscale * mpp):
-        image = (
-            sample.image().repeat(upscale, axis=0).repeat(upscale, axis=1)[: len(labels), : labels.shape[1]]
-        )
-    enlarged = (sample.mpp or mpp) / mpp
-    weight = weights.get(sample.dataset, 1.0) / enlarged**2
-    return LabelledImage(name, image, labels, sample.stains, weight)
+    own = sample.mpp or DEFAULT_MPP
+    if upscale > 1 and same_mpp(own, upscale * mpp):
+        image, labels = sample.pair()
+        image = image.repeat(upscale, axis=0).repeat(upscale, axis=1)
+        labels = labels.repeat(upscale, axis=0).repeat(upscale, axis=1)
+    else:
+        image, labels = sample.pair_at(mpp)
+    return LabelledImage(
+        sample.id,
+        image,
+        labels,
+        sample.stains,
+        weights.get(sample.dataset, 1.0) / (own / mpp) ** 2,
+        teachers.predict(image, sha256) if teachers else None,
+    )

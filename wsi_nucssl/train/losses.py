@@ -51,11 +51,16 @@ class SegmentationLoss(nn.Module):
         logits = logits.float()
         loss = self._cross_entropy(logits, classes.long())
         if teacher is not None and self.teacher:
-            soft = F.cross_entropy(logits, _with_background(teacher), weight=self.class_weights)
+            soft = self._soft_cross_entropy(logits, _with_background(teacher))
             loss = (1 - self.teacher) * loss + self.teacher * soft
         if not self.dice:
             return loss
         return loss + self.dice * (1 - soft_dice(logits.softmax(dim=1), classes)[1:].mean())
+
+    def _soft_cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean over px, each weighted by its classes, as that of the labels is."""
+        weighted = target * self.class_weights[None, :, None, None]
+        return -(weighted * logits.log_softmax(dim=1)).sum() / weighted.sum()
 
     def _cross_entropy(self, logits: Tensor, classes: Tensor) -> Tensor:
         if not self.truncation:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import WeightsError
-from wsi_nucssl.models.weights import Model, load_model
+from wsi_nucssl.models.weights import load_model, seen_images
 from wsi_nucssl.segment.engine import Engine, open_engine
 from wsi_nucssl.segment.images import predict_image
 
@@ -44,7 +44,7 @@ class Teachers:
                     remedy="Choose teachers of the same mpp",
                 )
         return cls(
-            tuple(open_engine(model) for model in models), tuple(seen_images(model) for model in models)
+            tuple(open_engine(model) for model in models), tuple(seen_images(model.info) for model in models)
         )
 
     def predict(self, image: NDArray[np.uint8], sha256: str) -> NDArray[np.uint8]:
@@ -53,9 +53,3 @@ class Teachers:
         planes = [predict_image(engine, image)[:2].astype(np.float32) for engine in unseen or self.engines]
         mean: NDArray[np.float32] = np.mean(planes, axis=0, dtype=np.float32)
         return np.rint(mean).astype(np.uint8)
-
-
-def seen_images(model: Model) -> frozenset[str]:
-    """SHA-256 of the images that the model says it was trained on."""
-    split = model.info.provenance.get("split", {})
-    return frozenset(entry["image_sha256"] for entry in split.get("train", ()))
