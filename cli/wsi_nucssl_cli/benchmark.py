@@ -12,7 +12,7 @@ from wsi_nucssl_cli.display import Meter, err, out
 
 
 def benchmark(
-    dataset: Annotated[Path, typer.Argument(help="Folder of annotated images.", show_default=False)],
+    datasets: Annotated[list[Path], typer.Argument(help="Folders of annotated images.", show_default=False)],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the results.", show_default=False)
     ],
@@ -65,20 +65,20 @@ def benchmark(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
-    from wsi_nucssl.datasets import open_dataset
+    from wsi_nucssl.datasets import open_datasets
     from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark
     from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
     from wsi_nucssl.evaluate.stress import PERTURBATIONS
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.engine import open_engine
 
-    opened = open_dataset(dataset, mpp=mpp)
+    opened = open_datasets(datasets, mpp=mpp)
     contestants: list[Contestant] = []
     for name in model or ([] if predictions else [DEFAULT_MODEL]):
         loaded = load_model(name)
         contestants.append(Network(loaded, open_engine(loaded, device, engine, tta)))
     contestants += [PredictionFolder.open(folder) for folder in predictions or []]
-    meter = Meter(dataset.name, "images", quiet=quiet)
+    meter = Meter(opened.name, "images", quiet=quiet)
     try:
         report = run_benchmark(
             opened,

@@ -80,11 +80,13 @@ def finetune(
         weights=parse_weights(weight or []),
         teachers=teacher or (),
     )
-    for note in job.dataset.notes:
-        out.print(note, markup=False)
+    if not quiet:
+        for note in job.dataset.notes:
+            out.print(note, markup=False)
     if preview:
         write_preview(job, output, overwrite=overwrite)
-        out.print(f"written: {output}", markup=False)
+        if not quiet:
+            out.print(f"written: {output}", markup=False)
         return
 
     def report(row: Mapping[str, float]) -> None:
@@ -104,10 +106,7 @@ def finetune(
         warn=lambda text: err.print(f"warning: {text}", markup=False),
     )
     if not quiet:
-        score = (
-            f"calibrated validation AJI {result.validation_aji:.4f}"
-            if job.split.validation
-            else "not validated"
-        )
+        aji = result.validation_aji
+        score = "not validated" if aji is None else f"calibrated validation AJI {aji:.4f}"
         out.print(f"weights: {result.weights} · {score}", markup=False)
         out.print(f"next: wsi-nucssl segment SLIDE -o nuclei.geojson --model {output}", markup=False)

@@ -37,7 +37,12 @@ def pretrain(
         bool,
         typer.Option("--deshortcut", help="Blur and noise each view after resizing: see docs/pretrain.md."),
     ] = False,
-    mpp: Annotated[float, typer.Option(help="µm per px of the tiles.")] = 0.25,
+    mpp: Annotated[
+        float | None,
+        typer.Option(
+            help="µm per px of the tiles; what the network that --arch is made for sees, if not given."
+        ),
+    ] = None,
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
@@ -55,7 +60,8 @@ def pretrain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
-    from wsi_nucssl.models.spec import architecture_of
+    from wsi_nucssl.datasets import DEFAULT_MPP
+    from wsi_nucssl.models.spec import ARCHITECTURES, architecture_of
     from wsi_nucssl.train.pretrain import PretrainJob
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
     from wsi_nucssl.train.pretrain import preview as write_preview
@@ -67,7 +73,8 @@ def pretrain(
     recipe = recipe.changed({name: value for name, value in given.items() if value is not None})
     if deshortcut:
         recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
-    job = PretrainJob(tuple(sources), recipe, task, arch, mpp, slide_mpp, seed)
+    seen = DEFAULT_MPP * ARCHITECTURES[architecture_of(arch)].upscale
+    job = PretrainJob(tuple(sources), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed)
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return

@@ -14,7 +14,8 @@ def reproduce(
     table: Annotated[
         str,
         typer.Argument(
-            help="One of the paper's tables, table1 … table4; or ours: pretraining, decorrelation, ablation.",
+            help="One of the paper's tables, table1 … table4; or ours: pretraining, decorrelation, "
+            "ablation, architectures, recipe.",
             show_default=False,
         ),
     ],
@@ -27,7 +28,9 @@ def reproduce(
     ] = None,
     budget: Annotated[
         str,
-        typer.Option(help="full; cpu or cpu-half: minutes a cell; or smoke: every cell on tiny settings."),
+        typer.Option(
+            help="full; cpu, cpu-half, lite or fold: minutes a cell; or smoke: every cell on tiny settings."
+        ),
     ] = "full",
     unlabelled: Annotated[
         list[Path] | None,

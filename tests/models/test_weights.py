@@ -11,12 +11,21 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.models.encoders import build_encoder, resnet
 from wsi_nucssl.models.spec import build
-from wsi_nucssl.models.weights import ModelInfo, Storage, load_encoder, load_model, save_encoder, save_model
+from wsi_nucssl.models.weights import (
+    ModelInfo,
+    Storage,
+    load_encoder,
+    load_model,
+    rewrite_info,
+    save_encoder,
+    save_model,
+)
 from wsi_nucssl.nuclei.instances import InstanceConfig
 
 INFO = ModelInfo(
@@ -183,6 +192,26 @@ def test_a_run_of_pretraining_is_not_a_model(tmp_path: Path) -> None:
     save_encoder(tmp_path / "encoder.safetensors", build_encoder("resnet18"), {})
     with pytest.raises(WeightsError, match=r"encoder\.safetensors.*finetune"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "int8"])
+def test_another_header_leaves_the_tensors_as_they_are_stored(
+    tmp_path: Path, network: Any, storage: Storage
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, network, INFO, storage)
+    with safe_open(path, framework="pt") as file:
+        before = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    other = replace(INFO, instances=InstanceConfig(body=0.7))
+    rewrite_info(path, other)
+    assert load_model(path).info == other
+    with safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == set(before)
+        assert all(torch.equal(file.get_tensor(name), value) for name, value in before.items())
+        assert all(file.get_tensor(name).dtype == value.dtype for name, value in before.items())
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="not a whole"):
+        rewrite_info(path, other)
 
 
 def test_an_encoder_comes_back_alone(tmp_path: Path) -> None:

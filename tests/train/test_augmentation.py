@@ -21,7 +21,7 @@ from wsi_nucssl.train.augment import optics, separable
 from wsi_nucssl.train.augment import scene as scenery
 from wsi_nucssl.train.augment.draws import Draws
 from wsi_nucssl.train.augment.geometry import crop, footprint
-from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
+from wsi_nucssl.train.augment.stain import Palette, estimated_vectors, standard_vectors
 from wsi_nucssl.train.crops import Crops, LabelledImage
 from wsi_nucssl.train.images import read_images
 from wsi_nucssl.train.job import SplitChoice
@@ -118,7 +118,7 @@ def test_what_is_off_changes_nothing() -> None:
     image, labels = scene(0)
     view, view_labels = view_of(image, labels, STILL, 4)
     exact = view.round()
-    palette = Palette((stain_vectors(image),))
+    palette = Palette((estimated_vectors(image),))
     restained = palette.restain(exact, [standard_vectors()], STILL, draws(1))
     torch.testing.assert_close(restained, exact, rtol=0, atol=1e-2)
     covered, visible = scenery.cover(exact, view_labels, STILL, draws(1))
@@ -142,13 +142,13 @@ def stained(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
 )
 def test_the_stains_of_a_mixture_are_found(hematoxylin: tuple[float, ...], eosin: tuple[float, ...]) -> None:
     truth = np.stack([np.array(v) / np.linalg.norm(v) for v in (hematoxylin, eosin)])
-    found = stain_vectors(stained(truth))
+    found = estimated_vectors(stained(truth))
     assert (np.sum(found[:2] * truth, axis=1) > np.cos(np.deg2rad(4))).all()
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
 
 
 def test_glass_alone_has_the_published_stains() -> None:
-    np.testing.assert_array_equal(stain_vectors(np.full((64, 64, 3), 240, np.uint8)), standard_vectors())
+    np.testing.assert_array_equal(estimated_vectors(np.full((64, 64, 3), 240, np.uint8)), standard_vectors())
 
 
 def test_exchanged_vectors_are_those_of_the_other_image() -> None:

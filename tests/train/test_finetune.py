@@ -27,8 +27,9 @@ from wsi_nucssl.errors import (
     WeightsError,
     WsiNucsslError,
 )
+from wsi_nucssl.evaluate.contestants import KnownSplit
 from wsi_nucssl.files import sha256_file
-from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.models.weights import load_model, seen_images
 from wsi_nucssl.train.finetune import finetune
 from wsi_nucssl.train.job import SplitChoice, make_job, parse_weights
 
@@ -266,13 +267,39 @@ def test_a_run_goes_on_from_a_model_of_its_architecture(
     for name, value in one.items():
         if "running" not in name and "tracked" not in name:
             torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6)
-    assert load_model(tmp_path / "run").info.provenance["start"] == sha256_file(
-        undisturbed / "model.safetensors"
-    )
+    provenance = load_model(tmp_path / "run").info.provenance
+    assert provenance["start"] == sha256_file(undisturbed / "model.safetensors")
+    seen = {entry["image_sha256"] for entry in provenance["split"]["train"]}
+    assert set(provenance["seen_before"]) == seen
+    assert seen_images(load_model(tmp_path / "run").info) == seen
     with pytest.raises(WeightsError, match="--arch resunet18"):
         finetune(replace(again, arch="resunet34"), tmp_path / "other", device="cpu")
     with pytest.raises(UsageError, match="--start or --encoder"):
         replace(again, encoder="imagenet")
+
+
+def test_who_starts_from_a_model_that_saw_the_validation_images_is_told(
+    dataset: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    seen = load_model(undisturbed).info.provenance["split"]["train"][0]["id"]
+    swapped = Split("swapped", 0, job(dataset).split.validation, job(dataset).split.train)
+    said: list[str] = []
+    again = replace(job(dataset, epochs=1), start=str(undisturbed), split=swapped)
+    finetune(again, tmp_path / "run", device="cpu", warn=said.append)
+    assert seen in swapped.validation_ids
+    assert any("was trained on 2 of the 2 validation images" in text for text in said)
+    known = KnownSplit.of(load_model(tmp_path / "run").info)
+    assert known is not None
+    assert not known.validation
+
+
+def test_images_of_another_mpp_are_part_of_a_runs_identity(dataset: Path) -> None:
+    recipe = job(dataset).recipe
+    plain, coarse = (
+        make_job([dataset], split=SplitChoice(), recipe=recipe, own_mpp=mpp) for mpp in (None, 0.5)
+    )
+    assert plain.manifest() != coarse.manifest()
+    assert "image_mpp" not in plain.manifest()
 
 
 def test_several_datasets_join_and_weigh(dataset: Path, tmp_path: Path) -> None:
@@ -288,14 +315,18 @@ def test_several_datasets_join_and_weigh(dataset: Path, tmp_path: Path) -> None:
     assert len(make_job([dataset, other], split=SplitChoice(train_all=True), recipe=recipe).split.train) == 5
     with pytest.raises(UsageError, match="cannot weigh"):
         replace(made, weights={"nowhere": 1.0})
-    with pytest.raises(UsageError, match="cannot weigh -1"):
-        replace(made, weights={"other": -1.0})
+    for wrong in (-1.0, 0.0, float("inf"), float("nan")):
+        with pytest.raises(UsageError, match="cannot weigh"):
+            replace(made, weights={"other": wrong})
+    with pytest.raises(UsageError, match="lone dataset"):
+        replace(job(dataset), weights={dataset.name: 2.0})
 
 
 def test_training_on_everything_leaves_weights_without_validation(dataset: Path, tmp_path: Path) -> None:
     whole = make_job([dataset], split=SplitChoice(train_all=True), recipe=job(dataset, epochs=1).recipe)
     result = finetune(replace(whole, arch="resunet18"), tmp_path / "run", device="cpu")
     assert load_model(result.weights).info.provenance["scores"] == {"epoch": 1}
+    assert result.validation_aji is None
 
 
 @pytest.mark.parametrize(("text", "fine"), [("a=2", True), ("a/b=0.5", True), ("2", False), ("a=b", False)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from wsi_nucssl.datasets import folders, pannuke
+from wsi_nucssl.datasets.joining import dataset_names, join_datasets
 from wsi_nucssl.datasets.organs import patients_of
 from wsi_nucssl.datasets.resolution import with_resolution
 from wsi_nucssl.datasets.sample import Dataset
@@ -58,6 +59,30 @@ def open_dataset(path: Path, *, layout: Layout = "auto", mpp: float | None = Non
             return with_resolution(_with_patients(dataset), mpp)
     fault = "the layout is not one we know" if layout == "auto" else f"the layout is not {layout!r}"
     raise DatasetError(f"no dataset found: {fault}", path=path, remedy=_KNOWN)
+
+
+def open_datasets(paths: Sequence[Path], *, mpp: float | None = None) -> Dataset:
+    """Open one folder of annotated images, or several as one, whose images are called "folder/id".
+
+    Parameters
+    ----------
+    mpp : float, optional
+        µm per px of the images of which no file says it. Of several folders, those whose files say it of all images
+        need it not.
+
+    Raises
+    ------
+    DatasetError : as `open_dataset`.
+    UsageError : no folder was given, or one twice.
+    """
+    named = dataset_names(paths)
+    if len(named) == 1 or mpp is None:
+        return join_datasets({name: open_dataset(path, mpp=mpp) for name, path in named.items()})
+    opened = {name: open_dataset(path) for name, path in named.items()}
+    for name, dataset in opened.items():
+        if any(sample.mpp is None for sample in dataset):
+            opened[name] = open_dataset(named[name], mpp=mpp)
+    return join_datasets(opened)
 
 
 def _with_patients(dataset: Dataset) -> Dataset:

@@ -153,6 +153,12 @@ class Dataset:
             raise ValueError("samples must be ordered by id, each id once")
 
     @property
+    def name(self) -> str:
+        """That of its folder; of joined datasets all names, such as "monuseg + tnbc"."""
+        names = sorted({sample.dataset for sample in self.samples} - {""})
+        return " + ".join(names) or self.path.resolve().name
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """The ids, ascending."""
         return tuple(sample.id for sample in self.samples)

@@ -92,17 +92,21 @@ def benchmark(
             _check_files("contestants", [each.name for each in contestants])
             _check_files("images", ids)
         work = out / _WORK
+        read = sorted({sample.source.parent for sample in dataset})
         settings = _settings(dataset, selection, contestants, overlays=overlays, oracle=oracle, stress=stress)
         try:
             with run_directory(
-                work, settings, resume=resume, overwrite=overwrite, inputs=(dataset.path,)
+                work,
+                settings,
+                resume=resume,
+                overwrite=overwrite,
+                inputs=read,
             ) as run:
                 pictures = run / _OVERLAYS if overlays else None
                 scorer = Scorer(dataset, contestants, Journal(run / "scores.jsonl"), pictures, oracle, stress)
                 models = scorer.run(ids, on_image)
                 groups = grouped(dataset, ids, by) if by else {}
-                name = dataset.path.resolve().name
-                report = Report(name, dataset.layout, selection, models, by, groups, stress)
+                report = Report(dataset.name, dataset.layout, selection, models, by, groups, stress)
                 _publish(report, out, pictures)
         except (
             InputError

@@ -16,7 +16,7 @@ from wsi_nucssl.train.augment.draws import Draws
 from wsi_nucssl.train.augment.geometry import crop, footprint
 from wsi_nucssl.train.augment.optics import blur, coarsen, expose, halve, sharpen
 from wsi_nucssl.train.augment.scene import cover
-from wsi_nucssl.train.augment.stain import Palette, stain_vectors, standard_vectors
+from wsi_nucssl.train.augment.stain import Palette, estimated_vectors, standard_vectors
 from wsi_nucssl.train.targets import three_class
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Crops:
     ) -> None:
         self.recipe, self.seed, self.upscale = recipe, seed, upscale
         self.vectors = [
-            stain_vectors(each.image) if each.stains == "h&e" else standard_vectors() for each in images
+            estimated_vectors(each.image) if each.stains == "h&e" else standard_vectors() for each in images
         ]
         self.palette = Palette(tuple(self.vectors))
         side = footprint(recipe.crop_px, recipe.augmentation)

@@ -10,14 +10,12 @@ from pathlib import Path
 from wsi_nucssl.datasets import (
     Dataset,
     Split,
-    dataset_names,
     everything,
     fraction,
     hold_out_dataset,
     holdout,
-    join_datasets,
     k_fold,
-    open_dataset,
+    open_datasets,
 )
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE
@@ -105,8 +103,7 @@ def make_job(
     UsageError
         An impossible fold, share, weight or architecture.
     """
-    opened = {name: open_dataset(path, mpp=own_mpp) for name, path in dataset_names(datasets).items()}
-    joined = join_datasets(opened)
+    joined = open_datasets(datasets, mpp=own_mpp)
     return FinetuneJob(
         joined,
         split.apply(joined),

@@ -31,10 +31,18 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
     UsageError
         The name does not end in .png.
     OutputExists
-        The file is there and `overwrite` is not set.
+        The file is there and `overwrite` is not set, or the place is among the images.
     """
     if path.suffix.lower() != ".png":
         raise UsageError("a preview is a .png", path=path, remedy="Give -o a name that ends in .png")
+    labels = {sample.source.resolve().parent for sample in job.dataset}
+    inputs = labels | {sibling for each in labels for sibling in each.parent.iterdir() if sibling.is_dir()}
+    if path.is_symlink() or path.is_dir() or path.resolve().parent in inputs:
+        raise OutputExists(
+            "the picture's name is a folder's or a link's, or lies among the images",
+            path=path,
+            remedy="Choose another place",
+        )
     if path.exists() and not overwrite:
         raise OutputExists("the picture is there already", path=path, remedy="Add --overwrite")
     write_atomic(path, bytes(imagecodecs.png_encode(draw_preview(job))))

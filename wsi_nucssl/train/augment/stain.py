@@ -36,7 +36,7 @@ def standard_vectors() -> Vectors:
     return _with_residual(np.array(HEMATOXYLIN), np.array(EOSIN))
 
 
-def stain_vectors(image: NDArray[np.uint8]) -> Vectors:
+def estimated_vectors(image: NDArray[np.uint8]) -> Vectors:
     """The stain vectors of an RGB image (row, col, 3); the published ones where it shows too little stain to tell."""
     density = -np.log((image.reshape(-1, 3).astype(np.float64) + 1) / 256)
     stained = density[(density > _STAINED).all(axis=1)]
@@ -44,7 +44,7 @@ def stain_vectors(image: NDArray[np.uint8]) -> Vectors:
         return standard_vectors()
     _, _, axes = np.linalg.svd(stained.T @ stained)
     plane = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True))
-    x, y = stained @ plane.T @ np.eye(2)[:, 0], stained @ plane.T @ np.eye(2)[:, 1]
+    x, y = (stained @ plane.T).T
     low, high = np.percentile(np.arctan2(y, x), [_EXTREME, 100 - _EXTREME])
     ends = [np.array([np.cos(angle), np.sin(angle)]) @ plane for angle in (low, high)]
     ends = [np.maximum(end, 1e-3) for end in ends]
