@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wsi_nucssl.errors import WsiNucsslError
+from wsi_nucssl.errors import UsageError, WsiNucsslError
 from wsi_nucssl.models.devices import torch_device
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _pack(options: argparse.Namespace) -> object:
     job = PackJob(
         options.datasets,
         model=options.check_model or DEFAULT_MODEL,
-        encoders=dict(text.split("=", 1) for text in options.encoder),
+        encoders=_encoders(options.encoder),
         recipes=options.recipe or options.recipes,
         weights=parse_weights(options.weight),
         own_mpp=options.own_mpp,
@@ -87,6 +87,20 @@ def _pack(options: argparse.Namespace) -> object:
         limit_mib=options.limit_mib,
     )
     return pack(job, options.out)
+
+
+def _encoders(texts: Sequence[str]) -> dict[str, str]:
+    """Sources of encoders from "NAME=SOURCE" each."""
+    found = {}
+    for text in texts:
+        name, _, source = text.partition("=")
+        if not (name and source):
+            raise UsageError(
+                f"an encoder is NAME=SOURCE, not {text!r}",
+                remedy="Such as --encoder efficientnet-lite0=imagenet",
+            )
+        found[name] = source
+    return found
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:

@@ -52,8 +52,13 @@ class Bundle:
                 f"not a folder that pack wrote ({error})", path=path, remedy="Give --data FOLDER"
             ) from error
 
-    def images(self, ids: Sequence[str]) -> list[LabelledImage]:
-        """The images of these ids, each checked against its hash.
+    def images(self, ids: Sequence[str], upscale: int = 1) -> list[LabelledImage]:
+        """The images of these ids, each checked against its hash, as `train.images.read_images` gives them.
+
+        Parameters
+        ----------
+        upscale : int
+            Of the network that is trained: of an image at the mpp that it sees, px are repeated.
 
         Raises
         ------
@@ -61,12 +66,15 @@ class Bundle:
             A file is missing or damaged.
         """
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(lambda name: self._image(name, self.content["images"][name]), ids))
+            return list(pool.map(lambda name: self._image(name, self.content["images"][name], upscale), ids))
 
-    def _image(self, name: str, entry: Mapping[str, Any]) -> LabelledImage:
+    def _image(self, name: str, entry: Mapping[str, Any], upscale: int) -> LabelledImage:
         image: NDArray[np.uint8] = self._pixels(entry["image"], entry["image_sha256"], np.uint8)
         labels = self._pixels(entry["labels"], entry["labels_sha256"], np.uint16).astype(np.int32)
-        if entry["enlarged"]:
+        if 1 < upscale == entry["whole"]:
+            image = image.repeat(upscale, axis=0).repeat(upscale, axis=1)
+            labels = labels.repeat(upscale, axis=0).repeat(upscale, axis=1)
+        elif entry["enlarged"]:
             rows, cols = (Filter.of(self.content["filters"][key]) for key in entry["enlarged"])
             image, labels = enlarged(image, labels, rows, cols)
         return LabelledImage(name, image, labels, entry["stains"], entry["weight"])

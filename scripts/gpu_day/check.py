@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -60,14 +62,30 @@ def _made(out: Path) -> Path:
 def predict(
     network: ResUNet, image: NDArray[np.uint8], device: torch.device | str, precision: Literal["fp32", "bf16"]
 ) -> Planes:
-    """P(body) and P(boundary) in 255ths, (2, row, col), of an RGB image at the network's mpp, seen as one window."""
+    """P(body) and P(boundary) in 255ths, (2, row, col), of an RGB image at the network's mpp, seen as one window.
+
+    "fp32" is float32 of full precision on every device.
+    """
     engine = TorchEngine(network, torch.device(device))
     engine.bf16 = precision == "bf16"
     rows, cols = image.shape[:2]
     seen = image
     if network.upscale > 1:
         seen = reduced(np.pad(image, ((0, rows % 2), (0, cols % 2), (0, 0)), mode="edge"))
-    return engine.predict(np.ascontiguousarray(seen)[None])[0, :, :rows, :cols]
+    with full_float32() if precision == "fp32" else nullcontext():
+        return engine.predict(np.ascontiguousarray(seen)[None])[0, :, :rows, :cols]
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Multiply float32 with all its bits: CUDA's convolutions round to the 10 bits of TF32 unless told otherwise."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = False
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 def reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

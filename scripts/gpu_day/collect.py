@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scripts.gpu_day.check import Planes
-from scripts.gpu_day.slices import joined
+from scripts.gpu_day.slices import joined, read_index
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.weights import load_model
@@ -22,13 +22,13 @@ def collect(results: Path, out: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A part of a model is missing or damaged.
+        A JSON file or a part of a model is missing or damaged.
     WeightsError
         What was put together is no model.
     """
     found: dict[str, Any] = {"models": {}, "check": {}}
     for index in sorted(results.glob("*.json")):
-        listed = json.loads(index.read_text())
+        listed = read_index(index)
         if "parts" in listed:
             path = out / f"{index.stem}.safetensors"
             write_atomic(path, joined(index))

@@ -15,7 +15,8 @@ from scripts.gpu_day import training
 from scripts.gpu_day.bundle import Bundle, ids_of
 from scripts.gpu_day.recipe import finetune_recipe
 from scripts.gpu_day.scores import score
-from scripts.gpu_day.slices import Deadline, joined, run_slice, same_plan, ship
+from scripts.gpu_day.slices import Deadline, joined, read_index, run_slice, same_plan, ship
+from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.weights import ModelInfo, load_model
@@ -93,7 +94,9 @@ def finetune(bundle: Bundle, run: FinetuneRun, place: Place, deadline: Deadline)
     Raises
     ------
     InputError
-        The bundle does not hold what the run names.
+        The bundle does not hold what the run names, or `start` is no NAME.json of whole parts.
+    WeightsError
+        The weights of `start` are of another architecture.
     RunMismatch
         The state is of another run.
     UsageError
@@ -112,10 +115,26 @@ class _Finetuning:
         self.accelerator = make_accelerator(place.device, self.recipe.precision)
         self.state = place.state / f"{run.name}.pt"
         self.network = training.initial_network(bundle, self.values, run.seed)
-        self.earlier = _go_on(run.start, self.network) if run.start else {"step": 0, "steps": 0}
-        images = bundle.images(ids_of(self.split["train"]))
-        device = self.accelerator.device
-        self.task = training.segmentation(images, self.values, run.seed, self.network, device)
+        self.earlier = self._go_on(run.start) if run.start else {"step": 0, "steps": 0}
+        device, ids = self.accelerator.device, ids_of(self.split["train"])
+        self.task = training.segmentation(bundle, ids, self.values, run.seed, self.network, device)
+
+    def _go_on(self, index: Path) -> dict[str, Any]:
+        """Fill the network with weights that an earlier slice shipped; returns what it said of itself."""
+        facts, whole = read_index(index), index.with_suffix(".whole")
+        write_atomic(whole, joined(index))
+        try:
+            model = load_model(whole)
+        finally:
+            whole.unlink()
+        if model.info.arch != self.values["arch"]:
+            raise WeightsError(
+                f"holds a {model.info.arch}, but {self.values['arch']} is to be trained",
+                path=index,
+                remedy=f"Give --recipe of {model.info.arch}",
+            )
+        self.network.load_state_dict(model.network.state_dict())
+        return facts
 
     def run_slice(self) -> dict[str, Any]:
         identity = self._identity()
@@ -202,15 +221,3 @@ class Log:
 def device_name(device: torch.device) -> str:
     """The card's name, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
-def _go_on(index: Path, network: ResUNet) -> dict[str, Any]:
-    """Fill the network with weights that an earlier slice shipped; returns what it said of itself."""
-    whole = index.with_suffix(".whole")
-    write_atomic(whole, joined(index))
-    try:
-        network.load_state_dict(load_model(whole).network.state_dict())
-    finally:
-        whole.unlink()
-    facts: dict[str, Any] = json.loads(index.read_text())
-    return facts

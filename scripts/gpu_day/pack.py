@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from scripts.gpu_day import recipe
 from scripts.gpu_day.bundle import INDEX, MIB, hash_of
 from scripts.gpu_day.check import REFERENCE, predict
 from wsi_nucssl.datasets import (
+    DEFAULT_MPP,
     Dataset,
     Sample,
     Split,
@@ -30,6 +32,7 @@ from wsi_nucssl.datasets import (
     k_fold,
     open_dataset,
 )
+from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import build_encoder
@@ -91,7 +94,7 @@ def pack(job: PackJob, out: Path) -> dict[str, float]:
     OutputExists
         Something is there already.
     UsageError
-        The folder would exceed `limit_mib`; it is removed again.
+        The folder would exceed `limit_mib`; it is removed again. Or a weight is of no dataset, or impossible.
     DatasetError, WeightsError
         Something cannot be read.
     """
@@ -118,6 +121,7 @@ def pack(job: PackJob, out: Path) -> dict[str, float]:
 def _write(job: PackJob, out: Path) -> None:
     opened = {name: open_dataset(path, mpp=job.own_mpp) for name, path in dataset_names(job.datasets).items()}
     dataset = join_datasets(opened)
+    _require_weights(job.weights, {sample.dataset for sample in dataset})
     filters: dict[str, Any] = {}
     images = {sample.id: _sample(job, sample, number, filters, out) for number, sample in enumerate(dataset)}
     content = {
@@ -136,6 +140,18 @@ def _write(job: PackJob, out: Path) -> None:
     write_atomic(out / INDEX, json.dumps(content))
 
 
+def _require_weights(weights: Mapping[str, float], names: set[str]) -> None:
+    """As `FinetuneJob` does."""
+    if weights and names == {""}:
+        raise UsageError("a lone dataset weighs what it weighs", remedy="Leave --weight out")
+    for name, weight in weights.items():
+        if name not in names or not 0 < weight < math.inf:
+            raise UsageError(
+                f"dataset {name!r} cannot weigh {weight}",
+                remedy=f"Weights are positive; the datasets are {', '.join(sorted(names))}",
+            )
+
+
 def _splits(dataset: Dataset, folds: int) -> list[Split]:
     """All images; a fifth held out, with all of the labels and fewer; the folds. What cannot be made is left out."""
     if len(dataset) < 2:
@@ -147,8 +163,8 @@ def _splits(dataset: Dataset, folds: int) -> list[Split]:
 
 def _sample(job: PackJob, sample: Sample, number: int, filters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write an image and its labels; coarse ones as they are, since enlarging them makes files larger."""
-    own = sample.mpp or job.mpp
-    coarse = own > job.mpp * 1.02
+    own = sample.mpp or DEFAULT_MPP
+    coarse = own > job.mpp and not same_mpp(own, job.mpp)
     image, labels = sample.pair() if coarse else sample.pair_at(job.mpp)
     if labels.max(initial=0) >= _MOST_LABELS:
         raise UsageError(f"{sample.id} has more than {_MOST_LABELS - 1} nuclei", path=sample.source)
@@ -163,9 +179,16 @@ def _sample(job: PackJob, sample: Sample, number: int, filters: dict[str, Any], 
         "image_sha256": hash_of(image),
         "labels_sha256": hash_of(labels.astype(np.uint16)),
         "enlarged": keys,
+        "whole": _whole(own, job.mpp),
         "stains": sample.stains,
         "weight": weight,
     }
+
+
+def _whole(own: float, mpp: float) -> int:
+    """How many px at `mpp` one of the image's own is along each axis; 1 where that is no whole number above 1."""
+    times = max(1, round(own / mpp))
+    return times if same_mpp(own, times * mpp) else 1
 
 
 def _save(pixels: NDArray[Any], path: Path, **options: Any) -> None:

@@ -102,15 +102,36 @@ def ship(out: Path, network: ResUNet, info: ModelInfo, storage: Storage, facts: 
     write_atomic(out / f"{info.name}.json", json.dumps({**facts, **listed}, indent=1))
 
 
+def read_index(path: Path) -> dict[str, Any]:
+    """What a JSON file among results says.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({error})", path=path, remedy="Fetch it again") from error
+    if not isinstance(found, dict):
+        raise InputError(
+            "is not among what a slice leaves", path=path, remedy="Give the NAME.json of a model"
+        )
+    return found
+
+
 def joined(index: Path) -> bytes:
     """The weights file that `ship` took apart, by its NAME.json.
 
     Raises
     ------
     InputError
-        A part is missing, or is not of this file.
+        The index lists no parts, one is missing, or is not of this file.
     """
-    listed = json.loads(index.read_text())
+    listed = read_index(index)
+    if not {"parts", "sha256"} <= listed.keys():
+        raise InputError("lists no parts of a model", path=index, remedy="Give the NAME.json of a model")
     try:
         content = b"".join((index.parent / name).read_bytes() for name in listed["parts"])
     except OSError as error:

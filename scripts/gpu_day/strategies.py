@@ -163,9 +163,8 @@ class _Bench:
         network = training.initial_network(
             self.bundle, {**self.values, "encoder": "none"}, cell.seed, encoder
         )
-        images = self.bundle.images(ids_of(split["train"]))
-        device = self.accelerator.device
-        task = training.segmentation(images, self.values, cell.seed, network, device)
+        device, ids = self.accelerator.device, ids_of(split["train"])
+        task = training.segmentation(self.bundle, ids, self.values, cell.seed, network, device)
         steps = max(1, self.grid.crops // recipe.batch_size)
         threads = self.place.loader_threads
         loop = training.finetune_loop(network, task, self.values, steps, self.accelerator, threads)

@@ -152,8 +152,8 @@ def _finetuning(bundle: Bundle, name: str, sizes: Sizes, place: Place) -> dict[s
     values = bundle.recipe(name)
     accelerator = make_accelerator(place.device, values["finetune"]["precision"])
     network = build(values["arch"])
-    images = bundle.images(ids_of(bundle.split("everything")["train"]))
-    task = training.segmentation(images, values, 0, network, accelerator.device)
+    ids = ids_of(bundle.split("everything")["train"])
+    task = training.segmentation(bundle, ids, values, 0, network, accelerator.device)
 
     def make(task: Task, steps: int) -> Loop:
         own = build(values["arch"])

@@ -71,10 +71,17 @@ def packed_encoder(bundle: Bundle, name: str) -> Path | str:
 
 
 def segmentation(
-    images: Sequence[LabelledImage], values: Values, seed: int, network: ResUNet, device: torch.device
+    bundle: Bundle, ids: Sequence[str], values: Values, seed: int, network: ResUNet, device: torch.device
 ) -> Segmentation:
-    """Crops made on the device, and the loss."""
+    """Crops of the images of these ids, made on the device for that network, and the loss.
+
+    Raises
+    ------
+    InputError
+        An image is missing or damaged.
+    """
     recipe = finetune_recipe(values)
+    images = bundle.images(ids, network.upscale)
     crops = Crops(images, recipe, seed, upscale=network.upscale, device=device)
     return Segmentation(crops, SegmentationLoss(**values["finetune"]["loss"]).to(device))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,16 +23,18 @@ from scripts.gpu_day.bundle import Bundle
 from scripts.gpu_day.check import predict, reduced
 from scripts.gpu_day.collect import collect
 from scripts.gpu_day.pack import PackJob, pack
+from scripts.gpu_day.recipe import finetune_recipe
 from scripts.gpu_day.slices import joined, ship
 from tests.train.tiny import scene
 from wsi_nucssl.datasets import Dataset, everything, join_datasets, open_dataset
-from wsi_nucssl.errors import InputError, OutputExists, UsageError
+from wsi_nucssl.errors import InputError, OutputExists, ResourceError, UsageError, WeightsError
 from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import ModelInfo, load_model, save_encoder, save_model
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.segment.images import network_input, predict_image
 from wsi_nucssl.segment.torch_engine import TorchEngine
+from wsi_nucssl.train.crops import Crops
 from wsi_nucssl.train.images import read_images
 
 RECIPE = """
@@ -172,6 +175,60 @@ def test_images_arrive_as_training_reads_them(packed: Path, joined_dataset: Data
         assert found.weight == pytest.approx(wanted.weight)
 
 
+@pytest.fixture(scope="module")
+def at_twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("at_twice")
+    return [write_images(root / name, 1, mpp) for name, mpp in [("exactly", 0.5), ("nearly", 0.495)]]
+
+
+@pytest.fixture(scope="module")
+def packed_at_twice(at_twice: list[Path], packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("packed_at_twice") / "folder"
+    recipes = [packed.parent / "tiny.yaml", packed.parent / "bare.yaml"]
+    model = str(packed / "reference" / "model.safetensors")
+    pack(PackJob(at_twice, model=model, encoders={}, recipes=recipes, weights={}, folds=0), out)
+    return Bundle.open(out)
+
+
+def test_px_are_repeated_where_the_network_sees_the_image_as_it_is(
+    packed_at_twice: Bundle, at_twice: list[Path]
+) -> None:
+    samples = list(join_datasets({path.name: open_dataset(path) for path in at_twice}))
+    ids = [sample.id for sample in samples]
+    pairs = zip(packed_at_twice.images(ids, 2), packed_at_twice.images(ids), samples, strict=True)
+    for repeated, interpolated, sample in pairs:
+        for found, wanted in zip((repeated.image, repeated.labels), sample.pair(), strict=True):
+            np.testing.assert_array_equal(found, wanted.repeat(2, 0).repeat(2, 1))
+        for found, wanted in zip(
+            (interpolated.image, interpolated.labels), sample.pair_at(0.25), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+        assert (repeated.image.shape != interpolated.image.shape) == (sample.dataset == "nearly")
+
+
+def test_images_that_are_no_multiple_stay_interpolated(packed: Path) -> None:
+    bundle = Bundle.open(packed)
+    ids = list(bundle.content["images"])
+    for found, wanted in zip(bundle.images(ids, 2), bundle.images(ids), strict=True):
+        np.testing.assert_array_equal(found.image, wanted.image)
+
+
+@pytest.mark.parametrize(("recipe", "upscale"), [("tiny", 2), ("bare", 1)])
+def test_crops_are_those_that_training_makes_of_such_images(
+    packed_at_twice: Bundle, at_twice: list[Path], recipe: str, upscale: int
+) -> None:
+    dataset = join_datasets({path.name: open_dataset(path) for path in at_twice})
+    entries = [entry for entry in everything(dataset).train if entry.id.startswith("exactly")]
+    values = packed_at_twice.recipe(recipe)
+    network, ids = build(values["arch"]), [entry.id for entry in entries]
+    task = training.segmentation(packed_at_twice, ids, values, 0, network, torch.device("cpu"))
+    images = read_images(dataset, entries, 0.25, upscale=upscale)
+    wanted = Crops(images, finetune_recipe(values), 0, upscale=upscale).batch(0)
+    found = task.batch(0)
+    for name in ("image", "classes"):
+        torch.testing.assert_close(found[name], wanted[name], rtol=0, atol=0)
+
+
 def test_splits_are_those_of_the_command_line(packed: Path) -> None:
     names = list(Bundle.open(packed).content["splits"])
     assert names[:2] == ["everything", "holdout-1"]
@@ -197,6 +254,65 @@ def test_the_folder_has_a_limit_and_replaces_nothing(datasets: list[Path], packe
     with pytest.raises(UsageError, match="MiB"):
         pack(job, packed.with_name("large"))
     assert not [each for each in packed.parent.iterdir() if "large" in each.name]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--weight", "typo=2"), "'typo' cannot weigh 2.* coarse, fine"),
+        (("--weight", "fine=inf"), "cannot weigh inf"),
+        (("--weight", "fine=nan"), "cannot weigh nan"),
+        (("--weight", "fine=0"), "cannot weigh 0"),
+        (("--encoder", "foo"), "NAME=SOURCE, not 'foo'"),
+        (("--encoder", "=imagenet"), "NAME=SOURCE, not '=imagenet'"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused(
+    datasets: list[Path], tmp_path: Path, words: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        command(["pack", *map(str, datasets), "-o", str(tmp_path / "day"), *words])
+    assert re.search(message, str(caught.value))
+    assert caught.value.exit_code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lone_dataset_has_no_weight(datasets: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="lone dataset"):
+        command(["pack", str(datasets[0]), "-o", str(tmp_path / "day"), "--weight", "fine=2"])
+
+
+def _tf32() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.fixture
+def with_tf32() -> Iterator[None]:
+    before = _tf32()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("with_tf32")
+def test_float32_is_multiplied_with_all_its_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    plain = TorchEngine.predict
+
+    def watched(engine: TorchEngine, windows: np.ndarray) -> np.ndarray:
+        seen[engine.bf16] = _tf32()
+        if not windows.any():
+            raise ResourceError("all black")
+        return plain(engine, windows)
+
+    monkeypatch.setattr(TorchEngine, "predict", watched)
+    network, image = build("liteunet0x2").eval(), np.full((64, 64, 3), 200, np.uint8)
+    for precision in ("fp32", "bf16"):
+        predict(network, image, "cpu", precision)
+    assert seen == {False: (False, False), True: (True, True)}
+    with pytest.raises(ResourceError):
+        predict(network, 0 * image, "cpu", "fp32")
+    assert _tf32() == (True, True)
 
 
 def test_the_cpu_agrees_with_itself(packed: Path, tmp_path: Path) -> None:
@@ -235,6 +351,40 @@ def test_where_the_state_is_lost_shipped_weights_go_on(packed: Path, tmp_path: P
     assert (found["step"], found["done"]) == (6, True)
     rows = json.loads((tmp_path / "second" / start.name).read_text())["log"]
     assert [row["step"] for row in rows] == [4, 6]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_a_start_that_is_no_index_of_a_model_is_named(
+    packed: Path, tmp_path: Path, content: str | None
+) -> None:
+    start = tmp_path / "start.json"
+    if content is not None:
+        start.write_text(content)
+    with pytest.raises(InputError) as caught:
+        run(packed, *TRAIN, "--out", str(tmp_path / "out"), "--start", str(start))
+    assert caught.value.path == str(start)
+    assert (caught.value.exit_code, bool(caught.value.remedy)) == (4, True)
+
+
+def test_a_start_of_another_architecture_is_refused(packed: Path, tmp_path: Path) -> None:
+    ship(
+        tmp_path,
+        build("resunet18"),
+        ModelInfo("other", "resunet18", 0.25, InstanceConfig()),
+        "int8",
+        {"step": 1},
+    )
+    start = tmp_path / "other.json"
+    with pytest.raises(WeightsError, match="holds a resunet18, but liteunet0x2") as caught:
+        run(packed, *TRAIN, "--out", str(tmp_path / "out"), "--start", str(start))
+    assert (caught.value.path, caught.value.exit_code) == (str(start), 4)
+    assert not list(tmp_path.glob("*.whole"))
+
+
+def test_a_damaged_result_is_named(tmp_path: Path) -> None:
+    (tmp_path / "half.json").write_text('{"parts": [')
+    with pytest.raises(InputError, match="cannot be read"):
+        collect(tmp_path, tmp_path / "whole")
 
 
 def test_what_was_carried_back_is_a_model_that_knows_its_images(packed: Path, tmp_path: Path) -> None:
