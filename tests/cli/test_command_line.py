@@ -110,7 +110,7 @@ def test_one_bad_slide_does_not_stop_the_others(
     ended = cli(command, slide, bad, other, "-o", tmp_path / "out", *model)
     assert ended.code == 3
     assert "1 of 3 slides failed: bad.svs" in ended.err
-    assert str(bad) in ended.err.splitlines()[0]
+    assert str(bad) in next(line for line in ended.err.splitlines() if "tiles/s" not in line)
     suffix = ".geojson" if command == "segment" else ".zarr"
     written = {path.name for path in (tmp_path / "out").glob(f"*{suffix}")}
     assert {f"tissue{suffix}", f"other{suffix}"} <= written

@@ -26,7 +26,7 @@ from wsi_nucssl.evaluate.tables import PAPER, Budget, Column, Row, Tables
 from wsi_nucssl.train.finetune import FinetuneJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
-OURS = ("pretraining", "decorrelation", "ablation")
+OURS = ("pretraining", "decorrelation", "ablation", "architectures", "recipe")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) 
     config.write_text(yaml.safe_dump(content))
     with pytest.raises(UsageError, match=r"'contrastive'.*triplet-rank"):
         reproduce("table3", dataset, tmp_path / "out", config=config)
-    with pytest.raises(UsageError, match=r"'huge'.*full, cpu, cpu-half, smoke"):
+    with pytest.raises(UsageError, match=r"'huge'.*full, cpu, cpu-half, lite, fold, smoke"):
         reproduce("table3", dataset, tmp_path / "out", budget="huge")
     content["tables"]["table3"]["columns"] = []
     config.write_text(yaml.safe_dump(content))
