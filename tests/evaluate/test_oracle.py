@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -77,6 +77,7 @@ def markers_of(true: np.ndarray, pred: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=150, deadline=None)
 @given(labels)
+@example((np.array([[0, 1]], np.int32), np.array([[1, 0]], np.int32)))
 def test_perfect_splitting_is_its_definition(pair: tuple[np.ndarray, np.ndarray]) -> None:
     true, pred = pair
     split = split_perfectly(true, pred)
@@ -164,6 +165,6 @@ def test_ids_of_any_dtype_do_not_overflow() -> None:
     true[:2, :3] = 250
     pred = np.zeros((4, 8), np.uint8)
     pred[3, 5:] = 250
-    assert set(np.unique(split_perfectly(true, pred))) == {0, 250}
+    assert set(np.unique(split_perfectly(true, pred))) == {0, 500}
     pred[0, 0] = 3
     assert set(np.unique(split_perfectly(true, pred))) == {0, 250, 500}

@@ -24,7 +24,7 @@ def grouped(dataset: Dataset, ids: Iterable[str], by: By) -> dict[str, tuple[str
 
 def _group(dataset: Dataset, sample: Sample, by: By) -> str:
     if by == "dataset":
-        return sample.dataset or dataset.name
+        return sample.dataset or dataset.path.resolve().name
     if by == "organ":
         return sample.organ or "unknown"
     return sample.patient or sample.id

@@ -88,11 +88,11 @@ def split_perfectly(true: Labels, pred: Labels) -> Labels:
     predicted ones: the AJI of the result is the pixel Jaccard of `pred`.
     """
     inside = (true > 0) & (pred > 0)
+    alone = np.where(pred > 0, pred.astype(np.int64) + int(true.max(initial=0)), 0)
     if not inside.any():
-        return pred.astype(np.int64)
+        return alone
     rows, cols = distance_transform_edt(~inside, return_distances=False, return_indices=True)
     touching = np.isin(pred, np.unique(pred[inside]))
-    alone = np.where(pred > 0, pred.astype(np.int64) + int(true.max()), 0)
     return np.where((pred > 0) & touching, true[rows, cols], alone)
 
 
