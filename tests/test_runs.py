@@ -56,7 +56,7 @@ def test_only_the_same_manifest_resumes(
 def test_what_is_there_is_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "run"
     work(path, {"a": 1}, "one")
-    with pytest.raises(OutputExists, match="--resume"):
+    with pytest.raises(OutputExists, match="`resume`"):
         work(path, {"a": 1}, "two")
     assert not (path / "two").exists()
     with pytest.raises(UsageError, match="either"):

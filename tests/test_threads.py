@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.threads import ahead, thread_pool
+from wsi_nucssl.threads import prefetch, thread_pool
 
 
 @settings(deadline=None, max_examples=25)
@@ -33,7 +33,7 @@ def test_results_come_in_order_and_no_more_are_ahead_than_asked_for(
 
     seen = []
     with thread_pool(workers) as pool:
-        for result in ahead(pool, most, late, inputs()):
+        for result in prefetch(pool, most, late, inputs()):
             taken += 1
             seen.append(result)
     assert seen == [number * number for number in range(count)]
@@ -53,7 +53,7 @@ def test_an_error_comes_in_its_place_and_what_had_not_begun_never_does() -> None
         return number
 
     with thread_pool(1) as pool:
-        results = ahead(pool, 8, job, range(100))
+        results = prefetch(pool, 8, job, range(100))
         assert next(results) == 0
         with pytest.raises(ValueError, match="the second"):
             next(results)

@@ -10,6 +10,8 @@ Everything below is imported when it is first used, so that `import wsi_nucssl` 
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from wsi_nucssl.datasets import Split as Split
     from wsi_nucssl.datasets import open_dataset as open_dataset
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from wsi_nucssl.tiles.store import TileStore as TileStore
     from wsi_nucssl.train.finetune import FinetuneJob as FinetuneJob
     from wsi_nucssl.train.finetune import finetune as finetune
-
-__version__ = "0.1.0"
 
 _HOMES: Final = {
     "Box": "geometry",

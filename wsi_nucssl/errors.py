@@ -16,11 +16,23 @@
     └── Stopped              130, 143    Ctrl-C or SIGTERM; what was done is kept
 
 Each error says what went wrong, in which file, and what to do about it. Anything else that escapes is a bug.
+
+A message writes a parameter as ⟨name⟩: Python users read `name`, and the command line says --name (`spelled`).
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
+from typing import Final
+
+_PARAMETER: Final = re.compile(r"⟨(\w+)⟩")
+
+
+def spelled(message: str, spelling: Callable[[str], str] = "`{}`".format) -> str:
+    """A message with each ⟨parameter⟩ in the words of who reads it; by default as Python has it."""
+    return _PARAMETER.sub(lambda found: spelling(found[1]), message)
 
 
 class WsiNucsslError(Exception):
@@ -43,9 +55,14 @@ class WsiNucsslError(Exception):
         self.remedy = remedy
         super().__init__(what)
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """Place, fault and remedy in one line, with each parameter as ⟨name⟩."""
         where = f"{self.path}: " if self.path else ""
         return f"{where}{self.what}" + (f". {self.remedy}" if self.remedy else "")
+
+    def __str__(self) -> str:
+        return spelled(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.what, self.path, self.remedy))
@@ -119,7 +136,7 @@ class Stopped(WsiNucsslError):
     def __init__(self, signal: int) -> None:
         self.signal, self.exit_code = signal, 128 + signal
         super().__init__(
-            "stopped; what was done is kept", remedy="Run the same command with --resume to go on"
+            "stopped; what was done is kept", remedy="Run the same command with ⟨resume⟩ to go on"
         )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -74,7 +74,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ResourceError(
                 "the disk is full",
                 path=path,
-                remedy="Free some space and run the same command again, with --resume where it has that",
+                remedy="Free some space and run the same command again, with ⟨resume⟩ where it has that",
             ) from error
         if error.errno in _NOT_OURS:
             raise OutputError(

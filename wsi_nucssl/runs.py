@@ -53,7 +53,7 @@ def run_directory(
     OutputLocked : another process is at work there.
     """
     if resume and overwrite:
-        raise UsageError("a run is either resumed or overwritten", remedy="Give --resume or --overwrite")
+        raise UsageError("a run is either resumed or overwritten", remedy="Give ⟨resume⟩ or ⟨overwrite⟩")
     if overwrite:
         _spare(path, inputs)
     with locked(path):
@@ -79,7 +79,7 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
             raise OutputExists(
                 "a run is there already",
                 path=path,
-                remedy="Add --resume to go on with it or --overwrite to start again",
+                remedy="Add ⟨resume⟩ to go on with it or ⟨overwrite⟩ to start again",
             )
     write_atomic(here, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
 
@@ -129,7 +129,7 @@ def _check_same(path: Path, was: Manifest, now: Manifest) -> None:
         raise RunMismatch(
             f"the run was made with other settings ({'; '.join(changes)})",
             path=path,
-            remedy="Use the same settings to resume, or --overwrite to start again",
+            remedy="Use the same settings to resume, or ⟨overwrite⟩ to start again",
         )
 
 

@@ -23,12 +23,12 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def ahead(
-    pool: ThreadPoolExecutor, most: int, job: Callable[[In], Out], inputs: Iterable[In]
+def prefetch(
+    pool: ThreadPoolExecutor, max_in_flight: int, job: Callable[[In], Out], inputs: Iterable[In]
 ) -> Iterator[Out]:
-    """Results of `job` over `inputs`, in their order, up to `most` of them computed ahead."""
+    """Results of `job` over `inputs`, in their order, up to `max_in_flight` of them computed ahead."""
     remaining = iter(inputs)
-    jobs = deque(pool.submit(job, each) for each in islice(remaining, most))
+    jobs = deque(pool.submit(job, each) for each in islice(remaining, max_in_flight))
     while jobs:
         result = jobs.popleft().result()
         jobs.extend(pool.submit(job, each) for each in islice(remaining, 1))

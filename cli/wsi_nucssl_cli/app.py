@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 import typer
 
-import wsi_nucssl
+from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl_cli import (
     benchmark,
@@ -60,7 +60,7 @@ app.command("reproduce")(reproduce.reproduce)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(wsi_nucssl.__version__)
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -85,7 +85,7 @@ def main() -> None:
         say_error(f"{error.what}. Go on with: {_resume_command()}")
         sys.exit(error.exit_code)
     except WsiNucsslError as error:
-        say_error(str(error))
+        say_error(error.message)
         sys.exit(error.exit_code)
     except MemoryError:
         say_error("out of memory. Give fewer --workers or a smaller --batch-size")

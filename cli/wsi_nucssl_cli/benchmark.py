@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_nucssl.segment.options import Device, EngineName
-from wsi_nucssl_cli.display import Meter, err, out
+from wsi_nucssl_cli.display import Meter, out, say_warning
 
 
 def benchmark(
@@ -97,7 +97,7 @@ def benchmark(
     finally:
         meter.stop()
     for warning in report.selection.warnings:
-        err.print(f"warning: {warning}", markup=False)
+        say_warning(warning)
     if not quiet:
         out.print(report.as_markdown(), markup=False)
         out.print(f"written to {output}", markup=False)

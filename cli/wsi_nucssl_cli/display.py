@@ -11,7 +11,7 @@ from typing import Final, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from wsi_nucssl.errors import WsiNucsslError
+from wsi_nucssl.errors import WsiNucsslError, spelled
 
 _PLAIN_SECONDS: Final = 10.0
 MAX_SEED: Final = 2**63 - 1
@@ -21,10 +21,24 @@ out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_FLAGS: Final = {"views": "--tta", "file_format": "--format"}
+"""Of parameters whose flag is not their name."""
+
+
+def flag(parameter: str) -> str:
+    """The option of the command line that sets a parameter of the library."""
+    return _FLAGS.get(parameter, "--" + parameter.replace("_", "-"))
+
+
 def say_error(message: str) -> None:
-    """One line on stderr."""
+    """One line on stderr; ⟨parameters⟩ as flags."""
     err.print("error:", style="bold red", end=" ")
-    err.print(message, markup=False)
+    err.print(spelled(message, flag), markup=False)
+
+
+def say_warning(message: str) -> None:
+    """As `say_error`, of what does not end the command."""
+    err.print(f"warning: {spelled(message, flag)}", markup=False)
 
 
 class Meter:
@@ -104,4 +118,4 @@ class SlideDisplay:
     def fail(self, slide: Path, error: WsiNucsslError) -> None:
         """Report a slide's error; the others go on."""
         self.end()
-        say_error(str(error) if error.path else f"{slide}: {error}")
+        say_error(error.message if error.path else f"{slide}: {error.message}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_nucssl_cli.display import MAX_SEED, err, out
+from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
 
 
 def finetune(
@@ -103,7 +103,7 @@ def finetune(
         overwrite=overwrite,
         loader_threads=loader_threads,
         report=report,
-        warn=lambda text: err.print(f"warning: {text}", markup=False),
+        warn=say_warning,
     )
     if not quiet:
         aji = result.validation_aji

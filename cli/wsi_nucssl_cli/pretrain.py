@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from wsi_nucssl_cli.display import MAX_SEED, err, out, say_error
+from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
 
 if TYPE_CHECKING:
     from wsi_nucssl.evaluate.probe import ProbeScores
@@ -84,7 +84,7 @@ def pretrain(
 
     def report(row: Mapping[str, float], warning: str | None) -> None:
         if warning:
-            err.print(f"warning: step {row['step']}: {warning}", markup=False)
+            say_warning(f"step {row['step']}: {warning}")
         if not quiet:
             values = " · ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
             out.print(f"step {row['step']}/{recipe.steps} · {values}", markup=False)
@@ -158,7 +158,7 @@ def density(
         device=device,
         overwrite=overwrite,
         on_picture=lambda picture: out.print(str(picture), markup=False),
-        on_failure=lambda path, error: say_error(str(error) if error.path else f"{path}: {error}"),
+        on_failure=lambda path, error: say_error(error.message if error.path else f"{path}: {error.message}"),
     )
 
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import torch
 
-import wsi_nucssl
 from scripts.gpu_day import training
 from scripts.gpu_day.bundle import Bundle, ids_of
 from scripts.gpu_day.recipe import finetune_recipe
 from scripts.gpu_day.scores import score
 from scripts.gpu_day.slices import Deadline, joined, read_index, run_slice, same_plan, ship
+from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.models.resunet import ResUNet
@@ -166,7 +166,7 @@ class _Finetuning:
         encoder = training.packed_encoder(self.bundle, self.values["encoder"])
         return {
             "kind": "finetune",
-            "version": wsi_nucssl.__version__,
+            "version": __version__,
             "torch": torch.__version__.split("+")[0],
             "arch": self.values["arch"],
             "encoder": sha256_file(Path(encoder)) if encoder else "none",

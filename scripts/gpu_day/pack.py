@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import wsi_nucssl
 from scripts.gpu_day import recipe
 from scripts.gpu_day.bundle import INDEX, MIB, hash_of
 from scripts.gpu_day.check import REFERENCE, predict
+from wsi_nucssl._version import __version__
 from wsi_nucssl.datasets import (
     DEFAULT_MPP,
     Dataset,
@@ -125,7 +125,7 @@ def _write(job: PackJob, out: Path) -> None:
     filters: dict[str, Any] = {}
     images = {sample.id: _sample(job, sample, number, filters, out) for number, sample in enumerate(dataset)}
     content = {
-        "version": wsi_nucssl.__version__,
+        "version": __version__,
         "mpp": job.mpp,
         "images": images,
         "filters": filters,

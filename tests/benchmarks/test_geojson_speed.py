@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from wsi_nucssl.export.geojson import Placement, write_geojson
+from wsi_nucssl.export.geojson import CanvasTransform, write_geojson
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 
@@ -39,9 +39,7 @@ def blocks(count: int) -> Iterator[Nuclei]:
     block = block_of_nuclei(np.random.default_rng(0))
     for number in range(count):
         shift = np.array([number % 100, number // 100]) * 1000
-        yield replace(
-            block, anchor_xy=block.anchor_xy + shift, ring_xy=block.ring_xy + shift.astype(np.int32)
-        )
+        yield replace(block, seed_xy=block.seed_xy + shift, ring_xy=block.ring_xy + shift.astype(np.int32))
 
 
 def peak_mib() -> float:
@@ -53,7 +51,7 @@ def test_a_million_nuclei(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 
     def write(count: int) -> int:
         return write_geojson(
-            path, blocks(count), Placement(0.501, 0.501), mpp=Mpp.square(0.25), identity="s", header={}
+            path, blocks(count), CanvasTransform(0.501, 0.501), mpp=Mpp.square(0.25), identity="s", header={}
         )
 
     write(10)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import SAMPLE, Ended
-from tests.segment import doubles
+from tests.segment import fakes
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.models.weights import save_model
 from wsi_nucssl.segment import slides
@@ -25,7 +25,7 @@ def cli(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Ended]]:
     """Run `wsi-nucssl` with these arguments, the engine double in place of a network. What is no exit is a bug."""
-    monkeypatch.setattr(slides, "open_engine", lambda *_: doubles.DarkIsNucleus())
+    monkeypatch.setattr(slides, "open_engine", lambda *_: fakes.DarkIsNucleus())
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*argv: object) -> Ended:
@@ -47,7 +47,7 @@ def cli(
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file with a random network."""
     path = tmp_path_factory.mktemp("weights") / "double.safetensors"
-    model = doubles.model()
+    model = fakes.model()
     save_model(path, model.network, model.info, "int8")
     return path
 
@@ -62,7 +62,7 @@ def pixels() -> RGB:
 @pytest.fixture(scope="session")
 def slide(pixels: RGB, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small slide that states its resolution."""
-    return doubles.write_slide(tmp_path_factory.mktemp("slides") / "tissue.tif", pixels)
+    return fakes.write_slide(tmp_path_factory.mktemp("slides") / "tissue.tif", pixels)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +77,7 @@ def png(pixels: RGB, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def glass(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A slide with nothing on it."""
     noise = np.random.default_rng(0).integers(238, 246, (400, 500, 1), np.uint8)
-    return doubles.write_slide(tmp_path_factory.mktemp("slides") / "glass.tif", noise.repeat(3, axis=2))
+    return fakes.write_slide(tmp_path_factory.mktemp("slides") / "glass.tif", noise.repeat(3, axis=2))
 
 
 def _missing(path: Path) -> None:

@@ -15,7 +15,7 @@ import geojson
 import pytest
 
 from tests.cli.commands import SAMPLE, Ended
-from tests.segment import doubles
+from tests.segment import fakes
 from wsi_nucssl import __version__
 from wsi_nucssl.slide import RGB
 
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_slide(cli: Cli, bad: Path, weights: Path, tmp_path: P
 def test_one_bad_slide_does_not_stop_the_others(
     cli: Cli, slide: Path, pixels: RGB, bad: Path, weights: Path, tmp_path: Path, command: str
 ) -> None:
-    other = doubles.write_slide(tmp_path / "other.tif", pixels[::-1])
+    other = fakes.write_slide(tmp_path / "other.tif", pixels[::-1])
     model = ["--model", weights] if command == "segment" else []
     ended = cli(command, slide, bad, other, "-o", tmp_path / "out", *model)
     assert ended.code == 3
@@ -194,7 +194,7 @@ def test_odd_names(
     cli: Cli, pixels: RGB, weights: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    doubles.write_slide(tmp_path / name, pixels[:200, :200])
+    fakes.write_slide(tmp_path / name, pixels[:200, :200])
     ended = cli("segment", "-o", "out", "--model", weights, "--", name)
     assert ended.code == 0
     assert f"{name}: " in ended.out
@@ -224,7 +224,7 @@ def test_memory_that_runs_out(
     def exhaust(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(doubles.DarkIsNucleus, "predict", exhaust)
+    monkeypatch.setattr(fakes.DarkIsNucleus, "predict", exhaust)
     ended = cli("segment", slide, "-o", tmp_path / "n.geojson", "--model", weights)
     assert ended.code == 6
     assert "--batch-size" in ended.err
@@ -264,7 +264,7 @@ def test_info_knows_when_it_does_not_know(cli: Cli, png: Path) -> None:
     assert "unknown: give --mpp" in cli("info", png).out
     facts = json.loads(cli("info", png, "--json").out)
     assert facts["mpp_x"] is None
-    assert json.loads(cli("info", png, "--json", "--mpp", 0.5).out)["mpp_source"] == "--mpp"
+    assert json.loads(cli("info", png, "--json", "--mpp", 0.5).out)["mpp_source"] == "given"
 
 
 def test_with_the_bundled_model(tmp_path: Path, png: Path) -> None:

@@ -91,7 +91,7 @@ def test_groups_and_oracles_are_asked_for_by_name(dataset: Path, predictions: Pa
     assert "perfect foreground" in result.stdout
     refused = run("benchmark", dataset, *wanted, "-o", tmp_path / "other", "--stress")
     assert isinstance(refused.exception, UsageError)
-    assert "--stress" in str(refused.exception)
+    assert "`stress`" in str(refused.exception)
 
 
 def test_an_unknown_budget_is_refused(dataset: Path, tmp_path: Path) -> None:

@@ -95,14 +95,14 @@ def test_a_line_that_was_cut_off_is_made_again(dataset: Dataset, whole: Path, tm
 def test_what_was_begun_is_neither_lost_nor_mixed(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         benchmark(dataset, pair(5), tmp_path, stress=ALL)
-    with pytest.raises(OutputExists, match="--resume"):
+    with pytest.raises(OutputExists, match="`resume`"):
         benchmark(dataset, pair(), tmp_path, stress=ALL)
     with pytest.raises(RunMismatch, match="stress"):
         benchmark(dataset, pair(), tmp_path, stress=ALL[:2], resume=True)
     others = [replace(each, source={"kind": "other"}) for each in pair()]
     with pytest.raises(RunMismatch, match="kind"):
         benchmark(dataset, others, tmp_path, stress=ALL, resume=True)
-    with pytest.raises(UsageError, match="--resume or --overwrite"):
+    with pytest.raises(UsageError, match="`resume` or `overwrite`"):
         benchmark(dataset, pair(), tmp_path, resume=True, overwrite=True)
     benchmark(dataset, pair(), tmp_path, overwrite=True)
     assert not (tmp_path / "work").exists()
@@ -117,7 +117,7 @@ def test_old_results_stay_until_the_interrupted_new_ones_are_whole(dataset: Data
     assert {name: after[name] for name in before} == before
     benchmark(dataset, pair(), tmp_path, resume=True)
     assert set(json.loads((tmp_path / "results.json").read_text())["models"]) == {"dark", "darker"}
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         benchmark(dataset, pair(), tmp_path, resume=True)
 
 
@@ -137,7 +137,7 @@ def test_damaged_scores_are_named(tmp_path: Path) -> None:
     journal.keep(("a", "b"), lambda: pytest.fail("it is there"))
     assert np.isnan(Journal(journal.path)["a", "b"][0])
     journal.path.write_text("no score\n")
-    with pytest.raises(RunMismatch, match=r"scores\.jsonl.*--overwrite"):
+    with pytest.raises(RunMismatch, match=r"scores\.jsonl.*`overwrite`"):
         Journal(journal.path)
 
 
@@ -146,7 +146,7 @@ def test_files_cannot_be_stressed(dataset: Dataset, tmp_path: Path) -> None:
     folder.mkdir()
     for sample in dataset:
         np.save(folder / f"{sample.id}.npy", sample.labels())
-    with pytest.raises(UsageError, match=r"--stress.*'theirs'"):
+    with pytest.raises(UsageError, match=r"`stress`.*'theirs'"):
         benchmark(dataset, [PredictionFolder.open(folder)], tmp_path / "out", stress=ALL)
     benchmark(dataset, [PredictionFolder.open(folder)], tmp_path / "out", oracle=True)
     content = json.loads((tmp_path / "out" / "results.json").read_text())

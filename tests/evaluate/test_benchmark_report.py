@@ -112,13 +112,13 @@ def test_results_are_not_overwritten_unasked(dataset: Dataset, tmp_path: Path) -
         benchmark(dataset, [Copycat(dataset)], tmp_path / "out", overlays=False, **options)
 
     run()
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         run()
     run(overwrite=True)
 
 
 def test_nobody_and_namesakes_are_refused(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--model"):
+    with pytest.raises(UsageError, match="`model`"):
         benchmark(dataset, [], tmp_path)
     with pytest.raises(UsageError, match="copycat"):
         benchmark(dataset, [Copycat(dataset), Copycat(dataset)], tmp_path)
@@ -133,7 +133,7 @@ def test_a_name_from_a_file_never_leaves_the_folder(dataset: Dataset, tmp_path: 
 
 def test_two_names_of_one_file_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     twins = [Copycat(dataset, "a b"), Copycat(dataset, "a+b")]
-    with pytest.raises(UsageError, match=r"'a b' and 'a\+b'.*--no-overlays"):
+    with pytest.raises(UsageError, match=r"'a b' and 'a\+b'.*`no_overlays`"):
         benchmark(dataset, twins, tmp_path)
     assert len(benchmark(dataset, twins, tmp_path, overlays=False).models) == 2
 

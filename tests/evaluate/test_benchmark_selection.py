@@ -56,7 +56,7 @@ def test_a_model_that_held_nothing_out_is_scored_on_what_it_never_saw(dataset: D
     most = Copycat(dataset, split=KnownSplit(frozenset(hashes[:4]), frozenset()))
     assert ids(select(dataset, [most])) == dataset.ids[4:]
     whole = Copycat(dataset, split=KnownSplit(frozenset(hashes), frozenset()))
-    with pytest.raises(UsageError, match=r"every image .* trained on.*--split all"):
+    with pytest.raises(UsageError, match=r"every image .* trained on.*`split` all"):
         select(dataset, [whole])
     assert len(select(dataset, [whole], "all").warnings) == 1
 
@@ -75,7 +75,7 @@ def test_several_models_meet_on_what_all_held_out(dataset: Dataset) -> None:
 def test_a_split_of_other_images_is_no_split_of_these(dataset: Dataset) -> None:
     foreign = KnownSplit(frozenset({"0" * 64}), frozenset({"1" * 64}))
     assert ids(select(dataset, [Copycat(dataset, split=foreign)])) == dataset.ids
-    with pytest.raises(UsageError, match="--split-file"):
+    with pytest.raises(UsageError, match="`split_file`"):
         select(dataset, [Copycat(dataset, split=foreign)], "val")
 
 

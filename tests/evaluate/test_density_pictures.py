@@ -79,7 +79,7 @@ def test_no_density_leaves_the_image_as_it_is() -> None:
 
 
 def test_a_slide_without_mpp_wants_one(run: Path, tcga_slide: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingMpp, match="--mpp"):
+    with pytest.raises(MissingMpp, match="`mpp`"):
         draw(run, [tcga_slide], tmp_path)
 
 
@@ -113,7 +113,7 @@ def test_no_picture_replaces_another_unasked(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="same file"):
         draw(run, inputs, tmp_path / "out")
     draw(run, inputs[:1], tmp_path / "out", pairs=1)
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         draw(run, inputs[:1], tmp_path / "out", pairs=1)
     draw(run, inputs[:1], tmp_path / "out", pairs=1, overwrite=True)
 

@@ -18,7 +18,7 @@ from scipy.io import savemat
 from wsi_nucssl.errors import DatasetError, InputError
 from wsi_nucssl.evaluate.contestants import PredictionFolder
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
-from wsi_nucssl.export.geojson import Placement, write_geojson
+from wsi_nucssl.export.geojson import CanvasTransform, write_geojson
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
 from wsi_nucssl.nuclei.seams import extract_block
@@ -164,7 +164,7 @@ def test_our_own_geojson_comes_back_to_the_pixel(tmp_path: Path, seed: int) -> N
     config = InstanceConfig(body=0.5, foreground=0.4, regrow_px=3, min_marker_px=2, min_area_px=3)
     table = extract_block(lambda box: planes[:, *box.rc], extent, extent, config, halo=48, max_halo=512)
     path = tmp_path / "a.geojson"
-    write_geojson(path, [table], Placement(1.0, 1.0), mpp=Mpp.square(0.25), identity="s", header={})
+    write_geojson(path, [table], CanvasTransform(1.0, 1.0), mpp=Mpp.square(0.25), identity="s", header={})
     labels = read_geojson_labels(path, planes.shape[1:])
     assert same_partition(labels, label_instances(planes, config))
 

@@ -26,26 +26,28 @@ from wsi_nucssl.export.features import (
     TRUNCATED,
     FeatureFormatter,
 )
-from wsi_nucssl.export.geojson import Classification, Placement, write_geojson
+from wsi_nucssl.export.geojson import CanvasTransform, Classification, write_geojson
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.table import Nuclei
 
-LEVEL0 = Placement(1, 1)
+LEVEL0 = CanvasTransform(1, 1)
 QUARTER = Mpp.square(0.25)
 HEADER = {"version": "1.2.3", "origin": "qupath"}
 
 
-def write(path: Path, *blocks: Nuclei, placement: Placement = LEVEL0, mpp: Mpp = QUARTER) -> dict[str, Any]:
-    write_geojson(path, blocks, placement, mpp=mpp, identity="slide", header=HEADER)
+def write(
+    path: Path, *blocks: Nuclei, transform: CanvasTransform = LEVEL0, mpp: Mpp = QUARTER
+) -> dict[str, Any]:
+    write_geojson(path, blocks, transform, mpp=mpp, identity="slide", header=HEADER)
     raw = path.read_bytes()
     document: dict[str, Any] = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
     return document
 
 
-def features(nuclei: Nuclei, placement: Placement = LEVEL0) -> list[dict[str, Any]]:
-    formatter = FeatureFormatter(placement, QUARTER, "slide", Classification())
+def features(nuclei: Nuclei, transform: CanvasTransform = LEVEL0) -> list[dict[str, Any]]:
+    formatter = FeatureFormatter(transform, QUARTER, "slide", Classification())
     found: list[dict[str, Any]] = json.loads(b"[" + bytes(formatter.format(nuclei)) + b"]")
     return found
 
@@ -61,7 +63,7 @@ def nuclei() -> Nuclei:
     scene = np.stack([body, np.zeros_like(body), np.full_like(body, 50)])
     table = extract_nuclei(scene, InstanceConfig(regrow_px=0, min_marker_px=0, min_area_px=0))
     return Nuclei(
-        table.anchor_xy,
+        table.seed_xy,
         table.ring_xy,
         table.ring_offsets,
         table.polygon_offsets,
@@ -76,7 +78,7 @@ def test_contract_of_a_feature(tmp_path: Path, nuclei: Nuclei) -> None:
     assert document["wsi_nucssl"] == HEADER
     assert len(document["features"]) == 3
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, "slide")
-    for feature, (x, y) in zip(document["features"], nuclei.anchor_xy, strict=True):
+    for feature, (x, y) in zip(document["features"], nuclei.seed_xy, strict=True):
         assert feature["type"] == "Feature"
         assert feature["id"] == str(uuid.uuid5(namespace, f"{x},{y}"))
         assert set(feature) == {"type", "id", "geometry", "properties"}
@@ -107,8 +109,8 @@ def test_measurements_are_in_micrometres(nuclei: Nuclei) -> None:
     assert measured["Hematoxylin OD mean"] == 0.5
 
 
-def test_placement_scales_and_subtracts_the_origin(nuclei: Nuclei) -> None:
-    moved = features(nuclei, Placement(2.004, 0.5, 10, 2.25))[0]["geometry"]["coordinates"][0]
+def test_transform_scales_and_subtracts_the_origin(nuclei: Nuclei) -> None:
+    moved = features(nuclei, CanvasTransform(2.004, 0.5, 10, 2.25))[0]["geometry"]["coordinates"][0]
     assert moved[:3] == [[-3.99, -1.25], [32.08, -1.25], [32.08, 7.75]]
 
 
@@ -118,8 +120,8 @@ def test_read_by_geojson_and_shapely_without_loss(
     scene: NDArray[np.uint8], config: InstanceConfig, scale_x: float, scale_y: float, origin: float
 ) -> None:
     table = extract_nuclei(scene, config)
-    placement = Placement(scale_x, scale_y, origin, origin / 3)
-    for index, feature in enumerate(features(table, placement)):
+    transform = CanvasTransform(scale_x, scale_y, origin, origin / 3)
+    for index, feature in enumerate(features(table, transform)):
         assert geojson.loads(json.dumps(feature)).is_valid
         assert shapely.geometry.shape(feature["geometry"]).is_valid
         for written, ring in zip(feature["geometry"]["coordinates"], table.rings(index), strict=True):
@@ -165,4 +167,4 @@ def test_other_endings_and_hopeless_scales_are_refused(tmp_path: Path, nuclei: N
     with pytest.raises(UsageError, match=r"\.geojson"):
         write(tmp_path / "n.json", nuclei)
     with pytest.raises(UsageError):
-        Placement(0.001, 1)
+        CanvasTransform(0.001, 1)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from wsi_nucssl.export.geojson import Placement, write_geojson
+from wsi_nucssl.export.geojson import CanvasTransform, write_geojson
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
@@ -53,7 +53,7 @@ def test_blocks_do_not_change_the_features(monuseg: Path, tmp_path: Path, number
             for core in cores
         )
         path = tmp_path / f"{block}.geojson"
-        write_geojson(path, tables, Placement(0.5, 0.5), mpp=Mpp.square(0.25), identity="s", header={})
+        write_geojson(path, tables, CanvasTransform(0.5, 0.5), mpp=Mpp.square(0.25), identity="s", header={})
         found: list[dict[str, object]] = orjson.loads(path.read_bytes())["features"]
         return sorted(found, key=lambda feature: str(feature["id"]))
 

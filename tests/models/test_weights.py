@@ -220,7 +220,7 @@ def test_an_encoder_comes_back_alone(tmp_path: Path) -> None:
     save_encoder(path, encoder, {"task": "rotation"})
     load_encoder(other, path)
     assert all(torch.equal(other.state_dict()[name], v) for name, v in encoder.state_dict().items())
-    with pytest.raises(WeightsError, match=r"resnet18.*resnet34.*--arch"):
+    with pytest.raises(WeightsError, match=r"resnet18.*resnet34.*`arch`"):
         load_encoder(build_encoder("resnet34"), path)
 
 

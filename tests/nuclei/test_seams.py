@@ -25,7 +25,7 @@ def rows(nuclei: Nuclei) -> dict[tuple[int, int], tuple[bytes, ...]]:
             *(ring.tobytes() for ring in nuclei.rings(index)),
             nuclei.measurements[index].tobytes(),
         )
-        for index, (x, y) in enumerate(nuclei.anchor_xy)
+        for index, (x, y) in enumerate(nuclei.seed_xy)
     }
     assert len(table) == len(nuclei)
     return table
@@ -102,7 +102,7 @@ def test_only_flagged_nuclei_differ_where_the_halo_is_capped(
     )
     whole = rows(extract_nuclei(scene, config))
     found = rows(tiled)
-    flagged = {(int(x), int(y)) for x, y in tiled.anchor_xy[tiled.truncated]}
+    flagged = {(int(x), int(y)) for x, y in tiled.seed_xy[tiled.truncated]}
     assert {anchor: row for anchor, row in found.items() if anchor not in flagged}.items() <= whole.items()
     assert whole.keys() <= found.keys()
 

@@ -27,7 +27,7 @@ def test_the_maps_mean_is_the_score(size: tuple[int, int]) -> None:
 
 def test_a_task_without_ranking_has_no_density() -> None:
     model = build_pretext(PretextInfo("rotation", "resnet18", 0.25, 96)).eval()
-    with pytest.raises(WeightsError, match="--task"):
+    with pytest.raises(WeightsError, match="`task`"):
         density_map(model, np.zeros((96, 96, 3), np.uint8))
 
 

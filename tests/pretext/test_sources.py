@@ -147,13 +147,13 @@ class TestSlides:
         with open_slide(cmu_slide) as slide:
             ingest(slide, tmp_path / "cmu.zarr", TileConfig(Mpp.square(2.0), 250, codec="none"), workers=1)
         with (
-            pytest.raises(InputError, match="--mpp"),
+            pytest.raises(InputError, match="`mpp`"),
             open_source([tmp_path], TileSettings(mpp=0.5, tile_px=250)),
         ):
             pass
 
     def test_a_slide_without_mpp_wants_one(self, tcga_slide: Path) -> None:
-        with pytest.raises(MissingMpp, match="--mpp"), open_source([tcga_slide], TileSettings()):
+        with pytest.raises(MissingMpp, match="`mpp`"), open_source([tcga_slide], TileSettings()):
             pass
 
     def test_finer_reads_the_same_field_with_more_pixels(self, cmu_slide: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sample_slides.truth import read_truth
-from tests.segment import doubles
+from tests.segment import fakes
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment.options import SegmentOptions
@@ -41,13 +41,13 @@ def tissue(sample: Path) -> RGB:
 @pytest.fixture(scope="session")
 def double_model() -> Model:
     """A model whose own network is never asked."""
-    return doubles.model()
+    return fakes.model()
 
 
 @pytest.fixture(scope="session", params=["resunet18", "liteunet0x2"])
 def either_model(request: pytest.FixtureRequest) -> Model:
     """The same, once answering at the mpp that it sees, and once at half of it."""
-    return doubles.model(request.param)
+    return fakes.model(request.param)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
             SegmentOptions(**options),
             resume=resume,
             overwrite=overwrite,
-            engine=doubles.DarkIsNucleus(upscale=model.network.upscale),
+            engine=fakes.DarkIsNucleus(upscale=model.network.upscale),
         )
 
     return run

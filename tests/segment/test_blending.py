@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.nuclei.instances import InstanceConfig, Probabilities
 from wsi_nucssl.nuclei.seams import extract_block, extract_nuclei
 from wsi_nucssl.nuclei.stain import hematoxylin_od
@@ -25,7 +26,6 @@ from wsi_nucssl.segment.blending import blended, keep_window
 from wsi_nucssl.segment.plan import Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.segment.windows import WindowGrid, repeat_px
-from wsi_nucssl.tiles.grid import TileGrid
 
 Place = tuple[int, int]
 CONFIG = InstanceConfig(regrow_px=2, min_marker_px=2, min_area_px=4)

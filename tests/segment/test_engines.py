@@ -184,7 +184,7 @@ def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_quantised_graph_is_not_replaced_unasked(with_graph: Model, tmp_path: Path) -> None:
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         quantise_on(with_graph, open_dataset(write_dataset(tmp_path / "data", 1)))
 
 

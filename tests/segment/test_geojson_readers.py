@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import shapely
 
-from tests.segment import doubles
+from tests.segment import fakes
 from tests.segment.features import Feature, read_features
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
@@ -21,9 +21,7 @@ from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
 @pytest.fixture(scope="module")
 def written(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("written") / "n.geojson"
-    return segment_slide(
-        sample, output, doubles.model(), SegmentOptions(), engine=doubles.DarkIsNucleus()
-    ).output
+    return segment_slide(sample, output, fakes.model(), SegmentOptions(), engine=fakes.DarkIsNucleus()).output
 
 
 @pytest.fixture(scope="module")

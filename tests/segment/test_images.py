@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.segment import doubles
+from tests.segment import fakes
 from tests.segment.features import read_features
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.instances import InstanceConfig
@@ -23,7 +23,7 @@ ARCHS = {1: "resunet18", 2: "liteunet0x2"}
 
 @pytest.fixture(scope="module")
 def models() -> dict[int, Model]:
-    return {upscale: doubles.model(arch) for upscale, arch in ARCHS.items()}
+    return {upscale: fakes.model(arch) for upscale, arch in ARCHS.items()}
 
 
 @pytest.mark.parametrize("upscale", ARCHS)
@@ -41,12 +41,12 @@ def test_an_image_is_what_it_is_as_a_slide(
 ) -> None:
     monkeypatch.setattr(slides, "tissue_mask", TissueMask.everywhere)
     image = np.tile(tissue, (2, 1, 1))[: shape[0], : shape[1]]
-    slide = doubles.write_slide(tmp_path / "image.tif", image)
+    slide = fakes.write_slide(tmp_path / "image.tif", image)
     model = models[upscale]
     output = tmp_path / "n.geojson"
     summary = segment(slide, output, model=model, mpp=mpp, block_px=300, keep_probabilities=True)
     kept = zarr.open_array(slides.run_path(output) / "probabilities.zarr", mode="r")[:]
-    engine = doubles.DarkIsNucleus(upscale=upscale)
+    engine = fakes.DarkIsNucleus(upscale=upscale)
     scale = 0.25 / mpp
     assert np.array_equal(predict_image(engine, image, scale=scale), kept)
     labels = segment_image(engine, image, model.info.instances, scale=scale)
@@ -69,7 +69,7 @@ def test_a_nucleus_keeps_its_place_and_size(tissue: RGB) -> None:
     image[300:340, 402:450] = 40
     config = InstanceConfig(regrow_px=4)
     for upscale in ARCHS:
-        labels = segment_image(doubles.DarkIsNucleus(upscale=upscale), image, config)
+        labels = segment_image(fakes.DarkIsNucleus(upscale=upscale), image, config)
         rows, cols = np.nonzero(labels)
         assert labels.max() == 1
         assert abs(rows.mean() - 319.5) < 0.3

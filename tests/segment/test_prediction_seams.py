@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.segment.doubles import DarkIsNucleus
+from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.geometry import Mpp, Point, Size
 from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
 from wsi_nucssl.nuclei.seams import extract_nuclei

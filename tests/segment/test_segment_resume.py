@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.segment import doubles
+from tests.segment import fakes
 from tests.segment.features import read_features
 from wsi_nucssl.errors import InputError, OutputExists, OutputLocked, RunMismatch, Stopped
 from wsi_nucssl.export.geojson import write_geojson
@@ -42,11 +42,11 @@ class Child:
 
     pid: int
     log: Path
-    zygote: Any
+    fork_server: Any
 
     def wait(self) -> int:
-        ended = int(self.zygote.stdout.readline())
-        print("thanks", file=self.zygote.stdin, flush=True)
+        ended = int(self.fork_server.stdout.readline())
+        print("thanks", file=self.fork_server.stdin, flush=True)
         return ended
 
     def kill(self, number: signal.Signals) -> int:
@@ -57,39 +57,39 @@ class Child:
 @pytest.fixture(scope="module")
 def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Child]]:
     """Begin `wsi-nucssl` with these arguments in a process of its own, with the engine double."""
-    log = tmp_path_factory.mktemp("zygote") / "log"
+    log = tmp_path_factory.mktemp("fork_server") / "log"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.segment.zygote", slide],
+        [sys.executable, "-m", "tests.segment.fork_server", slide],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-    ) as zygote:
+    ) as fork_server:
 
         def begin(*argv: object, **how: Any) -> Child:
             request = {"argv": [str(word) for word in argv], "log": str(log), **how}
-            print(json.dumps(request), file=zygote.stdin, flush=True)
-            assert zygote.stdout is not None
-            return Child(int(zygote.stdout.readline()), log, zygote)
+            print(json.dumps(request), file=fork_server.stdin, flush=True)
+            assert fork_server.stdout is not None
+            return Child(int(fork_server.stdout.readline()), log, fork_server)
 
         yield begin
-        assert zygote.stdin is not None
-        zygote.stdin.close()
+        assert fork_server.stdin is not None
+        fork_server.stdin.close()
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "double.safetensors"
-    model = doubles.model()
+    model = fakes.model()
     save_model(path, model.network, model.info, "int8")
     return path
 
 
 @pytest.fixture(scope="module")
 def slide(tissue: RGB, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return doubles.write_slide(tmp_path_factory.mktemp("slide") / "tissue.tif", tissue)
+    return fakes.write_slide(tmp_path_factory.mktemp("slide") / "tissue.tif", tissue)
 
 
 @pytest.fixture(scope="module")
@@ -261,14 +261,14 @@ def test_a_run_with_other_settings_is_refused(segment: Segment, slide: Path, sto
         segment(slide, stopped, block_px=256, origin="level0", resume=True)
     assert caught.value.exit_code == 5
     with pytest.raises(RunMismatch, match="instances"):
-        segment(slide, stopped, block_px=256, resume=True, model=doubles.model(min_area_px=61))
+        segment(slide, stopped, block_px=256, resume=True, model=fakes.model(min_area_px=61))
     segment(slide, stopped, block_px=256, resume=True, workers=5)
 
 
 def test_another_slide_under_the_same_name_is_refused(
     segment: Segment, tissue: RGB, stopped: Path, tmp_path: Path
 ) -> None:
-    other = doubles.write_slide(tmp_path / "tissue.tif", tissue[::-1])
+    other = fakes.write_slide(tmp_path / "tissue.tif", tissue[::-1])
     with pytest.raises(RunMismatch, match="slide"):
         segment(other, stopped, block_px=256, resume=True)
 
@@ -276,7 +276,7 @@ def test_another_slide_under_the_same_name_is_refused(
 def test_what_is_there_is_kept(segment: Segment, slide: Path, tmp_path: Path) -> None:
     output = tmp_path / "n.geojson"
     first = segment(slide, output)
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         segment(slide, output)
     before = output.stat().st_mtime_ns
     assert segment(slide, output, resume=True) == first
@@ -292,7 +292,7 @@ def test_what_is_there_is_kept(segment: Segment, slide: Path, tmp_path: Path) ->
 def test_an_output_of_unknown_origin_is_not_resumed(segment: Segment, slide: Path, tmp_path: Path) -> None:
     output = tmp_path / "n.geojson"
     output.write_text("somebody's work")
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         segment(slide, output, resume=True)
     assert output.read_text() == "somebody's work"
     segment(slide, output, overwrite=True)

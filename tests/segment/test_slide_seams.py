@@ -15,7 +15,7 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from tests.segment import doubles
+from tests.segment import fakes
 from tests.segment.features import Feature, read_features
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.models.weights import Model
@@ -91,7 +91,7 @@ def test_real_tissue_anywhere_on_a_canvas(
     image = cv2.imread(str(sorted((monuseg / "images").glob("*.webp"))[number]))[..., ::-1]
     left, top, right, bottom = np.random.default_rng(number).integers(0, 400, 4)
     canvas = np.pad(image, ((top, bottom), (left, right), (0, 0)), constant_values=255)
-    slide = doubles.write_slide(tmp_path / "canvas.tif", canvas)
+    slide = fakes.write_slide(tmp_path / "canvas.tif", canvas)
     whole = read_features(segment(slide, tmp_path / "whole.geojson", block_px=4000).output)
     assert len(whole) > 200
     inside = shapely.box(left, top, left + 1000, top + 1000)
@@ -106,7 +106,7 @@ def test_origin_is_the_bounds_or_level_0(
 ) -> None:
     bounds = Box(120, 75, 2900, 2300)
     monkeypatch.setattr(
-        slides, "open_slide", lambda *path, **how: doubles.WithBounds(open_slide(*path, **how), bounds)
+        slides, "open_slide", lambda *path, **how: fakes.WithBounds(open_slide(*path, **how), bounds)
     )
     as_qupath = read_features(segment(sample, tmp_path / "q.geojson").output)
     as_level0 = read_features(segment(sample, tmp_path / "l.geojson", origin="level0").output)
@@ -116,8 +116,8 @@ def test_origin_is_the_bounds_or_level_0(
 
 
 def test_a_finer_level_0_scales_the_features(segment: Segment, tissue: RGB, tmp_path: Path) -> None:
-    plain = doubles.write_slide(tmp_path / "plain.tif", tissue)
-    finer = doubles.write_slide(
+    plain = fakes.write_slide(tmp_path / "plain.tif", tissue)
+    finer = fakes.write_slide(
         tmp_path / "finer.tif", tissue.repeat(2, axis=0).repeat(2, axis=1), tissue, mpp=0.125
     )
     expected = read_features(segment(plain, tmp_path / "plain.geojson", block_px=4000).output)
@@ -133,7 +133,7 @@ def test_a_finer_level_0_scales_the_features(segment: Segment, tissue: RGB, tmp_
 
 def test_a_coarser_level_0_is_enlarged_in_place(segment: Segment, tissue: RGB, tmp_path: Path) -> None:
     """At 0.5 µm per px the canvas is twice as fine as level 0; nuclei stay where they are and grow fourfold in µm²."""
-    slide = doubles.write_slide(tmp_path / "slide.tif", tissue)
+    slide = fakes.write_slide(tmp_path / "slide.tif", tissue)
     at_quarter = polygons(read_features(segment(slide, tmp_path / "a.geojson").output))
     features = read_features(segment(slide, tmp_path / "b.geojson", mpp=0.5).output)
     at_half = polygons(features)
@@ -149,11 +149,11 @@ def test_a_slide_as_coarse_as_the_input_is_read_as_it_is(
     segment: Segment, tissue: RGB, tmp_path: Path
 ) -> None:
     """What a network of twice the mpp sees of a fine slide is what it sees of the level below, to the byte."""
-    model = doubles.model("liteunet0x2")
+    model = fakes.model("liteunet0x2")
     coarse = tissue[: 2 * (len(tissue) // 2)]
     fine = coarse.repeat(2, axis=0).repeat(2, axis=1)
-    at_half = doubles.write_slide(tmp_path / "half.tif", coarse, mpp=0.5)
-    at_quarter = doubles.write_slide(tmp_path / "quarter.tif", fine, coarse, mpp=0.25)
+    at_half = fakes.write_slide(tmp_path / "half.tif", coarse, mpp=0.5)
+    at_quarter = fakes.write_slide(tmp_path / "quarter.tif", fine, coarse, mpp=0.25)
     expected = read_features(segment(at_half, tmp_path / "half.geojson", model=model).output)
     found = read_features(segment(at_quarter, tmp_path / "quarter.geojson", model=model).output)
     assert len(expected) > 100
@@ -178,7 +178,7 @@ def test_a_nucleus_longer_than_what_is_predicted_so_far(
     image[700:740, 100:650] = 90, 50, 130
     for x, y in rng.integers(150, 640, (40, 2)):
         cv2.circle(image, (int(x), int(y)), 9, (60, 40, 120), -1)
-    slide = doubles.write_slide(tmp_path / "band.tif", image)
+    slide = fakes.write_slide(tmp_path / "band.tif", image)
     whole = read_features(segment(slide, tmp_path / "whole.geojson", block_px=4000).output)
     assert max(polygons(whole), key=shapely.area).bounds[3] > 1450
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.segment.doubles import DarkIsNucleus
+from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.models.resunet import MULTIPLE

@@ -37,7 +37,7 @@ def test_what_the_fast_reader_does_not_understand_goes_to_another(tmp_path: Path
     with open_slide(tmp_path / "planar.tif") as slide:
         assert slide.reader != "tiff"
         assert np.array_equal(slide.read_level(0, Box(0, 0, 64, 64)), np.moveaxis(planes, 0, -1))
-    with pytest.raises(SlideError, match=r"planes stored apart.*--reader auto"):
+    with pytest.raises(SlideError, match=r"planes stored apart.*`reader` auto"):
         open_slide(tmp_path / "planar.tif", reader="tiff")
 
 
@@ -172,9 +172,9 @@ def test_alpha_of_an_image_goes_onto_white(tmp_path: Path) -> None:
 
 def test_missing_mpp_names_the_option(tcga_slide: Path) -> None:
     with open_slide(tcga_slide) as slide:
-        with pytest.raises(MissingMpp, match="--mpp"):
+        with pytest.raises(MissingMpp, match="`mpp`"):
             require_mpp(slide)
-        with pytest.raises(MissingMpp, match="--mpp"):
+        with pytest.raises(MissingMpp, match="`mpp`"):
             Canvas(slide, Mpp.square(0.25))
 
 
@@ -183,5 +183,5 @@ def test_a_stack_that_tiffslide_does_not_read_is_a_slide_error(tmp_path: Path) -
     tifffile.imwrite(
         path, np.zeros((3, 2, 64, 64), np.uint8), photometric="minisblack", metadata={"axes": "ZCYX"}
     )
-    with pytest.raises(SlideError, match=r"stack\.tif.*tiffslide cannot open it.*--reader auto"):
+    with pytest.raises(SlideError, match=r"stack\.tif.*tiffslide cannot open it.*`reader` auto"):
         open_slide(path, reader="tiffslide")

@@ -76,7 +76,7 @@ class SlideContract:
     def test_the_users_mpp_goes_first(self, path: Path) -> None:
         with open_slide(path, reader=self.reader, mpp=0.5) as slide:
             assert slide.mpp == Mpp.square(0.5)
-            assert slide.mpp_source == "--mpp"
+            assert slide.mpp_source == "given"
 
     @quick
     @given(x=corner, y=corner, width=side, height=side, data=st.data())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Point, Size
-from wsi_nucssl.tiles.grid import TileGrid
+from wsi_nucssl.grid import TileGrid
 
 sides = st.integers(1, 17)
 grids = st.builds(

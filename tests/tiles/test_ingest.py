@@ -50,8 +50,8 @@ def test_the_store_holds_what_the_canvas_reads(config: TileConfig, tmp_path: Pat
         store = ingest(slide, tmp_path / "s.zarr", config)
         canvas = Canvas(slide, config.mpp)
         mask = tissue_mask(slide)
-        assert store.facts.size == canvas.size
-        for tile in store.facts.grid:
+        assert store.metadata.size == canvas.size
+        for tile in store.metadata.grid:
             part = mask.coverage(canvas.to_level0(tile.core))
             assert store.tissue[tile.row, tile.col] == pytest.approx(part, abs=1e-6)
         assert {(tile.row, tile.col) for tile in store} == set(
@@ -66,7 +66,7 @@ def test_glass_is_left_out(undisturbed: dict[str, bytes], tmp_path: Path) -> Non
     chunks = [name for name in undisturbed if name.startswith("0/c/")]
     with open_slide(SAMPLE) as slide:
         everything = ingest(slide, tmp_path / "s.zarr", TileConfig(Mpp.square(0.25), 400, 0.0, "none"))
-    assert 10 < len(chunks) < len(everything) == len(everything.facts.grid)
+    assert 10 < len(chunks) < len(everything) == len(everything.metadata.grid)
 
 
 @pytest.mark.parametrize("after", [0, 1, 7])
@@ -130,9 +130,9 @@ def test_a_finished_store_is_left_as_it_is(tmp_path: Path) -> None:
         ingest(slide, destination, CONFIG)
         assert before == {path: path.stat().st_mtime_ns for path in destination.rglob("*")}
         other = TileConfig(Mpp.square(0.25), tile_px=500, codec="none")
-        with pytest.raises(RunMismatch, match="--overwrite"):
+        with pytest.raises(RunMismatch, match="`overwrite`"):
             ingest(slide, destination, other)
-        assert ingest(slide, destination, other, overwrite=True).facts.tile_px == 500
+        assert ingest(slide, destination, other, overwrite=True).metadata.tile_px == 500
 
 
 def test_an_unfinished_run_with_other_settings_is_refused(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_real_slide(cmu_slide: Path, tmp_path: Path) -> None:
         for tile in store:
             error = np.abs(store.read(tile.row, tile.col).astype(int) - canvas.read(tile.core))
             assert error.mean() < 5
-    assert TileStore.open(tmp_path / "s.zarr").facts.provenance["reader"] == "tiff"
+    assert TileStore.open(tmp_path / "s.zarr").metadata.provenance["reader"] == "tiff"
 
 
 @pytest.mark.parametrize("broken", [{"tile_px": 3}, {"min_tissue": 1.5}, {"codec": "gif"}])

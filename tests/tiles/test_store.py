@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.tiles.codecs import CODECS, codec_options
-from wsi_nucssl.tiles.store import StoreFacts, TileStore
+from wsi_nucssl.tiles.store import StoreMetadata, TileStore
 
 LOSSLESS = [codec for codec in CODECS if codec != "jpeg"]
 
@@ -20,9 +20,9 @@ LOSSLESS = [codec for codec in CODECS if codec != "jpeg"]
 SIZE = Size(70, 50)
 
 
-def facts(size: Size = SIZE, tile_px: int = 32, codec: str = "none", **other) -> StoreFacts:
+def metadata(size: Size = SIZE, tile_px: int = 32, codec: str = "none", **other) -> StoreMetadata:
     given = {"name": "a.svs", "mpp": Mpp(0.25, 0.5), "min_tissue": 0.5, "provenance": {"slide": "abc"}}
-    return StoreFacts(size=size, tile_px=tile_px, codec=codec, **{**given, **other})
+    return StoreMetadata(size=size, tile_px=tile_px, codec=codec, **{**given, **other})
 
 
 def picture(size: Size, seed: int = 0) -> np.ndarray:
@@ -30,7 +30,7 @@ def picture(size: Size, seed: int = 0) -> np.ndarray:
 
 
 def full_store(
-    path: Path, what: StoreFacts, image: np.ndarray, tissue: np.ndarray | None = None
+    path: Path, what: StoreMetadata, image: np.ndarray, tissue: np.ndarray | None = None
 ) -> TileStore:
     grid = what.grid
     tissue = np.ones((grid.rows, grid.cols), np.float32) if tissue is None else tissue
@@ -44,13 +44,13 @@ def full_store(
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(16, 40), st.sampled_from(LOSSLESS), st.data())
 def test_tiles_come_back_bit_for_bit(tmp_path_factory, width, height, tile_px, codec, data) -> None:
-    what = facts(Size(width, height), tile_px, codec)
+    what = metadata(Size(width, height), tile_px, codec)
     cells = what.grid.rows * what.grid.cols
     parts = data.draw(st.lists(st.sampled_from([0.0, 0.4999, 0.5, 1.0]), min_size=cells, max_size=cells))
     tissue = np.array(parts, np.float32).reshape(what.grid.rows, what.grid.cols)
     image = picture(what.size)
     store = full_store(tmp_path_factory.mktemp("store") / "s.zarr", what, image, tissue)
-    assert store.facts == what
+    assert store.metadata == what
     np.testing.assert_array_equal(store.tissue, tissue)
     assert [(tile.row, tile.col) for tile in store] == [tuple(place) for place in np.argwhere(tissue >= 0.5)]
     assert len(store) == len(list(store))
@@ -61,7 +61,7 @@ def test_tiles_come_back_bit_for_bit(tmp_path_factory, width, height, tile_px, c
 def test_jpeg_comes_close_and_is_small(tmp_path: Path) -> None:
     x, y = np.meshgrid(np.arange(96), np.arange(64))
     image = np.stack([x * 2, y * 2, x + y], -1).astype(np.uint8)
-    store = full_store(tmp_path / "s.zarr", facts(Size(96, 64), 32, "jpeg"), image)
+    store = full_store(tmp_path / "s.zarr", metadata(Size(96, 64), 32, "jpeg"), image)
     for tile in store:
         error = np.abs(store.read(tile.row, tile.col).astype(int) - image[tile.core.rc])
         assert error.mean() < 4
@@ -76,7 +76,7 @@ def test_jpeg_packs_only_rgb_planes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", CODECS)
 def test_plain_zarr_reads_it(tmp_path: Path, codec: str) -> None:
     image = picture(SIZE)
-    store = full_store(tmp_path / "s.zarr", facts(codec=codec), image)
+    store = full_store(tmp_path / "s.zarr", metadata(codec=codec), image)
     pixels = zarr.open(tmp_path / "s.zarr", mode="r")["0"]
     assert pixels.shape == (3, 50, 70)
     assert pixels.chunks == (3, 32, 32)
@@ -84,7 +84,7 @@ def test_plain_zarr_reads_it(tmp_path: Path, codec: str) -> None:
 
 
 def test_metadata_is_ome_zarr_0_5(tmp_path: Path) -> None:
-    full_store(tmp_path / "s.zarr", facts(), picture(SIZE))
+    full_store(tmp_path / "s.zarr", metadata(), picture(SIZE))
     group = json.loads((tmp_path / "s.zarr" / "zarr.json").read_text())
     assert (group["zarr_format"], group["node_type"]) == (3, "group")
     ome = group["attributes"]["ome"]
@@ -105,7 +105,7 @@ def test_metadata_is_ome_zarr_0_5(tmp_path: Path) -> None:
 
 
 def test_a_lost_tile_is_an_error_not_background(tmp_path: Path) -> None:
-    store = full_store(tmp_path / "s.zarr", facts(), picture(SIZE))
+    store = full_store(tmp_path / "s.zarr", metadata(), picture(SIZE))
     chunk = tmp_path / "s.zarr" / "0" / "c" / "0" / "1" / "2"
     chunk.unlink()
     with pytest.raises(InputError, match=r"tile \(1, 2\) is lost"):
@@ -116,7 +116,7 @@ def test_a_lost_tile_is_an_error_not_background(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_damaged_tile_is_an_error(tmp_path: Path, codec: str) -> None:
-    store = full_store(tmp_path / "s.zarr", facts(codec=codec), picture(SIZE))
+    store = full_store(tmp_path / "s.zarr", metadata(codec=codec), picture(SIZE))
     chunk = tmp_path / "s.zarr" / "0" / "c" / "0" / "0" / "1"
     chunk.write_bytes(chunk.read_bytes()[:100])
     with pytest.raises(InputError, match=r"tile \(0, 1\) is damaged"):
@@ -124,20 +124,20 @@ def test_a_damaged_tile_is_an_error(tmp_path: Path, codec: str) -> None:
 
 
 def test_an_all_white_tile_is_written(tmp_path: Path) -> None:
-    store = full_store(tmp_path / "s.zarr", facts(), np.full((50, 70, 3), 255, np.uint8))
+    store = full_store(tmp_path / "s.zarr", metadata(), np.full((50, 70, 3), 255, np.uint8))
     assert (store.read(0, 0) == 255).all()
 
 
 def test_glass_is_not_stored(tmp_path: Path) -> None:
     tissue = np.array([[1, 0, 1], [1, 1, 1]], np.float32)
-    store = full_store(tmp_path / "s.zarr", facts(), picture(SIZE), tissue)
+    store = full_store(tmp_path / "s.zarr", metadata(), picture(SIZE), tissue)
     assert len(store) == 5
     with pytest.raises(IndexError, match="too little tissue"):
         store.read(0, 1)
 
 
 def test_only_finished_stores_open(tmp_path: Path) -> None:
-    TileStore.create(tmp_path / "s.zarr", facts(), np.ones((2, 3), np.float32))
+    TileStore.create(tmp_path / "s.zarr", metadata(), np.ones((2, 3), np.float32))
     with pytest.raises(InputError, match="not finished"):
         TileStore.open(tmp_path / "s.zarr")
     with pytest.raises(InputError, match="no tile store"):

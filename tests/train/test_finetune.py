@@ -173,7 +173,7 @@ def test_two_processes_train_as_one_with_the_doubled_batch(dataset: Path, tmp_pa
 
 
 def test_another_job_does_not_resume_and_nothing_is_overwritten(dataset: Path, undisturbed: Path) -> None:
-    with pytest.raises(OutputExists, match="--resume"):
+    with pytest.raises(OutputExists, match="`resume`"):
         finetune(job(dataset), undisturbed, device="cpu")
     with pytest.raises(RunMismatch, match="recipe"):
         finetune(job(dataset, epochs=3), undisturbed, device="cpu", resume=True)
@@ -245,7 +245,7 @@ def test_an_impossible_fold_is_refused(dataset: Path, fold: str) -> None:
 
 def test_a_split_is_not_both_read_and_folded(dataset: Path, undisturbed: Path) -> None:
     choice = SplitChoice(file=undisturbed / "split.json", fold="1/3")
-    with pytest.raises(UsageError, match="--split, --fold"):
+    with pytest.raises(UsageError, match="`split`, `fold`"):
         make_job([dataset], split=choice, recipe=job(dataset).recipe)
 
 
@@ -272,9 +272,9 @@ def test_a_run_goes_on_from_a_model_of_its_architecture(
     seen = {entry["image_sha256"] for entry in provenance["split"]["train"]}
     assert set(provenance["seen_before"]) == seen
     assert seen_images(load_model(tmp_path / "run").info) == seen
-    with pytest.raises(WeightsError, match="--arch resunet18"):
+    with pytest.raises(WeightsError, match="`arch` resunet18"):
         finetune(replace(again, arch="resunet34"), tmp_path / "other", device="cpu")
-    with pytest.raises(UsageError, match="--start or --encoder"):
+    with pytest.raises(UsageError, match="`start` or `encoder`"):
         replace(again, encoder="imagenet")
 
 

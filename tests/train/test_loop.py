@@ -71,7 +71,7 @@ def test_parts_may_be_uneven(tmp_path: Path) -> None:
 
 
 def test_a_device_too_small_for_one_row_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="--batch-size"):
+    with pytest.raises(ResourceError, match="`batch_size`"):
         loop_for(Regression(fits=0)).run(6, silent, tmp_path / "state.pt")
 
 
@@ -134,6 +134,6 @@ def test_a_disk_that_fills_up_under_the_state_is_named(
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(ResourceError, match=r"state\.pt.*--resume"):
+    with pytest.raises(ResourceError, match=r"state\.pt.*`resume`"):
         loop_for(Regression()).save(tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())

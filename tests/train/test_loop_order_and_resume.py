@@ -139,7 +139,7 @@ def test_a_damaged_state_is_named_with_a_remedy(tmp_path: Path, harm: object) ->
     loop(Regression()).save(state)
     assert callable(harm)
     harm(state)
-    with pytest.raises(WeightsError, match="--overwrite") as caught:
+    with pytest.raises(WeightsError, match="`overwrite`") as caught:
         loop(Regression()).load(state)
     assert caught.value.path == str(state)
 

@@ -141,7 +141,7 @@ def test_a_preview_replaces_nothing_unasked(images: Path, tmp_path: Path) -> Non
     picture = tmp_path / "preview.png"
     preview(job(images), picture)
     first = picture.stat().st_mtime_ns
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         preview(job(images), picture)
     assert picture.stat().st_mtime_ns == first
     preview(job(images), picture, overwrite=True)
@@ -155,7 +155,7 @@ def test_an_impossible_mpp_is_refused(images: Path, mpp: float) -> None:
 
 def test_a_run_is_not_taken_over_by_another_job(images: Path, tmp_path: Path) -> None:
     pretrain(job(images, steps=1, checkpoint_every=1), tmp_path, device="cpu")
-    with pytest.raises(OutputExists, match="--resume"):
+    with pytest.raises(OutputExists, match="`resume`"):
         pretrain(job(images, steps=1, checkpoint_every=1), tmp_path, device="cpu")
     with pytest.raises(RunMismatch, match="task"):
         pretrain(job(images, "rank", steps=1, checkpoint_every=1), tmp_path, device="cpu", resume=True)

@@ -23,7 +23,7 @@ def test_crops_stand_above_their_classes(dataset: Path, tmp_path: Path) -> None:
     assert picture.shape == (4 * 2 * 64, 8 * 64, 3)
     classes = picture.reshape(4, 2, 64, 8 * 64, 3)[:, 1].reshape(-1, 3)
     assert {tuple(colour) for colour in classes.tolist()} == {(0, 0, 0), (90, 160, 90), (230, 200, 60)}
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite`"):
         write_preview(job(dataset), tmp_path / "crops.png")
 
 

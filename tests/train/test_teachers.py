@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -73,6 +74,22 @@ def test_what_teachers_see_goes_with_the_crop(data: Path, teachers: list[str]) -
     batch = Crops(images, recipe(), 0).batch(0)
     assert tuple(batch["teacher"].shape) == (2, 2, 64, 64)
     assert "teacher" not in Crops(read_images(dataset, split.train, 0.25), recipe(), 0).batch(0)
+
+
+def test_teachers_are_not_asked_about_an_image_without_a_nucleus(tmp_path: Path, teachers: list[str]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name, nucleus in (("glass", 0), ("tissue", 1)):
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), noise)
+        cv2.imwrite(str(tmp_path / "labels" / f"{name}.png"), np.full((64, 64), nucleus, np.uint16))
+    dataset = open_dataset(tmp_path)
+    images = read_images(dataset, SplitChoice(train_all=True).apply(dataset).train, 0.25, None, teachers)
+    planes = {image.id: image.teacher for image in images}
+    assert planes["glass"] is not None
+    assert planes["tissue"] is not None
+    assert not planes["glass"].any()
+    assert planes["tissue"].any()
 
 
 def test_a_teacher_of_another_mpp_is_refused(folder: Path, teachers: list[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import wsi_nucssl
+from wsi_nucssl._version import __version__
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
 from wsi_nucssl.evaluate.contestants import Contestant, check_names, check_seeing
@@ -121,7 +121,7 @@ def _check_free(out: Path) -> None:
     there = [path for path in (out / RESULTS, out / _OVERLAYS, out / _PICTURE) if path.exists()]
     if there:
         raise OutputExists(
-            "results are there already", path=there[0], remedy="Add --overwrite, or choose another"
+            "results are there already", path=there[0], remedy="Add ⟨overwrite⟩, or choose another"
         )
 
 
@@ -136,7 +136,7 @@ def _settings(
 ) -> dict[str, Any]:
     """All that decides the scores."""
     return {
-        "version": wsi_nucssl.__version__,
+        "version": __version__,
         "images": digest({entry.id: asdict(entry) for entry in selection.entries}),
         "mpp": digest({entry.id: dataset[entry.id].mpp for entry in selection.entries}),
         "contestants": {each.name: dict(each.source) for each in contestants},
@@ -170,5 +170,5 @@ def _check_files(what: str, names: Sequence[str]) -> None:
         if other != name:
             raise UsageError(
                 f"the overlays of two {what}, {other!r} and {name!r}, would be the same files",
-                remedy="Rename one of them, or give --no-overlays",
+                remedy="Rename one of them, or give ⟨no_overlays⟩",
             )

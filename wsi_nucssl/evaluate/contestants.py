@@ -176,7 +176,7 @@ class PredictionFolder:
             raise DatasetError(
                 f"no prediction for {sample_id}",
                 path=self.folder,
-                remedy="Add it (an image without nuclei needs an empty one), or choose fewer images with --split-file",
+                remedy="Add it (an image without nuclei needs an empty one), or choose fewer images with ⟨split_file⟩",
             )
         rows, cols = image.shape[:2]
         by_polygon = file.name.endswith(_GEOJSON_SUFFIXES)
@@ -195,8 +195,8 @@ def check_seeing(contestants: Sequence[Contestant]) -> None:
     files = [contestant.name for contestant in contestants if isinstance(contestant, PredictionFolder)]
     if files:
         raise UsageError(
-            f"--stress changes the images, and the predictions in {files[0]!r} are of the images as they are",
-            remedy="Leave out --stress or --predictions",
+            f"⟨stress⟩ changes the images, and the predictions in {files[0]!r} are of the images as they are",
+            remedy="Leave out ⟨stress⟩ or ⟨predictions⟩",
         )
 
 
@@ -204,7 +204,7 @@ def check_names(contestants: Sequence[Contestant]) -> None:
     """Raise `UsageError` unless there is a contestant, and all names differ."""
     names = [contestant.name for contestant in contestants]
     if not names:
-        raise UsageError("nothing to compare", remedy="Give a --model or a folder of --predictions")
+        raise UsageError("nothing to compare", remedy="Give a ⟨model⟩ or a folder of ⟨predictions⟩")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(

@@ -17,6 +17,7 @@ from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
 from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
@@ -25,7 +26,6 @@ from wsi_nucssl.pretext.views import cut
 from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide, tissue_mask
 from wsi_nucssl.slide.tissue import read_whole
-from wsi_nucssl.tiles.grid import TileGrid
 
 CELL_PX: Final = 32
 """Side of one value of a density map, in px of the image."""
@@ -76,7 +76,7 @@ def draw_density(
         picture = pictures[path]
         if picture.exists() and not overwrite:
             raise OutputExists(
-                "a picture is there already", path=picture, remedy="Add --overwrite, or choose another folder"
+                "a picture is there already", path=picture, remedy="Add ⟨overwrite⟩, or choose another folder"
             )
         _draw(model, info.mpp, path, picture, slide_mpp, pairs, info.view_px)
         on_picture(picture)

@@ -58,7 +58,7 @@ class Journal:
             raise RunMismatch(
                 f"the scores kept are damaged ({error})",
                 path=self.path,
-                remedy="Start again with --overwrite",
+                remedy="Start again with ⟨overwrite⟩",
             ) from error
 
     def _add(self, line: str) -> None:

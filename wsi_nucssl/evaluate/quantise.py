@@ -86,7 +86,7 @@ def quantise_on(model: Model, dataset: Dataset, *, overwrite: bool = False) -> t
     """
     path = quantised_path(model.path)
     if path.exists() and not overwrite:
-        raise OutputExists("the file is there already", path=path, remedy="Add --overwrite to replace it")
+        raise OutputExists("the file is there already", path=path, remedy="Add ⟨overwrite⟩ to replace it")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(
             "the folder of the weights cannot be written to",

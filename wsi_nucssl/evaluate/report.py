@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-import wsi_nucssl
+from wsi_nucssl._version import __version__
 from wsi_nucssl.evaluate.averages import MEASURES, intervals, means, pooled_aji
 from wsi_nucssl.evaluate.groups import By
 from wsi_nucssl.evaluate.loss_picture import draw_losses
@@ -67,7 +67,7 @@ class Report:
         entries = [asdict(entry) for entry in self.selection.entries]
         content = {
             "format": _FORMAT,
-            "version": wsi_nucssl.__version__,
+            "version": __version__,
             "models": {
                 model.name: {
                     **model.as_json(self.groups),

@@ -101,19 +101,19 @@ def _ids(hashes: frozenset[str], pixels: dict[str, str]) -> set[str]:
 def _side(entries: Sequence[Entry], sides: dict[str, set[str]], which: SplitName) -> tuple[Entry, ...]:
     if not sides:
         raise UsageError(
-            f"--split {which}, but no model says how this dataset was split",
-            remedy="Give a --split-file (finetune leaves split.json in its run), or --split all",
+            f"⟨split⟩ {which}, but no model says how this dataset was split",
+            remedy="Give a ⟨split_file⟩ (finetune leaves split.json in its run), or ⟨split⟩ all",
         )
     chosen = tuple(entry for entry in entries if entry.id in sides[which])
     if not chosen and which == "val" and len(sides["train"]) == len(entries):
         raise UsageError(
             "every image of this dataset was trained on, so that scores on it say nothing about new images",
-            remedy="Give another dataset or another --model, or --split all to see these scores all the same",
+            remedy="Give another dataset or another ⟨model⟩, or ⟨split⟩ all to see these scores all the same",
         )
     if not chosen:
         raise UsageError(
-            f"--split {which} leaves no image: the models' splits share none on that side",
-            remedy="Benchmark them one by one, or give a --split-file",
+            f"⟨split⟩ {which} leaves no image: the models' splits share none on that side",
+            remedy="Benchmark them one by one, or give a ⟨split_file⟩",
         )
     return chosen
 

@@ -41,13 +41,13 @@ _LEAST_SCALE = 0.02  # neighbouring pixel corners then stay apart in 2 decimals
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class CanvasTransform:
     """Where the canvas lies on the slide: output (x, y) = canvas (x, y) · scale − origin, in level-0 px.
 
     Attributes
     ----------
     scale_x, scale_y : level-0 px per canvas px.
-    origin_x, origin_y : level-0 position that becomes (0, 0): the bounds' corner for `--origin qupath`.
+    origin_x, origin_y : level-0 position that becomes (0, 0): the bounds' corner for origin "qupath".
 
     Raises
     ------
@@ -66,7 +66,7 @@ class Placement:
                 remedy=f"Work at a resolution of at least {_LEAST_SCALE} level-0 px per px",
             )
 
-    def hundredths(self, xy: NDArray[np.int32]) -> NDArray[np.int64]:
+    def centi_px(self, xy: NDArray[np.int32]) -> NDArray[np.int64]:
         """Canvas vertices (m, 2) as level-0 coordinates in 0.01 px, rounded half up; int64 (m, 2)."""
         level0 = xy * np.array([self.scale_x, self.scale_y]) - np.array([self.origin_x, self.origin_y])
         rounded: NDArray[np.int64] = np.floor(level0 * 10**COORDINATE_DECIMALS + 0.5).astype(np.int64)
@@ -86,14 +86,16 @@ class FeatureFormatter:
 
     Parameters
     ----------
-    placement : from canvas px to level-0 px.
+    transform : from canvas px to level-0 px.
     mpp : µm per canvas px.
-    identity : what tells this slide from others; ids are uuid5 of it and the nucleus's anchor.
+    identity : what tells this slide from others; ids are uuid5 of it and the nucleus's seed.
     classification : of every nucleus.
     """
 
-    def __init__(self, placement: Placement, mpp: Mpp, identity: str, classification: Classification) -> None:
-        self._placement = placement
+    def __init__(
+        self, transform: CanvasTransform, mpp: Mpp, identity: str, classification: Classification
+    ) -> None:
+        self._transform = transform
         self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, identity)
         unit = {"area": mpp.x * mpp.y, "perimeter": mpp.mean, "major_axis": mpp.mean, "minor_axis": mpp.mean}
         self._units = np.array([unit.get(column, 1.0) for column in MEASUREMENTS])
@@ -120,8 +122,8 @@ class FeatureFormatter:
             buffer,
             self._texts.letters,
             self._texts.ends,
-            anchor_ids(self._namespace, nuclei.anchor_xy),
-            self._placement.hundredths(nuclei.ring_xy),
+            seed_ids(self._namespace, nuclei.seed_xy),
+            self._transform.centi_px(nuclei.ring_xy),
             nuclei.ring_offsets,
             nuclei.polygon_offsets,
             np.rint(measured * 10**MEASUREMENT_DECIMALS).astype(np.int64),
@@ -130,11 +132,11 @@ class FeatureFormatter:
         return buffer[:end]
 
 
-def anchor_ids(namespace: uuid.UUID, anchor_xy: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """`uuid.uuid5(namespace, "x,y")` of each anchor (n, 2), as uint8 (n, 16)."""
+def seed_ids(namespace: uuid.UUID, seed_xy: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """`uuid.uuid5(namespace, "x,y")` of each seed (n, 2), as uint8 (n, 16)."""
     base = hashlib.sha1(namespace.bytes, usedforsecurity=False)
     digests = bytearray()
-    for x, y in anchor_xy.tolist():
+    for x, y in seed_xy.tolist():
         one = base.copy()
         one.update(b"%d,%d" % (x, y))
         digests += one.digest()

@@ -2,7 +2,7 @@
 
 Coordinates are level-0 (x, y) on pixel corners, rounded to 2 decimals, because QuPath ≥ 0.6 snaps to 0.01
 and rejects a whole file for one invalid polygon. Polygons stay valid under that rounding by construction
-(`nuclei.polygons`): it moves grid lines without merging or reordering them, which `Placement` makes sure
+(`nuclei.polygons`): it moves grid lines without merging or reordering them, which `CanvasTransform` makes sure
 of.
 """
 
@@ -17,12 +17,12 @@ from typing import BinaryIO, cast
 import orjson
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.export.features import Classification, FeatureFormatter, Placement
+from wsi_nucssl.export.features import CanvasTransform, Classification, FeatureFormatter
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import Nuclei
 
-__all__ = ["SUFFIXES", "Classification", "Placement", "write_geojson"]
+__all__ = ["SUFFIXES", "CanvasTransform", "Classification", "write_geojson"]
 
 SUFFIXES = (".geojson", ".geojson.gz")
 """File names that `write_geojson` takes."""
@@ -34,7 +34,7 @@ _GZIP_LEVEL = 4
 def write_geojson(
     path: Path,
     blocks: Iterable[Nuclei],
-    placement: Placement,
+    transform: CanvasTransform,
     *,
     mpp: Mpp,
     identity: str,
@@ -47,7 +47,7 @@ def write_geojson(
     ----------
     path : ends in `.geojson` or `.geojson.gz`.
     blocks : tables of nuclei, taken one at a time, so that memory does not grow with their number.
-    placement : from canvas px to level-0 px.
+    transform : from canvas px to level-0 px.
     mpp : µm per canvas px, for measurements.
     identity : what tells this slide from others; ids are uuid5 of it and the nucleus's place.
     header : provenance (version, model, origin, …), written as the collection's member "wsi_nucssl".
@@ -58,7 +58,7 @@ def write_geojson(
     UsageError : the file name has another ending.
     ResourceError : the disk is full.
     """
-    formatter = FeatureFormatter(placement, mpp, identity, classification or Classification())
+    formatter = FeatureFormatter(transform, mpp, identity, classification or Classification())
     count = 0
     with atomic_path(path) as partial, _opened(partial, path) as file:
         file.write(

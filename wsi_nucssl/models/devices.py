@@ -19,6 +19,6 @@ def torch_device(name: str) -> torch.device:
         return torch.device("cuda" if at_hand else "cpu")
     if name == "cuda" and not at_hand:
         raise UsageError(
-            "no CUDA device is at hand", remedy="Use --device cpu, or install a driver and a CUDA build"
+            "no CUDA device is at hand", remedy="Use ⟨device⟩ cpu, or install a driver and a CUDA build"
         )
     return torch.device(name)

@@ -166,7 +166,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
         raise WeightsError(
             f"holds a {name}, but the model wants a {encoder.name}",
             path=path,
-            remedy="Choose the matching --arch",
+            remedy="Choose the matching ⟨arch⟩",
         )
     _fill(encoder, tensors, path)
 

@@ -45,16 +45,16 @@ class Markers:
 
     Attributes
     ----------
-    labels : int32 (row, col), 1 … k in the order of `anchor_rc`.
+    labels : int32 (row, col), 1 … k in the order of `seed_rc`.
     foreground : uint8 (row, col), 1 where an instance may grow.
-    anchor_rc : int64 (k, 2), each marker's first pixel in raster order; ascending.
+    seed_rc : int64 (k, 2), each marker's first pixel in raster order; ascending.
     box : int64 (k, 4), half-open [row0, col0, row1, col1).
     area : int64 (k,) in px.
     """
 
     labels: LabelImage
     foreground: NDArray[np.uint8]
-    anchor_rc: NDArray[np.int64]
+    seed_rc: NDArray[np.int64]
     box: NDArray[np.int64]
     area: NDArray[np.int64]
 
@@ -66,8 +66,8 @@ def find_markers(probabilities: Probabilities, config: InstanceConfig) -> Marker
     )
     count, components = cv2.connectedComponents(body, connectivity=4)
     labels = np.asarray(components, np.int32)
-    anchor_rc, box, area = _number_in_raster_order(labels, count - 1)
-    return Markers(labels, foreground, anchor_rc, box, area)
+    seed_rc, box, area = _number_in_raster_order(labels, count - 1)
+    return Markers(labels, foreground, seed_rc, box, area)
 
 
 def grow_instances(markers: Markers, probabilities: Probabilities, config: InstanceConfig) -> LabelImage:
@@ -87,7 +87,7 @@ def grow_instances(markers: Markers, probabilities: Probabilities, config: Insta
 
 
 def label_instances(probabilities: Probabilities, config: InstanceConfig) -> LabelImage:
-    """Probabilities of a whole image to its label image, int32 (row, col), numbered 1 … n by anchor.
+    """Probabilities of a whole image to its label image, int32 (row, col), numbered 1 … n by seed.
 
     The same steps that `seams.extract_block` runs on a block, here with the image as the one block.
     """
@@ -126,9 +126,9 @@ def _threshold(
 def _number_in_raster_order(
     labels: LabelImage, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Renumber labels 1 … count by their first pixels, in place; anchors, boxes and areas as in `Markers`."""
+    """Renumber labels 1 … count by their first pixels, in place; seeds, boxes and areas as in `Markers`."""
     number = np.zeros(count + 1, np.int32)
-    anchor_rc = np.empty((count, 2), np.int64)
+    seed_rc = np.empty((count, 2), np.int64)
     box = np.empty((count, 4), np.int64)
     area = np.zeros(count, np.int64)
     seen = 0
@@ -138,7 +138,7 @@ def _number_in_raster_order(
             if label == 0:
                 continue
             if number[label] == 0:
-                anchor_rc[seen, 0], anchor_rc[seen, 1] = row, col
+                seed_rc[seen, 0], seed_rc[seen, 1] = row, col
                 box[seen, 0], box[seen, 1], box[seen, 3] = row, col, col + 1
                 seen += 1
                 number[label] = seen
@@ -148,7 +148,7 @@ def _number_in_raster_order(
             box[index, 1] = min(box[index, 1], col)
             box[index, 2] = row + 1
             box[index, 3] = max(box[index, 3], col + 1)
-    return anchor_rc, box, area
+    return seed_rc, box, area
 
 
 @compiled

@@ -1,6 +1,6 @@
 """Measurements of instances: integer sums over pixels and rings, then closed formulas.
 
-Sums are taken relative to each instance's anchor and are exact integers, so a nucleus measures the same to
+Sums are taken relative to each instance's seed and are exact integers, so a nucleus measures the same to
 the last bit whichever window it was read in. Lengths are in canvas px, areas in px².
 
 - area: pixels. probability: mean of P(body) + P(boundary). hematoxylin_od: mean optical density.
@@ -29,7 +29,7 @@ def measure(
     labels: NDArray[np.int32],
     probabilities: NDArray[np.uint8],
     polygons: Polygons,
-    anchor_xy: NDArray[np.int64],
+    seed_xy: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Measure the labels 1 … n of an int32 (row, col) image.
 
@@ -38,13 +38,13 @@ def measure(
     labels : int32 (row, col).
     probabilities : uint8 (3, row, col), as in `instances`.
     polygons : those of `labels`.
-    anchor_xy : int64 (n, 2), any pixel (x, y) close to each instance.
+    seed_xy : int64 (n, 2), any pixel (x, y) close to each instance.
 
     Returns
     -------
     float32 (n, 9), columns `table.MEASUREMENTS`.
     """
-    sums = _pixel_sums(labels, probabilities, anchor_xy).astype(np.float64)
+    sums = _pixel_sums(labels, probabilities, seed_xy).astype(np.float64)
     edge, corners, hull = _ring_sums(polygons.ring_xy, polygons.ring_offsets, polygons.polygon_offsets)
     area = sums[:, 0]
     perimeter = _EDGE * edge + _CORNER * corners
@@ -76,16 +76,16 @@ def _ellipse_axes(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 
 @compiled
 def _pixel_sums(
-    labels: NDArray[np.int32], probabilities: NDArray[np.uint8], anchor_xy: NDArray[np.int64]
+    labels: NDArray[np.int32], probabilities: NDArray[np.uint8], seed_xy: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Sums of 1, x, y, x², y², xy, P(body) + P(boundary), hematoxylin for each label; int64 (n, 8)."""
-    sums = np.zeros((len(anchor_xy), 8), np.int64)
+    sums = np.zeros((len(seed_xy), 8), np.int64)
     for row in range(labels.shape[0]):
         for col in range(labels.shape[1]):
             label = labels[row, col]
             if label == 0:
                 continue
-            x, y = col - anchor_xy[label - 1, 0], row - anchor_xy[label - 1, 1]
+            x, y = col - seed_xy[label - 1, 0], row - seed_xy[label - 1, 1]
             total = sums[label - 1]
             total[0] += 1
             total[1] += x

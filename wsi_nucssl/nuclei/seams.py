@@ -1,6 +1,6 @@
 """Seams that do not show: each block extracts the nuclei it owns, exactly as the whole slide would give them.
 
-**Ownership.** An instance belongs to the block whose core box holds the first raster pixel (its *anchor*)
+**Ownership.** An instance belongs to the block whose core box holds the first raster pixel (its *seed*)
 of its marker. Cores partition the canvas, so each instance has one owner. Markers, not foreground
 components: in crowded tissue touching nuclei join into components many nuclei wide, markers don't (figures
 in docs/seams.md).
@@ -25,7 +25,7 @@ gives.* Proof.
    holes are filled rightly. ∎
 
 Two pieces of one component never confuse a third party, because roots are pixels, not labels. A component
-whose anchor lies in the core always shows: the piece that holds the anchor has it as its own first pixel.
+whose seed lies in the core always shows: the piece that holds the seed has it as its own first pixel.
 So a block looks at all components whose first pixel is in its core; while one of them comes closer than
 `reach` to an open side, the halo is doubled and the window read again. At `max_halo` it is kept as far as
 seen, and flagged `truncated`; everything else is still exact. (Such a piece spans the halo less the reach,
@@ -84,15 +84,15 @@ def extract_block(
         window = core.grow(halo).clip(extent)
         probabilities = read(window)
         markers = find_markers(probabilities, config)
-        owned = _anchored_in(markers, core.relative_to(window.origin))
+        owned = _seeded_in(markers, core.relative_to(window.origin))
         settled = _settled(markers, window, extent, config.reach_px)
         if halo == max_halo or bool(settled[owned].all()):
             break
         halo = min(2 * halo, max_halo)
-    anchor_rc, truncated = markers.anchor_rc, ~settled
+    seed_rc, truncated = markers.seed_rc, ~settled
     labels = grow_instances(markers, probabilities, config)
     kept = _keep(labels, owned)
-    return _describe(labels, probabilities, anchor_rc[kept][:, ::-1], truncated[kept], window)
+    return _describe(labels, probabilities, seed_rc[kept][:, ::-1], truncated[kept], window)
 
 
 def extract_nuclei(probabilities: Probabilities, config: InstanceConfig) -> Nuclei:
@@ -125,8 +125,8 @@ def _least_max_halo(config: InstanceConfig) -> int:
     return config.reach_px + config.min_marker_px + config.min_area_px
 
 
-def _anchored_in(markers: Markers, core: Box) -> NDArray[np.bool_]:
-    row, col = markers.anchor_rc.T
+def _seeded_in(markers: Markers, core: Box) -> NDArray[np.bool_]:
+    row, col = markers.seed_rc.T
     inside: NDArray[np.bool_] = (row >= core.y0) & (row < core.y1) & (col >= core.x0) & (col < core.x1)
     return inside
 
@@ -155,15 +155,15 @@ def _keep(labels: LabelImage, owned: NDArray[np.bool_]) -> NDArray[np.intp]:
 def _describe(
     labels: LabelImage,
     probabilities: Probabilities,
-    anchor_xy: NDArray[np.int64],
+    seed_xy: NDArray[np.int64],
     truncated: NDArray[np.bool_],
     window: Box,
 ) -> Nuclei:
-    polygons = trace_polygons(labels, len(anchor_xy))
-    measurements = measure(labels, probabilities, polygons, anchor_xy)
+    polygons = trace_polygons(labels, len(seed_xy))
+    measurements = measure(labels, probabilities, polygons, seed_xy)
     shift = np.array([window.x0, window.y0])
     return Nuclei(
-        anchor_xy + shift,
+        seed_xy + shift,
         polygons.ring_xy + shift.astype(np.int32),
         polygons.ring_offsets,
         polygons.polygon_offsets,

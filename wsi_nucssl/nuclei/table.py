@@ -44,11 +44,11 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nuclei:
-    """n nuclei as ragged arrays, in canvas px; those of one block in raster order of their anchors.
+    """n nuclei as ragged arrays, in canvas px; those of one block in raster order of their seeds.
 
     Attributes
     ----------
-    anchor_xy : int64 (n, 2), the first raster pixel (x, y) of the nucleus's marker: its key on the canvas.
+    seed_xy : int64 (n, 2), the first raster pixel (x, y) of the nucleus's marker: its key on the canvas.
     ring_xy : int32 (m, 2) vertices (x, y) on pixel corners; each ring ends with its first vertex again.
     ring_offsets : int64 (r + 1,), ring i is `ring_xy[ring_offsets[i]:ring_offsets[i + 1]]`.
     polygon_offsets : int64 (n + 1,), the rings of nucleus i likewise: the exterior, then its holes.
@@ -56,7 +56,7 @@ class Nuclei:
     truncated : bool (n,), True where the nucleus is larger than extraction was allowed to look.
     """
 
-    anchor_xy: NDArray[np.int64]
+    seed_xy: NDArray[np.int64]
     ring_xy: NDArray[np.int32]
     ring_offsets: NDArray[np.int64]
     polygon_offsets: NDArray[np.int64]
@@ -64,7 +64,7 @@ class Nuclei:
     truncated: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        return len(self.anchor_xy)
+        return len(self.seed_xy)
 
     @classmethod
     def empty(cls) -> Self:
@@ -83,7 +83,7 @@ class Nuclei:
         """The rows of all tables, in the order given."""
         parts: list[Nuclei] = [cls.empty(), *tables]
         return cls(
-            np.concatenate([part.anchor_xy for part in parts]),
+            np.concatenate([part.seed_xy for part in parts]),
             np.concatenate([part.ring_xy for part in parts]),
             _chain([part.ring_offsets for part in parts]),
             _chain([part.polygon_offsets for part in parts]),
@@ -104,7 +104,7 @@ class Nuclei:
             polygons = self.polygon_offsets[rows.start : rows.stop + 1]
             rings = self.ring_offsets[polygons[0] : polygons[-1] + 1]
             yield Nuclei(
-                self.anchor_xy[rows],
+                self.seed_xy[rows],
                 self.ring_xy[rings[0] : rings[-1]],
                 rings - rings[0],
                 polygons - polygons[0],
@@ -131,14 +131,14 @@ class Nuclei:
             table._check()
         except _DAMAGE as error:
             raise InputError(
-                f"not a table of nuclei ({error})", path=path, remedy="Remove it and run again with --resume"
+                f"not a table of nuclei ({error})", path=path, remedy="Remove it and run again with ⟨resume⟩"
             ) from error
         return table
 
     def _check(self) -> None:
         count = len(self)
         sound = (
-            self.anchor_xy.shape == (count, 2)
+            self.seed_xy.shape == (count, 2)
             and self.measurements.shape == (count, len(MEASUREMENTS))
             and self.truncated.shape == (count,)
             and len(self.polygon_offsets) == count + 1

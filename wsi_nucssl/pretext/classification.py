@@ -16,5 +16,5 @@ def chance_warning(share: float, classes: int) -> str | None:
         return None
     return (
         f"the accuracy, {share:.3f}, is no better than guessing among {classes}. "
-        "Try more steps, another learning rate or a larger batch, and look at --preview"
+        "Try more steps, another learning rate or a larger batch, and look at ⟨preview⟩"
     )

@@ -21,7 +21,7 @@ def density_map(model: PretextModel, image: NDArray[np.uint8]) -> NDArray[np.flo
     if not isinstance(model.head, TripletRankHead):
         raise WeightsError(
             "this model learnt by a task without a count ranking",
-            remedy="Pretrain with --task triplet-rank or rank",
+            remedy="Pretrain with ⟨task⟩ triplet-rank or rank",
         )
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
     with torch.inference_mode():

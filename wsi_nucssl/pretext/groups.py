@@ -8,11 +8,11 @@ from typing import Protocol
 
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.pretext.triplets import MIN_TILE_PX
 from wsi_nucssl.runs import digest
 from wsi_nucssl.slide import RGB, Canvas, Slide, identity, tissue_mask
-from wsi_nucssl.tiles.grid import Tile, TileGrid
 from wsi_nucssl.tiles.store import TileStore
 
 
@@ -99,15 +99,15 @@ class StoreGroup:
 
     def __init__(self, path: Path, settings: TileSettings) -> None:
         self.path, self._store, self.tile_px = path, TileStore.open(path), settings.tile_px
-        facts = self._store.facts
-        if abs(facts.mpp.mean / settings.mpp - 1) > 0.02:
+        metadata = self._store.metadata
+        if abs(metadata.mpp.mean / settings.mpp - 1) > 0.02:
             raise InputError(
-                f"its tiles have {facts.mpp} µm per px, not {settings.mpp}",
+                f"its tiles have {metadata.mpp} µm per px, not {settings.mpp}",
                 path=path,
-                remedy="Give the same --mpp to tile and pretrain",
+                remedy="Give the same ⟨mpp⟩ to tile and pretrain",
             )
-        self._tiles = [tile for tile in self._store if _is_large(tile, facts.tile_px)]
-        self.identity = digest(facts.to_json())
+        self._tiles = [tile for tile in self._store if _is_large(tile, metadata.tile_px)]
+        self.identity = digest(metadata.to_json())
 
     def __len__(self) -> int:
         return len(self._tiles)

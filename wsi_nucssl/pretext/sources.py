@@ -43,7 +43,7 @@ class TileSource:
             raise InputError(
                 "no tile to learn from was found",
                 path=groups[0].path if groups else None,
-                remedy="Give slides with tissue, tile stores or folders of images; see --min-tissue",
+                remedy="Give slides with tissue, tile stores or folders of images; see ⟨min_tissue⟩",
             )
 
     @property

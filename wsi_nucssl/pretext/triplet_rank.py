@@ -115,7 +115,7 @@ class TripletRank:
     def warning(self, means: Mapping[str, float]) -> str | None:
         """Collapse, where every embedding is the same and a loss stays at its margin; or a task that is too easy."""
         settings = self.settings
-        remedy = "Try a lower learning rate, a longer warm-up or a larger batch, and look at --preview"
+        remedy = "Try a lower learning rate, a longer warm-up or a larger batch, and look at ⟨preview⟩"
         if self.triplet_weight and means["d_an"] < 0.05 * settings.margin_triplet:
             return (
                 f"the embeddings have collapsed: the triplet loss is {means['loss_triplet']:.3f}, "
@@ -128,7 +128,7 @@ class TripletRank:
         if active < 0.01 and not settings.deshortcut.enabled:
             return (
                 "hardly a triplet is left to learn from: the network has found an easy answer, most likely that "
-                "magnified negatives are smooth. Try --deshortcut, and look at wsi-nucssl probe"
+                "magnified negatives are smooth. Try ⟨deshortcut⟩, and look at wsi-nucssl probe"
             )
         return None
 

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.geometry import Box
+from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.instances import Probabilities
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.segment.windows import WindowGrid, repeat_px
-from wsi_nucssl.tiles.grid import ORIGIN, Tile
 
 PREDICTED = 2
 """Planes that the network predicts, the first ones; what comes after them is the same in every window."""

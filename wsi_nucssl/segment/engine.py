@@ -96,7 +96,7 @@ def open_engine(model: Model, device: Device = "auto", engine: EngineName = "aut
     """The engine for a device: CUDA through PyTorch; the CPU through OpenVINO, or what is asked for.
 
     On a CPU, "auto" takes the quantised graph that lies beside the weights if it was measured to be as accurate, on
-    every set, and faster (`wsi-nucssl quantise --check`).
+    every set, and faster (`evaluate.quantise`).
 
     Raises
     ------
@@ -106,7 +106,7 @@ def open_engine(model: Model, device: Device = "auto", engine: EngineName = "aut
     where = torch_device(device)
     cuda = where.type == "cuda"
     if cuda and engine in ("openvino", "int8"):
-        raise UsageError("OpenVINO runs on the CPU only here", remedy="Use --device cpu or --engine torch")
+        raise UsageError("OpenVINO runs on the CPU only here", remedy="Use ⟨device⟩ cpu or ⟨engine⟩ torch")
     opened = _open_torch(model, where) if cuda or engine == "torch" else _open_openvino(model, engine)
     return opened if views == 1 else Augmented(opened, views)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.grid import ORIGIN
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
 from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.segment.blending import blended, keep_window
@@ -20,7 +21,6 @@ from wsi_nucssl.segment.windows import (
     read_window,
     window_grid,
 )
-from wsi_nucssl.tiles.grid import ORIGIN
 
 _SAME: Final = 1e-6
 """As for `Canvas`, px that are so nearly those of the image are those of the image."""

@@ -45,13 +45,13 @@ class SegmentOptions:
     keep_probabilities: bool = False
 
     def __post_init__(self) -> None:
-        _least("--workers", self.workers, 1)
+        _least("⟨workers⟩", self.workers, 1)
         if self.batch_size is not None:
-            _least("--batch-size", self.batch_size, 1)
+            _least("⟨batch_size⟩", self.batch_size, 1)
         if self.block_px is not None:
             _least("block_px", self.block_px, 64)
         if self.views not in VIEWS:
-            raise UsageError(f"--tta takes 1, 2, 4 or 8 views, not {self.views}")
+            raise UsageError(f"⟨views⟩ takes 1, 2, 4 or 8 views, not {self.views}")
 
 
 def _least(name: str, value: int, least: int) -> None:

@@ -34,7 +34,7 @@ def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: f
     """
     region = region or Box(0, 0, slide.dimensions.width, slide.dimensions.height)
     if region.size.area * zoom * zoom > _MAX_PX:
-        raise UsageError("the picture would be too large", remedy="Give a smaller --region or --zoom")
+        raise UsageError("the picture would be too large", remedy="Give a smaller ⟨region⟩ or ⟨zoom⟩")
     canvas = Canvas.at_scale(slide, 1 / zoom)
     corner = round(region.x0 * zoom), round(region.y0 * zoom)
     picture = canvas.read(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError
+from wsi_nucssl.grid import Tile
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.table import Nuclei
@@ -29,8 +30,7 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.segment.windows import predict_batch, read_window
 from wsi_nucssl.slide import Canvas
-from wsi_nucssl.threads import ahead, thread_pool
-from wsi_nucssl.tiles.grid import Tile
+from wsi_nucssl.threads import prefetch, thread_pool
 
 P = ParamSpec("P")
 Out = TypeVar("Out")
@@ -107,9 +107,9 @@ class Pipeline:
             thread_pool(self.workers) as finishing,
         ):
             finishers = _Finishers(finishing, most, self.progress, finished)
-            windows = ahead(reading, most, self._read, missing)
+            windows = prefetch(reading, most, self._read, missing)
             batches = _batches(windows, self.batch_size)
-            for predicted in ahead(predicting, streams + 1, self._predict, batches):
+            for predicted in prefetch(predicting, streams + 1, self._predict, batches):
                 self.stop.check()
                 self.progress.network_seconds += predicted.seconds / streams
                 for window in predicted.windows:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.segment.windows import BLEND, CORE, MARGIN, WindowGrid, output_extent, window_grid
 from wsi_nucssl.slide import Canvas, TissueMask
-from wsi_nucssl.tiles.grid import Tile, TileGrid
 
 HALO: Final = 96
 """px that a block reads around its core at first."""

@@ -18,11 +18,11 @@ from zarr.core.array_spec import ArrayConfigParams
 
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
+from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.instances import Probabilities
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.plan import Plan
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.tiles.grid import ORIGIN, Tile
 
 PLANES: Final = ("body", "boundary", "hematoxylin_od")
 _RECENT_BYTES: Final = 512 * 2**20

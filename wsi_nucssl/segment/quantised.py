@@ -111,7 +111,7 @@ def read_quantised(model: Model) -> QuantisedGraph:
     remedy = f"Make it with: wsi-nucssl quantise {model.path} DATASET"
     if not path.exists():
         raise WeightsError("there is no quantised graph of this model", path=path, remedy=remedy)
-    remedy += " --overwrite"
+    remedy += " ⟨overwrite⟩"
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[_KEY])

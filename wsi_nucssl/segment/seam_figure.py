@@ -9,8 +9,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.nuclei.table import Nuclei
-from wsi_nucssl.tiles.grid import TileGrid
 
 CONTROLS: Final = 7
 """Control lines to each seam: one alone is longer or shorter by an eighth by chance, on a slide of a few mm²."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-import wsi_nucssl
+from wsi_nucssl._version import __version__
 from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
 from wsi_nucssl.errors import OutputExists, UsageError
-from wsi_nucssl.export.geojson import SUFFIXES, Placement, write_geojson
+from wsi_nucssl.export.geojson import SUFFIXES, CanvasTransform, write_geojson
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model
@@ -147,13 +147,13 @@ def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
         raise OutputExists(
             "the output is there already",
             path=output,
-            remedy="Add --overwrite, or --resume to keep finished slides",
+            remedy="Add ⟨overwrite⟩, or ⟨resume⟩ to keep finished slides",
         )
     if not run_path(output).is_dir():
         raise OutputExists(
             "the output is there, but not the run that made it",
             path=output,
-            remedy="Add --overwrite to replace it, or choose another output",
+            remedy="Add ⟨overwrite⟩ to replace it, or choose another output",
         )
 
 
@@ -170,7 +170,7 @@ def _manifest(
     assert slide.mpp is not None  # the canvas has asked for it
     return {
         "kind": "segment",
-        "version": wsi_nucssl.__version__,
+        "version": __version__,
         "slide": identity(slide),
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
         "reader": slide.reader,
@@ -207,7 +207,7 @@ def _finished(run: Path, output: Path) -> SegmentSummary | None:
         raise OutputExists(
             "the output was changed after it was finished",
             path=output,
-            remedy="Add --overwrite to replace it, or choose another output",
+            remedy="Add ⟨overwrite⟩ to replace it, or choose another output",
         )
     return SegmentSummary(**{**kept, "output": output, "seams": SeamFigure(**kept["seams"])})
 
@@ -242,7 +242,7 @@ def _export(
         count = write_geojson(
             output,
             counted(tables),
-            Placement(plan.scale_x, plan.scale_y, corner.x, corner.y),
+            CanvasTransform(plan.scale_x, plan.scale_y, corner.x, corner.y),
             mpp=Mpp.square(model.info.mpp),
             identity=manifest["slide"],
             header=header,
@@ -276,9 +276,9 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
             )
         if file_format and not destination.name.endswith("." + file_format):
             raise UsageError(
-                f"--format {file_format} contradicts the file's name",
+                f"⟨file_format⟩ {file_format} contradicts the file's name",
                 path=destination,
-                remedy="Drop --format",
+                remedy="Drop ⟨file_format⟩",
             )
         return {slides[0]: destination}
     if destination.suffix in (".json", ".gz"):

@@ -57,7 +57,7 @@ class TorchEngine:
         except torch.cuda.OutOfMemoryError as error:
             raise ResourceError(
                 f"{len(windows)} windows at a time do not fit the GPU's memory",
-                remedy="Give a smaller --batch-size",
+                remedy="Give a smaller ⟨batch_size⟩",
             ) from error
         return result
 

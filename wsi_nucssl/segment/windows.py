@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.models.resunet import MULTIPLE
 from wsi_nucssl.segment.engine import BodyBoundary, Engine
-from wsi_nucssl.tiles.grid import Tile, TileGrid
 
 MARGIN: Final = 64
 """Output px of context on each side of a core; docs/seams.md has the measurement that chose it."""

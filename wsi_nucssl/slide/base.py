@@ -29,7 +29,7 @@ class Slide(Protocol):
     reader : name of the backend: "openslide", "tiffslide", "tiff" or "image".
     levels : finest first; `levels[0].downsample` is 1.
     mpp : µm per level-0 px, or None where the file does not say. Never guessed.
-    mpp_source : where `mpp` comes from, for instance "aperio.MPP" or "--mpp"; "" if unknown.
+    mpp_source : where `mpp` comes from, for instance "aperio.MPP" or "given"; "" if unknown.
     bounds : level-0 box of the scanned area (`openslide.bounds-*`); all of level 0 where the file names none.
     vendor : the scanner's format as OpenSlide names it ("aperio", "hamamatsu", …), "generic-tiff" or "image".
     properties : the file's own metadata, as strings.

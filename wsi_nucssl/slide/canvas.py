@@ -61,7 +61,7 @@ class Canvas:
             raise SlideError(
                 f"that enlarges the slide {1 / min(scale_x, scale_y):.0f} times",
                 path=slide.path,
-                remedy="Check --mpp",
+                remedy="Check ⟨mpp⟩",
             )
         self.slide = slide
         fitting = min(scale_x, scale_y) * _LEVEL_TOLERANCE

@@ -61,7 +61,7 @@ class SlideInfo:
 
 
 def describe(slide: Slide, model_mpp: float | None = None, *, mask: TissueMask | None = None) -> SlideInfo:
-    """Collect a slide's facts.
+    """Collect a slide's metadata.
 
     Parameters
     ----------

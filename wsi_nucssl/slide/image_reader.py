@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
-from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
+from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
@@ -29,7 +29,7 @@ class ImageReader(Reader):
     def __init__(self, path: Path, mpp: float | None = None) -> None:
         self._pixels, properties = _load(path)
         height, width = self._pixels.shape[:2]
-        super().__init__(path, SlideFacts((Size(width, height),), "image", properties, ()), mpp)
+        super().__init__(path, SlideMetadata((Size(width, height),), "image", properties, ()), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:  # noqa: ARG002 - an image has one level
         return self._pixels[box.rc].copy()

@@ -12,7 +12,7 @@ from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
+from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 
 _CELL_PX = 512
 _CELL_CACHE_BYTES = 64 << 20
@@ -42,7 +42,7 @@ class OpenSlideReader(Reader):
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = properties.get("openslide.vendor", "unknown")
-        super().__init__(path, SlideFacts(sizes, vendor, properties, names, _bounds(properties)), mpp)
+        super().__init__(path, SlideMetadata(sizes, vendor, properties, names, _bounds(properties)), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:
         if self._slide.level_downsamples[level].is_integer():

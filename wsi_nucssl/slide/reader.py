@@ -21,7 +21,7 @@ WHITE = 255
 
 
 @dataclass(frozen=True, slots=True)
-class SlideFacts:
+class SlideMetadata:
     """What a backend learns on opening a file. `bounds` None means the whole of level 0."""
 
     sizes: tuple[Size, ...]
@@ -37,21 +37,21 @@ class Reader(ABC):
     Parameters
     ----------
     path : the file.
-    facts : what the backend learnt from it.
+    metadata : what the backend learnt from it.
     mpp : µm per level-0 px given by the user; None takes what the file states.
     """
 
     name: str
 
-    def __init__(self, path: Path, facts: SlideFacts, mpp: float | None) -> None:
+    def __init__(self, path: Path, metadata: SlideMetadata, mpp: float | None) -> None:
         self._path = path
-        self._facts = facts
-        self._levels = tuple(Level(size, _downsample(facts.sizes[0], size)) for size in facts.sizes)
-        self._bounds = facts.bounds or Box.at(Point(0, 0), facts.sizes[0])
+        self._metadata = metadata
+        self._levels = tuple(Level(size, _downsample(metadata.sizes[0], size)) for size in metadata.sizes)
+        self._bounds = metadata.bounds or Box.at(Point(0, 0), metadata.sizes[0])
         if mpp is None:
-            self._mpp, self._mpp_source = stated_mpp(facts.properties)
+            self._mpp, self._mpp_source = stated_mpp(metadata.properties)
         else:
-            self._mpp, self._mpp_source = Mpp.square(mpp), "--mpp"
+            self._mpp, self._mpp_source = Mpp.square(mpp), "given"
 
     @abstractmethod
     def _decode(self, level: int, box: Box) -> RGB:
@@ -102,17 +102,17 @@ class Reader(ABC):
     @property
     def vendor(self) -> str:
         """Format of the scanner."""
-        return self._facts.vendor
+        return self._metadata.vendor
 
     @property
     def properties(self) -> Mapping[str, str]:
         """The file's own metadata."""
-        return self._facts.properties
+        return self._metadata.properties
 
     @property
     def associated_images(self) -> tuple[str, ...]:
         """Names of the label, macro and thumbnail images."""
-        return self._facts.associated_images
+        return self._metadata.associated_images
 
     def read_region(self, location_l0: Point, level: int, size: Size) -> RGB:
         """Read `size` px of `level` whose top left pixel lies nearest to level-0 `location_l0`."""

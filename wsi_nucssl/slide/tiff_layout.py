@@ -47,7 +47,7 @@ class UnsupportedTiffError(SlideError):
 
 
 def _unsupported(what: str, path: Path) -> UnsupportedTiffError:
-    return UnsupportedTiffError(what, path=path, remedy="Leave the choice to --reader auto")
+    return UnsupportedTiffError(what, path=path, remedy="Leave the choice to ⟨reader⟩ auto")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

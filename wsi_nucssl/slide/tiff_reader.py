@@ -12,7 +12,7 @@ import tifffile
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.reader import WHITE, Reader, SlideFacts, flatten_alpha
+from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.tiff_layout import TiffLevel, parse_layout
 
 _CACHE_BYTES = 128 << 20
@@ -35,7 +35,7 @@ class TiffReader(Reader):
         self._cache = TileCache(_CACHE_BYTES)
         sizes = tuple(level.size for level in layout.levels)
         names = tuple(sorted(layout.associated))
-        super().__init__(path, SlideFacts(sizes, layout.vendor, layout.properties, names), mpp)
+        super().__init__(path, SlideMetadata(sizes, layout.vendor, layout.properties, names), mpp)
         self._file = _PositionedFile(path)
 
     def _decode(self, level: int, box: Box) -> RGB:

@@ -14,7 +14,7 @@ import tiffslide
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.slide.base import RGB
-from wsi_nucssl.slide.reader import Reader, SlideFacts, flatten_alpha
+from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 
 _NOT_READ = (
     tiffslide.TiffFileError,
@@ -40,13 +40,13 @@ class TiffSlideReader(Reader):
             raise SlideError(
                 f"tiffslide cannot open it: {error}",
                 path=path,
-                remedy="Check that the file is complete, or leave the choice to --reader auto",
+                remedy="Check that the file is complete, or leave the choice to ⟨reader⟩ auto",
             ) from error
         self._lock = threading.Lock()
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = found.get("tiffslide.vendor", "generic-tiff")
-        super().__init__(path, SlideFacts(sizes, vendor, found, names, _bounds(found)), mpp)
+        super().__init__(path, SlideMetadata(sizes, vendor, found, names, _bounds(found)), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:
         downsample = self._slide.level_downsamples[level]

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.runs import digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.describe import MIN_TISSUE, TILE_PX
-from wsi_nucssl.threads import ahead, thread_pool
+from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
-from wsi_nucssl.tiles.grid import Tile, TileGrid
-from wsi_nucssl.tiles.store import StoreFacts, TileStore
+from wsi_nucssl.tiles.store import StoreMetadata, TileStore
 
 _STRIP_COLS: Final = 16
 """Tiles are taken in vertical strips this wide, so that the slide tiles that two rows share are still in the
@@ -94,13 +94,13 @@ def ingest(
     OutputLocked : another process is at it.
     """
     canvas = Canvas(slide, config.mpp)
-    facts = _facts(slide, canvas, config)
+    metadata = _metadata(slide, canvas, config)
     existing = _existing(destination)
     if existing and not overwrite:
-        return _check_same(existing, facts)
+        return _check_same(existing, metadata)
     workshop = destination.with_name(f".{destination.name}.partial")
-    with run_directory(workshop, facts.to_json(), resume=not overwrite, overwrite=overwrite):
-        store = _unfinished(workshop / _STORE, facts, canvas)
+    with run_directory(workshop, metadata.to_json(), resume=not overwrite, overwrite=overwrite):
+        store = _unfinished(workshop / _STORE, metadata, canvas)
         _fill(store, canvas, workers or os.cpu_count() or 1, on_progress)
         store.finish()
         remove_tree(destination)
@@ -116,14 +116,14 @@ def tissue_parts(slide: Slide, canvas: Canvas, grid: TileGrid) -> NDArray[np.flo
     return np.array(parts, np.float32).reshape(grid.rows, grid.cols)
 
 
-def _facts(slide: Slide, canvas: Canvas, config: TileConfig) -> StoreFacts:
+def _metadata(slide: Slide, canvas: Canvas, config: TileConfig) -> StoreMetadata:
     provenance: dict[str, Any] = {
         "slide": identity(slide),
         "reader": slide.reader,
         "slide_mpp_source": slide.mpp_source,
         "versions": {"wsi-nucssl": version("wsi-nucssl"), "zarr": zarr.__version__},
     }
-    return StoreFacts(
+    return StoreMetadata(
         name=slide.path.name,
         size=canvas.size,
         mpp=config.mpp,
@@ -148,22 +148,22 @@ def _existing(destination: Path) -> TileStore | None:
         ) from error
 
 
-def _check_same(store: TileStore, facts: StoreFacts) -> TileStore:
-    if digest(store.facts.to_json()) != digest(facts.to_json()):
+def _check_same(store: TileStore, metadata: StoreMetadata) -> TileStore:
+    if digest(store.metadata.to_json()) != digest(metadata.to_json()):
         raise RunMismatch(
             "a tile store of another slide or with other settings is there",
             path=store.path,
-            remedy="Choose another output, or replace it with --overwrite",
+            remedy="Choose another output, or replace it with ⟨overwrite⟩",
         )
     return store
 
 
-def _unfinished(path: Path, facts: StoreFacts, canvas: Canvas) -> TileStore:
+def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas) -> TileStore:
     """The store of an earlier run, or a new one."""
     if path.exists():
         return TileStore.open(path, unfinished=True)
     empty = path.with_name("empty.zarr")
-    TileStore.create(empty, facts, tissue_parts(canvas.slide, canvas, facts.grid))
+    TileStore.create(empty, metadata, tissue_parts(canvas.slide, canvas, metadata.grid))
     empty.rename(path)
     return TileStore.open(path, unfinished=True)
 
@@ -181,5 +181,5 @@ def _fill(
         store.write(tile, canvas.read(tile.core))
 
     with disk_errors(store.path), thread_pool(workers) as pool:
-        for count, _ in enumerate(ahead(pool, 2 * workers, copy, missing), start=1):
+        for count, _ in enumerate(prefetch(pool, 2 * workers, copy, missing), start=1):
             on_progress(TileProgress(resumed + count, resumed, len(tiles)))

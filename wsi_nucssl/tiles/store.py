@@ -1,6 +1,6 @@
 """The tile store: one slide's tissue as an OME-Zarr 0.5 image whose chunks are tiles.
 
-    NAME.zarr/            group: attributes "ome" (multiscales) and "wsi_nucssl" (StoreFacts)
+    NAME.zarr/            group: attributes "ome" (multiscales) and "wsi_nucssl" (StoreMetadata)
         0/                uint8 (c, y, x), chunk = one tile; only tissue tiles are written
         tissue/           float32 (row, col): the part of each tile that is tissue
 
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.geometry import Mpp, Size
+from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.slide import RGB
 from wsi_nucssl.tiles.codecs import CodecName, codec_options, pack, unpack
-from wsi_nucssl.tiles.grid import Tile, TileGrid
 
 OME_VERSION: Final = "0.5"
 _SCHEMA: Final = 1
@@ -32,7 +32,7 @@ _GLASS: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class StoreFacts:
+class StoreMetadata:
     """What a store says about itself.
 
     Attributes
@@ -73,7 +73,7 @@ class StoreFacts:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """The facts that `to_json` wrote."""
+        """The metadata that `to_json` wrote."""
         return cls(**{**stored, "size": Size(*stored["size"]), "mpp": Mpp(*stored["mpp"])})
 
 
@@ -83,33 +83,33 @@ class TileStore:
     Attributes
     ----------
     path : the store's folder.
-    facts : what it says about itself.
-    tissue : float32 (row, col), tissue part of each tile of `facts.grid`.
+    metadata : what it says about itself.
+    tissue : float32 (row, col), tissue part of each tile of `metadata.grid`.
     """
 
-    def __init__(self, path: Path, facts: StoreFacts, group: zarr.Group) -> None:
+    def __init__(self, path: Path, metadata: StoreMetadata, group: zarr.Group) -> None:
         self.path = path
-        self.facts = facts
+        self.metadata = metadata
         self.tissue = cast("NDArray[np.float32]", cast("zarr.Array[Any]", group["tissue"])[:])
 
     @classmethod
-    def create(cls, path: Path, facts: StoreFacts, tissue: NDArray[np.float32]) -> Self:
+    def create(cls, path: Path, metadata: StoreMetadata, tissue: NDArray[np.float32]) -> Self:
         """A store without a tile yet. It counts as unfinished until `finish` is called."""
-        group = zarr.create_group(path, overwrite=True, attributes={"ome": _multiscales(facts)})
+        group = zarr.create_group(path, overwrite=True, attributes={"ome": _multiscales(metadata)})
         group.create_array(
             "0",
-            shape=(3, *facts.size.shape_rc),
-            chunks=(3, facts.tile_px, facts.tile_px),
+            shape=(3, *metadata.size.shape_rc),
+            chunks=(3, metadata.tile_px, metadata.tile_px),
             dtype="uint8",
             fill_value=_GLASS,
             dimension_names=("c", "y", "x"),
-            **codec_options(facts.codec),
+            **codec_options(metadata.codec),
         )
         index = group.create_array(
             "tissue", shape=tissue.shape, dtype="float32", fill_value=0.0, dimension_names=("row", "col")
         )
         index[:] = tissue
-        group.attrs[_OURS] = {"schema": _SCHEMA, "complete": False, "facts": facts.to_json()}
+        group.attrs[_OURS] = {"schema": _SCHEMA, "complete": False, "metadata": metadata.to_json()}
         return cls.open(path, unfinished=True)
 
     @classmethod
@@ -136,14 +136,14 @@ class TileStore:
                 path=path,
                 remedy="Run the same wsi-nucssl tile command again",
             )
-        return cls(path, StoreFacts.from_json(ours["facts"]), group)
+        return cls(path, StoreMetadata.from_json(ours["metadata"]), group)
 
     def __len__(self) -> int:
         return int(self._wanted.sum())
 
     def __iter__(self) -> Iterator[Tile]:
         for row, col in np.argwhere(self._wanted).tolist():
-            yield self.facts.grid.at(row, col)
+            yield self.metadata.grid.at(row, col)
 
     def read(self, row: int, col: int) -> RGB:
         """The pixels of one stored tile, uint8 RGB (row, col, 3); those at the border may be smaller.
@@ -153,25 +153,27 @@ class TileStore:
         IndexError : the tile is glass, or outside the grid.
         InputError : the tile should be there but is lost or damaged.
         """
-        tile = self.facts.grid.at(row, col)
+        tile = self.metadata.grid.at(row, col)
         if not self._wanted[row, col]:
             raise IndexError(f"tile ({row}, {col}) holds too little tissue to be stored")
         if not self.holds(tile):
             raise self._lost(tile, "is lost")
         try:
-            pixels = unpack(self.facts.codec, np.fromfile(self._chunk(tile), np.uint8), self.facts.tile_px)
+            pixels = unpack(
+                self.metadata.codec, np.fromfile(self._chunk(tile), np.uint8), self.metadata.tile_px
+            )
         except ValueError as error:
             raise self._lost(tile, f"is damaged ({error})") from error
         return np.ascontiguousarray(pixels[: tile.core.height, : tile.core.width])
 
     def write(self, tile: Tile, pixels: RGB) -> None:
         """Store the pixels of a tile's core, whole or not at all. Safe from many threads, a tile each."""
-        side = self.facts.tile_px
+        side = self.metadata.tile_px
         if pixels.shape != (side, side, 3):
             whole = np.full((side, side, 3), _GLASS, np.uint8)
             whole[: tile.core.height, : tile.core.width] = pixels
             pixels = whole
-        packed, checksum = pack(self.facts.codec, np.ascontiguousarray(pixels))
+        packed, checksum = pack(self.metadata.codec, np.ascontiguousarray(pixels))
         chunk = self._chunk(tile)
         partial = chunk.with_suffix(".partial")
         chunk.parent.mkdir(parents=True, exist_ok=True)
@@ -197,11 +199,11 @@ class TileStore:
         for partial in (self.path / "0").rglob("*.partial"):
             partial.unlink()
         attributes = zarr.open_group(self.path, mode="r+").attrs
-        attributes[_OURS] = {"schema": _SCHEMA, "complete": True, "facts": self.facts.to_json()}
+        attributes[_OURS] = {"schema": _SCHEMA, "complete": True, "metadata": self.metadata.to_json()}
 
     @property
     def _wanted(self) -> NDArray[np.bool_]:
-        return wanted(self.tissue, self.facts.min_tissue)
+        return wanted(self.tissue, self.metadata.min_tissue)
 
     def _chunk(self, tile: Tile) -> Path:
         return self.path / "0" / "c" / "0" / str(tile.row) / str(tile.col)
@@ -210,7 +212,7 @@ class TileStore:
         return InputError(
             f"tile ({tile.row}, {tile.col}) {fault}",
             path=self._chunk(tile),
-            remedy="Make the store again with wsi-nucssl tile --overwrite",
+            remedy="Make the store again with wsi-nucssl tile ⟨overwrite⟩",
         )
 
 
@@ -219,15 +221,15 @@ def wanted(tissue: NDArray[np.float32], min_tissue: float) -> NDArray[np.bool_]:
     return tissue >= np.float32(min_tissue)
 
 
-def _multiscales(facts: StoreFacts) -> dict[str, Any]:
+def _multiscales(metadata: StoreMetadata) -> dict[str, Any]:
     """OME-Zarr 0.5 metadata of an RGB image with one resolution, in µm."""
-    scale = {"type": "scale", "scale": [1.0, facts.mpp.y, facts.mpp.x]}
+    scale = {"type": "scale", "scale": [1.0, metadata.mpp.y, metadata.mpp.x]}
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
     return {
         "version": OME_VERSION,
         "multiscales": [
             {
-                "name": facts.name,
+                "name": metadata.name,
                 "axes": [
                     {"name": "c", "type": "channel"},
                     {"name": "y", "type": "space", "unit": "micrometer"},

@@ -13,7 +13,7 @@ import imagecodecs
 import torch
 from accelerate import Accelerator
 
-import wsi_nucssl
+from wsi_nucssl._version import __version__
 from wsi_nucssl.datasets import Dataset, Split, implausible
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import UsageError, WeightsError
@@ -76,7 +76,7 @@ class FinetuneJob:
         if self.start and self.encoder != "none":
             raise UsageError(
                 "a network that starts from a whole model has its encoder from there",
-                remedy="Give --start or --encoder",
+                remedy="Give ⟨start⟩ or ⟨encoder⟩",
             )
         if not self.split.train:
             raise UsageError("nothing to train on: the split holds no training image")
@@ -84,7 +84,7 @@ class FinetuneJob:
         names = {sample.dataset for sample in self.dataset}
         for name, weight in self.weights.items():
             if names == {""}:
-                raise UsageError("a lone dataset weighs what it weighs", remedy="Leave --weight out")
+                raise UsageError("a lone dataset weighs what it weighs", remedy="Leave ⟨weight⟩ out")
             if name not in names or not 0 < weight < math.inf:
                 raise UsageError(
                     f"dataset {name!r} cannot weigh {weight}",
@@ -110,7 +110,7 @@ class FinetuneJob:
         known = self.encoder in ("none", "imagenet")
         return {
             "kind": "finetune",
-            "version": wsi_nucssl.__version__,
+            "version": __version__,
             "torch": torch.__version__.split("+")[0],
             "arch": self.arch,
             "encoder": self.encoder if known else sha256_file(weights_path(self.encoder)),
@@ -178,7 +178,7 @@ def _validation_aji(done: Path) -> float | None:
         return None if aji is None else float(aji)
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
-            f"the run's end is damaged ({error})", path=done, remedy="Remove the file and --resume"
+            f"the run's end is damaged ({error})", path=done, remedy="Remove the file and ⟨resume⟩"
         ) from error
 
 
@@ -313,7 +313,7 @@ def _initial(job: FinetuneJob) -> ResUNet:
             raise WeightsError(
                 f"holds a {model.info.arch}, but {job.arch} is to be trained",
                 path=model.path,
-                remedy=f"Give --arch {model.info.arch}",
+                remedy=f"Give ⟨arch⟩ {model.info.arch}",
             )
         network.load_state_dict(model.network.state_dict())
     return network

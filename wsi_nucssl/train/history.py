@@ -38,7 +38,7 @@ class History:
             raise InputError(
                 f"the history is damaged ({error})",
                 path=self.csv,
-                remedy="Restore it, or start again with --overwrite",
+                remedy="Restore it, or start again with ⟨overwrite⟩",
             ) from error
 
     def add(self, row: Row) -> None:

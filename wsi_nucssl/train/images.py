@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset, Entry, Sample
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.train.crops import LabelledImage
@@ -65,5 +68,15 @@ def _read(
         labels,
         sample.stains,
         weights.get(sample.dataset, 1.0) / (own / mpp) ** 2,
-        teachers.predict(image, sha256) if teachers else None,
+        _taught(teachers, image, labels, sha256) if teachers else None,
     )
+
+
+def _taught(
+    teachers: Teachers, image: NDArray[np.uint8], labels: NDArray[np.int32], sha256: str
+) -> NDArray[np.uint8]:
+    """P(body), P(boundary) in 255ths (2, row, col); none where the labels say that there is no nucleus.
+
+    An image without a nucleus is a hard negative: what teachers find there is what it is there to unteach.
+    """
+    return teachers.predict(image, sha256) if labels.any() else np.zeros((2, *labels.shape), np.uint8)

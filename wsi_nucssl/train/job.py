@@ -49,7 +49,7 @@ class SplitChoice:
         if sum(ways) > 1:
             raise UsageError(
                 "a split is either read, folded, by dataset, or of everything",
-                remedy="Give one of --split, --fold, --hold-out, --train-all",
+                remedy="Give one of ⟨split⟩, ⟨fold⟩, ⟨hold_out⟩, ⟨train_all⟩",
             )
         split = self._split(dataset)
         return split if self.share == 1 else fraction(split, self.share)
@@ -133,5 +133,5 @@ def parse_weights(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name:
-            raise UsageError(f"a weight is NAME=W, not {text!r}", remedy="Such as --weight tnbc=0.5")
+            raise UsageError(f"a weight is NAME=W, not {text!r}", remedy="Such as ⟨weight⟩ tnbc=0.5")
     return found

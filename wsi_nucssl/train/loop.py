@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.runs import stop_requests
-from wsi_nucssl.threads import ahead, thread_pool
+from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.train.distributed import share_batch_statistics
 from wsi_nucssl.train.optimiser import OptimiserName, learning_rate, make_optimiser, running_average
 from wsi_nucssl.train.progress import Meter, Progress
@@ -97,7 +97,7 @@ class Loop:
         UsageError : the settings let the loss grow beyond all numbers; what the last interval left stays.
         """
         with stop_requests() as stop, thread_pool(self.loader_threads) as pool:
-            batches = ahead(pool, self.loader_threads + 1, self._batch, range(self.step, self.steps))
+            batches = prefetch(pool, self.loader_threads + 1, self._batch, range(self.step, self.steps))
             meter = Meter(self.step)
             while self.step < self.steps:
                 if number := self._agreed(stop.signal):
@@ -160,7 +160,7 @@ class Loop:
         if self.parts >= rows or self.accelerator.num_processes > 1:
             raise ResourceError(
                 f"a step needs more memory than {self.accelerator.device} has",
-                remedy="Choose a smaller --batch-size, or smaller views",
+                remedy="Choose a smaller ⟨batch_size⟩, or smaller views",
             ) from error
         self.parts *= 2
         torch.cuda.empty_cache()
@@ -187,7 +187,7 @@ class Loop:
                 raise ResourceError(
                     f"the training state cannot be written ({error})",
                     path=path,
-                    remedy="Free some space and run the same command with --resume",
+                    remedy="Free some space and run the same command with ⟨resume⟩",
                 ) from error
 
     def load(self, path: Path) -> None:
@@ -207,7 +207,7 @@ class Loop:
             raise WeightsError(
                 f"the training state cannot be read ({error})",
                 path=path,
-                remedy="Start again with --overwrite",
+                remedy="Start again with ⟨overwrite⟩",
             ) from error
         self.step = int(state["step"])
 
@@ -217,7 +217,7 @@ def _check_finite(progress: Progress) -> None:
     if not math.isfinite(loss):
         raise UsageError(
             f"the loss is {loss} by step {progress.step}: the training has diverged",
-            remedy="Lower the learning rate or the weights of the losses, and start again with --overwrite",
+            remedy="Lower the learning rate or the weights of the losses, and start again with ⟨overwrite⟩",
         )
 
 

@@ -1,4 +1,4 @@
-"""Pretrain an encoder on slides without a label: slides in, weights for `finetune --encoder` out."""
+"""Pretrain an encoder on slides without a label: slides in, weights for `finetune` out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import imagecodecs
 import torch
 from accelerate import Accelerator
 
-import wsi_nucssl
+from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp
@@ -86,7 +86,7 @@ class PretrainJob:
         """The run's identity: tiles by hash, settings by value."""
         return {
             "kind": "pretrain",
-            "version": wsi_nucssl.__version__,
+            "version": __version__,
             "torch": torch.__version__.split("+")[0],
             "task": self.task,
             "arch": self.arch,
@@ -130,7 +130,7 @@ def pretrain(
 ) -> PretrainResult:
     """Train `job` in the run directory `run`.
 
-    Leaves encoder.safetensors for `finetune --encoder`, pretext.safetensors (with the head, for density maps and
+    Leaves encoder.safetensors for `finetune`, pretext.safetensors (with the head, for density maps and
     probes), history.csv and curves.png. Killed anywhere and resumed, it ends with the weights of an undisturbed run
     (on the CPU, bit for bit). Under `torchrun`, the processes share every batch: `batch_size` tiles each.
 
@@ -243,7 +243,7 @@ def preview(job: PretrainJob, path: Path, *, overwrite: bool = False) -> None:
     OutputExists : `path` is there already and `overwrite` is not set.
     """
     if path.exists() and not overwrite:
-        raise OutputExists("a file is there already", path=path, remedy="Add --overwrite, or choose another")
+        raise OutputExists("a file is there already", path=path, remedy="Add ⟨overwrite⟩, or choose another")
     single_threaded_opencv()
     with open_source(job.sources, job.tiles, job.seed) as source:
         sheet = contact_sheet(job.batches(source))

@@ -44,7 +44,7 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
             remedy="Choose another place",
         )
     if path.exists() and not overwrite:
-        raise OutputExists("the picture is there already", path=path, remedy="Add --overwrite")
+        raise OutputExists("the picture is there already", path=path, remedy="Add ⟨overwrite⟩")
     write_atomic(path, bytes(imagecodecs.png_encode(draw_preview(job))))
 
 

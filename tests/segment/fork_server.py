@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.segment.doubles import DarkIsNucleus
+from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.segment import slides
