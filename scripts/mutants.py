@@ -53,6 +53,7 @@ def main() -> None:
         if not session.exists():
             _run(*_cosmic_ray("init", config, session), cwd=clone)
             _keep_a_sample(session, clone, given.sample, given.seed)
+        _run(*_cosmic_ray("baseline", config), cwd=clone)  # the tests must pass on what is not changed
         _run(*_cosmic_ray("exec", config, session), cwd=clone)
     report = "\n".join(_report(session, given.room))
     (output / "mutants.md").write_text(report + "\n")
@@ -67,8 +68,8 @@ def _config(room: str) -> str:
     )
 
 
-def _cosmic_ray(command: str, config: Path, session: Path) -> list[str]:
-    return [sys.executable, "-m", "cosmic_ray.cli", command, str(config), str(session)]
+def _cosmic_ray(command: str, *paths: Path) -> list[str]:
+    return [sys.executable, "-m", "cosmic_ray.cli", command, *map(str, paths)]
 
 
 def _run(*words: str, cwd: Path | None = None) -> None:
