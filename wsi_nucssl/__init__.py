@@ -15,6 +15,7 @@ from wsi_nucssl._version import __version__ as __version__
 if TYPE_CHECKING:
     from wsi_nucssl.datasets import Split as Split
     from wsi_nucssl.datasets import open_dataset as open_dataset
+    from wsi_nucssl.engines.opening import open_engine as open_engine
     from wsi_nucssl.errors import WsiNucsslError as WsiNucsslError
     from wsi_nucssl.export.geojson import write_geojson as write_geojson
     from wsi_nucssl.geometry import Box as Box
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from wsi_nucssl.nuclei.instances import InstanceConfig as InstanceConfig
     from wsi_nucssl.nuclei.instances import label_instances as label_instances
     from wsi_nucssl.nuclei.table import Nuclei as Nuclei
-    from wsi_nucssl.segment.engine import open_engine as open_engine
     from wsi_nucssl.segment.images import segment_image as segment_image
     from wsi_nucssl.segment.options import SegmentOptions as SegmentOptions
     from wsi_nucssl.segment.slides import segment_slide as segment_slide
@@ -57,7 +57,7 @@ _HOMES: Final = {
     "label_instances": "nuclei.instances",
     "load_model": "models.weights",
     "open_dataset": "datasets",
-    "open_engine": "segment.engine",
+    "open_engine": "engines.opening",
     "open_slide": "slide",
     "segment_image": "segment.images",
     "segment_slide": "segment.slides",

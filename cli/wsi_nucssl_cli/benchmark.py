@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_nucssl.segment.options import Device, EngineName
+from wsi_nucssl.engines.registry import ENGINES
+from wsi_nucssl.models.devices import Device
+from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import Meter, out, say_warning
 
 
@@ -54,7 +56,7 @@ def benchmark(
     ] = None,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
-        EngineName, typer.Option(help="On CPUs openvino beats torch, and int8 openvino.")
+        str, one_of(ENGINES, "auto", help="What runs the network; auto: the fastest that is as accurate.")
     ] = "auto",
     tta: Annotated[int, typer.Option(help="Mirrored and rotated views to average over: 1, 2, 4 or 8.")] = 1,
     overlays: Annotated[bool, typer.Option(help="Draw the errors on each image.")] = True,
@@ -66,11 +68,11 @@ def benchmark(
 ) -> None:
     """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
     from wsi_nucssl.datasets import open_datasets
+    from wsi_nucssl.engines.opening import open_engine
     from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark
     from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
     from wsi_nucssl.evaluate.stress import PERTURBATIONS
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
-    from wsi_nucssl.segment.engine import open_engine
 
     opened = open_datasets(datasets, mpp=mpp)
     contestants: list[Contestant] = []

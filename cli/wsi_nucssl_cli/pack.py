@@ -25,7 +25,8 @@ def pack(
     from dataclasses import replace
 
     from wsi_nucssl.errors import OutputExists
-    from wsi_nucssl.models.weights import load_model, save_model
+    from wsi_nucssl.models.tensors import save_model
+    from wsi_nucssl.models.weights import load_model
 
     if output.exists() and not overwrite:
         raise OutputExists(

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsi_nucssl.segment.options import Device, EngineName, Format, Origin, SegmentOptions
+from wsi_nucssl.engines.registry import ENGINES
+from wsi_nucssl.models.devices import Device
+from wsi_nucssl.segment.options import Format, Origin, SegmentOptions
+from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def segment(
     ] = None,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
-        EngineName, typer.Option(help="On CPUs openvino beats torch, and int8 openvino.")
+        str, one_of(ENGINES, "auto", help="What runs the network; auto: the fastest that is as accurate.")
     ] = "auto",
     tta: Annotated[int, typer.Option(help="Mirrored and rotated views to average over: 1, 2, 4 or 8.")] = 1,
     batch_size: Annotated[

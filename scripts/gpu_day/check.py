@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.weights import load_model
-from wsi_nucssl.segment.torch_engine import TorchEngine
 from wsi_nucssl.train.augment.separable import halving
 
 REFERENCE: Final = "reference"

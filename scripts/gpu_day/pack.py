@@ -36,7 +36,8 @@ from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import build_encoder
-from wsi_nucssl.models.weights import load_encoder, load_model, save_encoder, save_model
+from wsi_nucssl.models.tensors import load_encoder, save_encoder, save_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.resample import triangle_taps
 
 _CODE: Final = ("wsi_nucssl", "scripts/gpu_day")

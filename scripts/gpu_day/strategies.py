@@ -19,7 +19,7 @@ from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import architecture
-from wsi_nucssl.models.weights import save_encoder
+from wsi_nucssl.models.tensors import save_encoder
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.tasks import TaskName

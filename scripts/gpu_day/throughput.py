@@ -17,10 +17,10 @@ from scripts.gpu_day import training
 from scripts.gpu_day.bundle import Bundle, ids_of
 from scripts.gpu_day.finetune import Place, device_name
 from scripts.gpu_day.slices import Deadline
+from wsi_nucssl.engines.torch_engine import ByteNetwork, TorchEngine
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.models.spec import build
+from wsi_nucssl.models.networks import build
 from wsi_nucssl.pretext.tasks import TaskName
-from wsi_nucssl.segment.torch_engine import ByteNetwork, TorchEngine
 from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.loop import Loop, Task
 from wsi_nucssl.train.progress import Progress

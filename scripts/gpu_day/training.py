@@ -14,9 +14,10 @@ from scripts.gpu_day.bundle import Bundle
 from scripts.gpu_day.recipe import finetune_recipe, pretrain_recipe
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.models.encoders import build_encoder
+from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import architecture, build
-from wsi_nucssl.models.weights import load_encoder
+from wsi_nucssl.models.spec import architecture
+from wsi_nucssl.models.tensors import load_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.sources import TileSource

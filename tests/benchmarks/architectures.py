@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import ARCHITECTURES, build
+from wsi_nucssl.models.spec import ARCHITECTURES
 
 SIDE = 1024
 

@@ -7,8 +7,10 @@ from time import perf_counter
 
 import numpy as np
 
-from wsi_nucssl.models.spec import ARCHITECTURES, build
-from wsi_nucssl.segment.openvino_engine import OpenVinoEngine
+from wsi_nucssl.engines.exporting import export_graph
+from wsi_nucssl.engines.openvino_engine import OpenVinoEngine
+from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.spec import ARCHITECTURES
 
 WINDOWS = 12
 SIDE_PX = 1152
@@ -18,7 +20,7 @@ def main() -> None:
     """Print a line for each architecture; untrained weights take as long as trained ones."""
     window = np.random.default_rng(0).integers(0, 256, (1, SIDE_PX, SIDE_PX, 3), np.uint8)
     for arch in ARCHITECTURES:
-        engine = OpenVinoEngine(build(arch).eval())
+        engine = OpenVinoEngine(export_graph(build(arch)), ARCHITECTURES[arch].upscale)
         engine.predict(window)
         begun = perf_counter()
         with ThreadPoolExecutor(engine.streams) as pool:

@@ -14,7 +14,8 @@ import pytest
 from tests.cli.commands import SAMPLE, Ended
 from tests.segment import fakes
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.models.weights import save_model
+from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.segment import slides
 from wsi_nucssl.slide import RGB, open_slide
 from wsi_nucssl_cli import app
@@ -47,8 +48,8 @@ def cli(
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file with a random network."""
     path = tmp_path_factory.mktemp("weights") / "double.safetensors"
-    model = fakes.model()
-    save_model(path, model.network, model.info, "int8")
+    info = fakes.model().info
+    save_model(path, build(info.arch), info, "int8")
     return path
 
 

@@ -12,16 +12,16 @@ import torch
 
 from tests.evaluate.test_predictions import same_partition
 from wsi_nucssl.datasets import open_dataset
+from wsi_nucssl.engines.base import BodyBoundary, Windows
+from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
 from wsi_nucssl.metrics import aji
-from wsi_nucssl.models.spec import build
+from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.nuclei.instances import InstanceConfig
-from wsi_nucssl.segment.engine import BodyBoundary, Windows
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.slides import segment_slide
-from wsi_nucssl.segment.torch_engine import TorchEngine
 
 CONFIG = InstanceConfig(body=0.35, foreground=0.3, regrow_px=3)
 
@@ -41,9 +41,7 @@ class Darkness:
 
 
 def model(config: InstanceConfig = CONFIG) -> Model:
-    torch.manual_seed(0)
     return Model(
-        build("resunet18").eval(),
         ModelInfo("tiny", "resunet18", 0.25, config),
         "0" * 64,
         Path("tiny.safetensors"),
@@ -83,7 +81,8 @@ def test_a_network_does_the_same_in_both(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = rng.integers(40, 220, (20, 24, 3)).astype(np.uint8)
     image = cv2.resize(coarse, (300, 260), interpolation=cv2.INTER_CUBIC)
-    engine = TorchEngine(model().network, torch.device("cpu"))
+    torch.manual_seed(0)
+    engine = TorchEngine(build("resunet18"), torch.device("cpu"))
     body = engine.predict(image[None, :256, :256])[0, 0] / 255
     loose = InstanceConfig(
         body=float(np.quantile(body, 0.7)), foreground=float(np.quantile(body, 0.6)), min_area_px=4

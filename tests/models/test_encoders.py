@@ -13,8 +13,8 @@ from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.models.encoders import ENCODERS, build_encoder, encoder_family
 from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
 from wsi_nucssl.models.encoders.resnet import RESNETS
-from wsi_nucssl.models.resunet import CLASSES
-from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture_of, build
+from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.spec import ARCHITECTURES, CLASSES, DEFAULT_ARCHITECTURE, architecture_of
 
 CHANNELS = {
     "resnet18": (64, 64, 128, 256, 512),

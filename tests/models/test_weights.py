@@ -16,16 +16,9 @@ from safetensors.torch import save_file
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.models.encoders import build_encoder, resnet
-from wsi_nucssl.models.spec import build
-from wsi_nucssl.models.weights import (
-    ModelInfo,
-    Storage,
-    load_encoder,
-    load_model,
-    rewrite_info,
-    save_encoder,
-    save_model,
-)
+from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.tensors import Storage, load_encoder, rewrite_info, save_encoder, save_model
+from wsi_nucssl.models.weights import ModelInfo, load_model
 from wsi_nucssl.nuclei.instances import InstanceConfig
 
 INFO = ModelInfo(
@@ -165,9 +158,16 @@ def other_tensors(path: Path) -> None:
 def test_a_file_that_is_not_a_model_is_named_with_a_remedy(saved: Path, harm: Callable[[Path], None]) -> None:
     harm(saved)
     with pytest.raises(WeightsError) as caught:
-        load_model(saved)
+        _ = load_model(saved).network
     assert caught.value.path == str(saved)
     assert caught.value.remedy
+
+
+def test_a_network_is_that_of_the_file_that_was_opened(saved: Path) -> None:
+    model = load_model(saved)
+    rewrite_info(saved, replace(INFO, name="another"))
+    with pytest.raises(WeightsError, match="changed while"):
+        _ = model.network
 
 
 def test_a_header_that_is_not_an_object_is_refused(saved: Path) -> None:

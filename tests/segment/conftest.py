@@ -70,7 +70,7 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
             SegmentOptions(**options),
             resume=resume,
             overwrite=overwrite,
-            engine=fakes.DarkIsNucleus(upscale=model.network.upscale),
+            engine=fakes.DarkIsNucleus(upscale=model.info.upscale),
         )
 
     return run

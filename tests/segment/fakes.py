@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import tifffile
 
+from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.models.spec import build
 from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.nuclei.instances import InstanceConfig
-from wsi_nucssl.segment.engine import BodyBoundary, Windows
 from wsi_nucssl.segment.windows import repeat_px
 from wsi_nucssl.slide import RGB, Slide
 
@@ -56,10 +55,9 @@ def _probabilities(window: RGB, upscale: int) -> BodyBoundary:
 
 
 def model(arch: str = "resunet18", **instances: Any) -> Model:
-    """A model with a random network, for runs whose engine is a double."""
+    """A model without a file, for runs whose engine is a double."""
     config = InstanceConfig(**{"regrow_px": 3, "min_marker_px": 12, "min_area_px": 60, **instances})
     return Model(
-        build(arch),
         ModelInfo("double", arch, 0.25, config),
         "0" * 64,
         Path("double.safetensors"),

@@ -24,7 +24,8 @@ from tests.segment.features import read_features
 from wsi_nucssl.errors import InputError, OutputExists, OutputLocked, RunMismatch, Stopped
 from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.files import locked
-from wsi_nucssl.models.weights import save_model
+from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.segment.slides import SegmentSummary, run_path
 from wsi_nucssl.slide import RGB
@@ -82,8 +83,8 @@ def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "double.safetensors"
-    model = fakes.model()
-    save_model(path, model.network, model.info, "int8")
+    info = fakes.model().info
+    save_model(path, build(info.arch), info, "int8")
     return path
 
 

@@ -8,22 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.segment.fakes import DarkIsNucleus
+from wsi_nucssl.engines.base import BodyBoundary, Windows, predict_batch
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Point, Size
-from wsi_nucssl.models.resunet import MULTIPLE
+from wsi_nucssl.models.spec import MULTIPLE
 from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
 from wsi_nucssl.nuclei.stain import hematoxylin_od
-from wsi_nucssl.segment.engine import BodyBoundary, Windows
 from wsi_nucssl.segment.images import network_input, predict_image, segment_image
-from wsi_nucssl.segment.windows import (
-    CORE,
-    MARGIN,
-    WindowGrid,
-    predict_batch,
-    read_window,
-    repeat_px,
-    window_grid,
-)
+from wsi_nucssl.segment.windows import CORE, MARGIN, WindowGrid, read_window, repeat_px, window_grid
 from wsi_nucssl.slide import RGB
 
 

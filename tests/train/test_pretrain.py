@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
 from wsi_nucssl.models.encoders import build_encoder
-from wsi_nucssl.models.weights import load_encoder
+from wsi_nucssl.models.tensors import load_encoder
 from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName
 from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.train.pretrain import PretrainJob, pretrain, preview

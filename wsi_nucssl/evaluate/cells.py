@@ -10,16 +10,16 @@ from typing import cast
 import imagecodecs
 
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset, Split
+from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.evaluate.benchmark import RESULTS, benchmark
 from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.evaluate.tables import WITHOUT_PRETRAINING, Budget, Changes, Column, Row
 from wsi_nucssl.files import safe_stem, sha256_file, write_atomic
+from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.spec import ARCHITECTURES
 from wsi_nucssl.models.weights import load_model, weights_path
 from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.runs import digest
-from wsi_nucssl.segment.engine import open_engine
-from wsi_nucssl.segment.options import Device
 from wsi_nucssl.train.finetune import FinetuneJob, finetune
 from wsi_nucssl.train.job import SplitChoice
 from wsi_nucssl.train.pretrain import PretrainJob, pretrain

@@ -14,12 +14,12 @@ from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.datasets.resample import resample_labels
 from wsi_nucssl.datasets.sample import LabelImage
+from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.evaluate.geojson_labels import read_geojson_labels
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import Model, ModelInfo, seen_images
 from wsi_nucssl.runs import digest
-from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.images import segment_image
 
 _GEOJSON_SUFFIXES = (".geojson.gz", ".geojson", ".json")

@@ -19,7 +19,7 @@ from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.evaluate.linear import fit_classifier, fit_ridge
 from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.models.encoders import build_encoder
-from wsi_nucssl.models.weights import load_encoder
+from wsi_nucssl.models.tensors import load_encoder
 from wsi_nucssl.nuclei.targets import BODY, BOUNDARY, three_class
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.redundancy import redundancy

@@ -12,13 +12,15 @@ from typing import Final
 import numpy as np
 
 from wsi_nucssl.datasets import Dataset
+from wsi_nucssl.engines.base import Engine
+from wsi_nucssl.engines.int8 import quantised_path
+from wsi_nucssl.engines.opening import open_engine
+from wsi_nucssl.engines.quantisation import quantise, record_comparison
 from wsi_nucssl.errors import OutputError, OutputExists
 from wsi_nucssl.evaluate.contestants import KnownSplit
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.weights import Model
-from wsi_nucssl.segment.engine import Engine, open_engine
-from wsi_nucssl.segment.images import segment_image
-from wsi_nucssl.segment.quantised import quantise, quantised_path, record_comparison
+from wsi_nucssl.segment.images import network_input, segment_image
 
 _ACCEPTED: Final = 0.003
 """AJI that INT8 may lose on a set and still be preferred."""
@@ -97,5 +99,5 @@ def quantise_on(model: Model, dataset: Dataset, *, overwrite: bool = False) -> t
     held_out = known.validation if known else frozenset()
     hashes = {sample.id: sample.hashes()[0] for sample in dataset}
     usable = {name: sha256 for name, sha256 in hashes.items() if sha256 not in held_out}
-    images = (dataset[name].image_at(model.info.mpp) for name in usable)
-    return quantise(model, images, {"dataset": dataset.path.name, "images": usable}), len(usable)
+    pictures = (network_input(dataset[name].image_at(model.info.mpp), model.info.upscale) for name in usable)
+    return quantise(model, pictures, {"dataset": dataset.path.name, "images": usable}), len(usable)

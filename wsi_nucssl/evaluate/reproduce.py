@@ -15,7 +15,7 @@ from wsi_nucssl.errors import InputError, OutputError, RunMismatch, SomeSlidesFa
 from wsi_nucssl.evaluate.cells import Bench, Scores
 from wsi_nucssl.evaluate.tables import PAPER, Table, Tables
 from wsi_nucssl.files import locked, write_atomic
-from wsi_nucssl.segment.options import Device
+from wsi_nucssl.models.devices import Device
 
 OnCell = Callable[[int, int, str], None]
 """Called before each run with how many are done, of how many, and what comes next."""

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from wsi_nucssl.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
+Device = Literal["auto", "cpu", "cuda"]
+
 
 def torch_device(name: str) -> torch.device:
+    """As `chosen_device`, for PyTorch."""
+    import torch
+
+    return torch.device(chosen_device(name))
+
+
+def chosen_device(name: str) -> Literal["cpu", "cuda"]:
     """The device called "cpu" or "cuda"; "auto" takes CUDA where there is one.
 
     Raises
     ------
-    UsageError : CUDA was asked for and is not there.
+    UsageError
+        CUDA was asked for and is not there, or the name is none of these.
     """
-    at_hand = torch.cuda.is_available()
+    if name not in get_args(Device):
+        raise UsageError(f"no device {name!r}", remedy=f"Choose one of {', '.join(get_args(Device))}")
+    if name == "cpu":
+        return "cpu"
+    if _cuda_at_hand():
+        return "cuda"
     if name == "auto":
-        return torch.device("cuda" if at_hand else "cpu")
-    if name == "cuda" and not at_hand:
-        raise UsageError(
-            "no CUDA device is at hand", remedy="Use ⟨device⟩ cpu, or install a driver and a CUDA build"
-        )
-    return torch.device(name)
+        return "cpu"
+    raise UsageError(
+        "no CUDA device is at hand", remedy="Use ⟨device⟩ cpu, or install a driver and a CUDA build"
+    )
+
+
+def _cuda_at_hand() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

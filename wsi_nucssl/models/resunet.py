@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsi_nucssl.models.encoders import Encoder
-
-OutputStage = Literal["conv", "subpixel"]
-CLASSES: Final = ("background", "body", "boundary")
-MULTIPLE: Final = 32
-"""The network pads its input to a multiple of this, inside."""
+from wsi_nucssl.models.spec import CLASSES, MULTIPLE, OutputStage
 
 
 class ConvBlock(nn.Sequential):

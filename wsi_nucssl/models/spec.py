@@ -1,13 +1,16 @@
-"""What a model is, in a few numbers; and the one builder that turns them into a network."""
+"""What a model is, in a few numbers; `networks.build` turns them into a network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.models.encoders import build_encoder
-from wsi_nucssl.models.resunet import OutputStage, ResUNet
+
+OutputStage = Literal["conv", "subpixel"]
+CLASSES: Final = ("background", "body", "boundary")
+MULTIPLE: Final = 32
+"""A network pads its input to a multiple of this, inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,3 @@ def architecture(name: str) -> Architecture:
     if name not in ARCHITECTURES:
         raise UsageError(f"unknown architecture {name!r}", remedy=f"Choose one of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
-
-
-def build(arch: str) -> ResUNet:
-    """A randomly initialised network of that name."""
-    numbers = architecture(arch)
-    return ResUNet(
-        build_encoder(numbers.encoder), numbers.widths, numbers.output_stage, upscale=numbers.upscale
-    )

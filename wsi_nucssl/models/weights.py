@@ -1,30 +1,28 @@
-"""Weights in and out: safetensors with everything a user of them needs in the header."""
+"""What a weights file says of itself: its header, its hash, where it lies. `tensors` reads and writes the rest."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
 
 from wsi_nucssl.errors import UsageError, WeightsError
-from wsi_nucssl.files import sha256_file, write_atomic
+from wsi_nucssl.files import sha256_file
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.encoders import Encoder, encoder_family
-from wsi_nucssl.models.resunet import CLASSES, ResUNet
-from wsi_nucssl.models.spec import ARCHITECTURES, architecture, build
+from wsi_nucssl.models.spec import ARCHITECTURES, CLASSES, architecture
 from wsi_nucssl.nuclei.settings import InstanceConfig
+
+if TYPE_CHECKING:
+    from wsi_nucssl.models.resunet import ResUNet
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
 DEFAULT_MODEL: Final = "liteunet0x2-nuclei"
-Storage = Literal["float32", "bfloat16", "int8"]
-
-_SCALE: Final = ".int8_scale"
+MODEL_KEY: Final = "wsi_nucssl"
+ENCODER_KEY: Final = "wsi_nucssl_encoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +50,46 @@ class ModelInfo:
         Mpp.square(self.mpp)  # refuses what is no resolution
 
     @property
+    def upscale(self) -> int:
+        """Output px of the network per input px, along each axis."""
+        return architecture(self.arch).upscale
+
+    @property
     def input_mpp(self) -> float:
         """µm per px of the pictures that the network sees: the upscale of its architecture times `mpp`."""
-        return self.mpp * architecture(self.arch).upscale
+        return self.mpp * self.upscale
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
-    """A network ready to predict, what it is, and the file it came from with its hash."""
+    """What a model is, and the file it is in with its hash; the network itself is read when it is asked for.
 
-    network: ResUNet
+    Attributes
+    ----------
+    info : ModelInfo
+        The file's header.
+    sha256 : str
+        Of the whole file.
+    path : Path
+        The file.
+    """
+
     info: ModelInfo
     sha256: str
     path: Path
+
+    @cached_property
+    def network(self) -> ResUNet:
+        """The network; on the CPU, in float32, in evaluation mode.
+
+        Raises
+        ------
+        WeightsError
+            The tensors do not fit the architecture, or the file is another one by now.
+        """
+        from wsi_nucssl.models.tensors import read_network
+
+        return read_network(self)
 
 
 def seen_images(info: ModelInfo) -> frozenset[str]:
@@ -83,8 +108,8 @@ def seen_by(source: str | Path) -> frozenset[str]:
         The file cannot be read.
     """
     path = weights_path(source)
-    _, header = _read(path)
-    return frozenset() if "wsi_nucssl_encoder" in header else seen_images(_parse_info(path, header))
+    header = read_header(path)
+    return frozenset() if ENCODER_KEY in header else seen_images(parse_info(path, header))
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -93,82 +118,15 @@ def bundled_models() -> tuple[str, ...]:
 
 
 def load_model(name_or_path: str | Path) -> Model:
-    """Load a bundled model by name, or a weights file by path; on the CPU, in float32, in evaluation mode.
-
-    Raises
-    ------
-    WeightsError : no such model, a damaged file, another architecture.
-    """
-    path = weights_path(name_or_path)
-    tensors, header = _read(path)
-    info = _parse_info(path, header)
-    network = build(info.arch)
-    _fill(network, tensors, path)
-    return Model(network.eval(), info, sha256_file(path), path)
-
-
-def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage = "float32") -> None:
-    """Write network and info atomically.
-
-    `storage` says how convolution weights are kept: "float32" exactly; "bfloat16" in half the bytes; "int8" in a
-    quarter, with one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
-    """
-    _write(path, _packed(network, storage), "wsi_nucssl", asdict(info))
-
-
-def rewrite_info(path: Path, info: ModelInfo) -> None:
-    """Give a weights file another header, atomically; its tensors stay as they are stored.
+    """Open a bundled model by name, or a weights file by path.
 
     Raises
     ------
     WeightsError
-        The file cannot be read.
+        No such model, a damaged file, another architecture.
     """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"not a whole safetensors file ({error})", path=path, remedy="Copy or download it again"
-        ) from error
-    _write(path, tensors, "wsi_nucssl", asdict(info))
-
-
-def save_encoder(
-    path: Path, encoder: Encoder, provenance: dict[str, Any], storage: Storage = "float32"
-) -> None:
-    """Write a pretrained encoder alone, for `load_encoder`; `storage` as in `save_model`."""
-    tensors = _packed(encoder, storage)
-    _write(path, tensors, "wsi_nucssl_encoder", {"name": encoder.name, "provenance": provenance})
-
-
-def load_encoder(encoder: Encoder, source: str | Path) -> None:
-    """Fill an encoder: from "imagenet", from an encoder file, or from the encoder of a whole model's file.
-
-    Raises
-    ------
-    WeightsError : no such file, a damaged one, another architecture, or ImageNet weights that cannot be fetched.
-    """
-    if str(source) == "imagenet":
-        _fill(encoder, encoder_family(encoder.name).imagenet(encoder.name), Path("imagenet"))
-        return
-    path = weights_path(source)
-    tensors, header = _read(path)
-    if "wsi_nucssl_encoder" not in header:
-        info = _parse_info(path, header)
-        name = ARCHITECTURES[info.arch].encoder
-        tensors = {
-            key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
-        }
-    else:
-        name = _encoder_name(path, header["wsi_nucssl_encoder"])
-    if name != encoder.name:
-        raise WeightsError(
-            f"holds a {name}, but the model wants a {encoder.name}",
-            path=path,
-            remedy="Choose the matching ⟨arch⟩",
-        )
-    _fill(encoder, tensors, path)
+    path = weights_path(name_or_path)
+    return Model(parse_info(path, read_header(path)), sha256_file(path), path)
 
 
 def weights_path(name_or_path: str | Path) -> Path:
@@ -176,7 +134,8 @@ def weights_path(name_or_path: str | Path) -> Path:
 
     Raises
     ------
-    WeightsError : no such model.
+    WeightsError
+        No such model.
     """
     text = str(name_or_path)
     if text in bundled_models():
@@ -196,29 +155,38 @@ def weights_path(name_or_path: str | Path) -> Path:
     return path
 
 
-def _write(path: Path, tensors: dict[str, Tensor], key: str, content: dict[str, Any]) -> None:
-    """One header entry only: safetensors writes several in any order, and the same weights must give the same bytes.
+def read_header(path: Path) -> dict[str, str]:
+    """What a file of weights has besides tensors.
 
-    Not by its `save_file`, whose files only their owner may read.
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, or is not whole.
     """
-    write_atomic(path, save(tensors, metadata={key: json.dumps(content)}))
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header: dict[str, str] = file.metadata() or {}
-            packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"not a whole safetensors file ({error})", path=path, remedy="Copy or download it again"
-        ) from error
-    return _unpack(packed), header
+        raise damaged(path, error) from error
 
 
-def _parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
+def damaged(path: Path, error: Exception) -> WeightsError:
+    """The error that says that a file is not whole."""
+    return WeightsError(
+        f"not a whole safetensors file ({error})", path=path, remedy="Copy or download it again"
+    )
+
+
+def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
+    """The model's part of a header.
+
+    Raises
+    ------
+    WeightsError
+        The header is not that of a model, or of one that this version does not know.
+    """
     try:
-        raw = json.loads(header["wsi_nucssl"])
+        raw = json.loads(header[MODEL_KEY])
         raw["instances"] = InstanceConfig(**raw["instances"])
         raw["classes"] = tuple(raw["classes"])
         info = ModelInfo(**raw)
@@ -235,55 +203,3 @@ def _parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
             remedy="Update wsi-nucssl",
         )
     return info
-
-
-def _encoder_name(path: Path, text: str) -> str:
-    try:
-        return str(json.loads(text)["name"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"the header does not describe an encoder ({error!r})",
-            path=path,
-            remedy="Use a file written by wsi-nucssl pretrain",
-        ) from error
-
-
-def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1:2] or [str(error)]
-        raise WeightsError(
-            f"the tensors do not fit the architecture ({first[0].strip()})",
-            path=path,
-            remedy="Use a matching file",
-        ) from error
-
-
-def _packed(module: nn.Module, storage: Storage) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for name, value in module.state_dict().items():
-        tensors |= _pack(name, value.detach().cpu().contiguous(), storage)
-    return tensors
-
-
-def _pack(name: str, value: Tensor, storage: Storage) -> dict[str, Tensor]:
-    if storage == "float32" or value.ndim < 4 or not value.is_floating_point() or value.shape[0] == 1:
-        return {name: value}
-    if storage == "bfloat16":
-        return {name: value.to(torch.bfloat16)}
-    scale = value.abs().amax(dim=(1, 2, 3)).clamp_min(1e-12) / 127
-    quantised = torch.round(value / scale.view(-1, 1, 1, 1)).to(torch.int8)
-    return {name: quantised, name + _SCALE: scale}
-
-
-def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole: dict[str, Tensor] = {}
-    for name, value in tensors.items():
-        if name.endswith(_SCALE):
-            continue
-        scale = tensors.get(name + _SCALE)
-        if scale is not None:
-            value = value.float() * scale.view(-1, 1, 1, 1)
-        whole[name] = value.float() if value.is_floating_point() else value
-    return whole

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
+from wsi_nucssl.engines.registry import VIEWS
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.devices import Device
 
-Device = Literal["auto", "cpu", "cuda"]
-EngineName = Literal["auto", "torch", "openvino", "int8"]
 Origin = Literal["qupath", "level0"]
 Format = Literal["geojson", "geojson.gz"]
-
-VIEWS: Final = (1, 2, 4, 8)
-"""Numbers of views that test-time augmentation takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class SegmentOptions:
     ----------
     mpp : µm per level-0 px where the slide does not say, or says it wrongly.
     reader : backend for slides, "auto" chooses by content.
-    device, engine : what the network runs on; "int8" is OpenVINO with a quantised graph, made by `quantise`.
+    device, engine : what the network runs on; an engine is "auto" or a name of `ENGINES`.
     views : mirrored and rotated inputs to average over: 1, 2, 4 or 8.
     batch_size : windows at a time; None chooses by device.
     workers : threads that read and as many that extract; they never change the result.
@@ -36,7 +33,7 @@ class SegmentOptions:
     mpp: float | None = None
     reader: str = "auto"
     device: Device = "auto"
-    engine: EngineName = "auto"
+    engine: str = "auto"
     views: int = 1
     batch_size: int | None = None
     workers: int = 2

@@ -18,6 +18,7 @@ from typing import Final, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.engines.base import Engine, predict_batch
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.grid import Tile
 from wsi_nucssl.nuclei.instances import InstanceConfig
@@ -25,10 +26,9 @@ from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment.blending import keep_window
-from wsi_nucssl.segment.engine import Engine
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
-from wsi_nucssl.segment.windows import predict_batch, read_window
+from wsi_nucssl.segment.windows import read_window
 from wsi_nucssl.slide import Canvas
 from wsi_nucssl.threads import prefetch, thread_pool
 

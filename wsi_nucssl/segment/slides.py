@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
+from wsi_nucssl.engines.base import Engine, default_batch_size
+from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.export.geojson import SUFFIXES, CanvasTransform, write_geojson
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_file, write_atomic
@@ -19,7 +21,6 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import run_directory, stop_requests
-from wsi_nucssl.segment.engine import Engine, default_batch_size, open_engine
 from wsi_nucssl.segment.options import Format, SegmentOptions
 from wsi_nucssl.segment.pipeline import OnProgress, Pipeline
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan

@@ -7,7 +7,7 @@ as large: a window's input px are its output px, two by two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.grid import Tile, TileGrid
-from wsi_nucssl.models.resunet import MULTIPLE
-from wsi_nucssl.segment.engine import BodyBoundary, Engine
+from wsi_nucssl.models.spec import MULTIPLE
 
 MARGIN: Final = 64
 """Output px of context on each side of a core; docs/seams.md has the measurement that chose it."""
@@ -136,13 +135,6 @@ def read_window(read: ReadRGB, tile: Tile, grid: WindowGrid) -> NDArray[np.uint8
         (0, 0),
     )
     return np.pad(pixels, pad, mode="symmetric") if any(map(any, pad)) else pixels
-
-
-def predict_batch(engine: Engine, windows: Sequence[NDArray[np.uint8]], batch_size: int) -> BodyBoundary:
-    """Predict up to `batch_size` windows; a short batch is filled up, so that the engine sees one shape only."""
-    count = len(windows)
-    batch = np.stack([*windows, *[windows[-1]] * (batch_size - count)])
-    return engine.predict(batch)[:count]
 
 
 def repeat_px(plane: NDArray[np.uint8], upscale: int) -> NDArray[np.uint8]:

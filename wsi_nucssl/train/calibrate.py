@@ -14,13 +14,14 @@ from typing import Any, Final
 import numpy as np
 
 from wsi_nucssl.datasets import Dataset
+from wsi_nucssl.engines.int8 import quantised_path
+from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics import aji
-from wsi_nucssl.models.weights import Model, rewrite_info, seen_images
+from wsi_nucssl.models.tensors import rewrite_info
+from wsi_nucssl.models.weights import Model, seen_images
 from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
-from wsi_nucssl.segment.engine import open_engine
 from wsi_nucssl.segment.images import predict_image
-from wsi_nucssl.segment.quantised import quantised_path
 from wsi_nucssl.train.validate import or_right
 
 _BODY: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsi_nucssl.models.resunet import CLASSES
+from wsi_nucssl.models.spec import CLASSES
 
 
 class SegmentationLoss(nn.Module):

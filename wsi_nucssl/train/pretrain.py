@@ -17,7 +17,7 @@ from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import build_encoder, encoder_family
 from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE
-from wsi_nucssl.models.weights import save_encoder
+from wsi_nucssl.models.tensors import save_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.model import PretextModel

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import warnings
 from typing import Any, Final
 
 import openvino
-import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-from wsi_nucssl.models.resunet import MULTIPLE, ResUNet
-from wsi_nucssl.segment.engine import BodyBoundary, Windows
-from wsi_nucssl.segment.quantised import QuantisedGraph
-from wsi_nucssl.segment.torch_engine import ByteNetwork
+from wsi_nucssl.engines.base import BodyBoundary, Windows
+from wsi_nucssl.engines.graphs import Graph
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.weights import Model
 
 _MOST_STREAMS: Final = 4
 """Each takes the memory of a batch's activations."""
@@ -28,23 +24,28 @@ class OpenVinoEngine:
     """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere; int8 where a graph is quantised.
 
     Cores are shared out among a few streams: batches side by side wait for one another less than the threads of one.
+
+    Parameters
+    ----------
+    graph : Graph
+        What runs.
+    upscale : int
+        Of the network behind it.
+    kind : str
+        Tells a graph that is not the network as it is from others, in the engine's name.
     """
 
     batch_px = 0
 
-    def __init__(self, network: ResUNet | QuantisedGraph) -> None:
+    def __init__(self, graph: Graph, upscale: int, *, kind: str = "") -> None:
         # Two threads that are the first to ask OpenVINO for a numpy type wait for one another for ever, one with the
         # interpreter's lock and one with pybind11's: so ask here, before there are threads.
         openvino.Type.u8.to_dtype()
         self._core = openvino.Core()
         self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._precision = "bf16" if self.bf16 else "fp32"
-        self.upscale = network.upscale
-        if isinstance(network, QuantisedGraph):
-            self._graph = self._core.read_model(network.xml, network.bin)
-            self._precision = f"int8-{network.digest}-{self._precision}"
-        else:
-            self._graph = openvino_graph(network)
+        self._precision = f"{kind}{'bf16' if self.bf16 else 'fp32'}"
+        self.upscale = upscale
+        self._graph = self._core.read_model(graph.xml, graph.bin)
         self._version = openvino.get_version().split("-")[0]
         self.streams = min(_MOST_STREAMS, _usable_cores())
         self._requests: dict[tuple[int, ...], queue.SimpleQueue[Any]] = {}
@@ -85,20 +86,18 @@ class OpenVinoEngine:
         return requests
 
 
-def openvino_graph(network: ResUNet) -> Any:
-    """A ResUNet, bytes to bytes, as an OpenVINO graph of any input size.
+def open_openvino(model: Model, device: str) -> OpenVinoEngine:
+    """See `registry.OpenEngine`."""
+    refuse_cuda(device)
+    from wsi_nucssl.engines.exporting import export_graph
 
-    By the frontend itself: `convert_model` would report usage.
-    """
-    module = ByteNetwork(network).eval()
-    example = torch.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3), dtype=torch.uint8)
-    with warnings.catch_warnings():
-        # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
-        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        return frontend.convert(frontend.load(decoder))
+    return OpenVinoEngine(export_graph(model.network), model.info.upscale)
+
+
+def refuse_cuda(device: str) -> None:
+    """Raise `UsageError` where an engine of the CPU is to run on CUDA."""
+    if device == "cuda":
+        raise UsageError("OpenVINO runs on the CPU only here", remedy="Use ⟨device⟩ cpu or ⟨engine⟩ torch")
 
 
 def _usable_cores() -> int:

@@ -7,9 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.errors import ResourceError
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.segment.engine import BodyBoundary, Windows
+from wsi_nucssl.models.weights import Model
 
 _CUDA_BATCH_PX: Final = 16 * 2**20
 
@@ -67,6 +68,11 @@ class TorchEngine:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             result: Tensor = self._forward(windows)
         return result
+
+
+def open_torch(model: Model, device: str) -> TorchEngine:
+    """See `registry.OpenEngine`; compiled on CUDA."""
+    return TorchEngine(model.network, torch.device(device), compiled=device == "cuda")
 
 
 def _cpu_has_bf16() -> bool:

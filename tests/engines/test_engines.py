@@ -15,20 +15,23 @@ from numpy.typing import NDArray
 
 from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import open_dataset
+from wsi_nucssl.engines import quantisation
+from wsi_nucssl.engines.base import BodyBoundary, Engine, Windows, default_batch_size
+from wsi_nucssl.engines.graphs import Graph
+from wsi_nucssl.engines.int8 import quantised_path, read_quantised
+from wsi_nucssl.engines.opening import open_engine
+from wsi_nucssl.engines.tta import Augmented
 from wsi_nucssl.errors import OutputExists, UsageError, WeightsError
 from wsi_nucssl.evaluate.quantise import Cost, check_quantised, quantise_on
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.metrics import aji
+from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import build
-from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model, save_model
-from wsi_nucssl.segment import quantised
-from wsi_nucssl.segment.engine import BodyBoundary, Engine, Windows, default_batch_size, open_engine
+from wsi_nucssl.models.tensors import save_model
+from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
 from wsi_nucssl.segment.images import network_input, segment_image
-from wsi_nucssl.segment.options import EngineName
-from wsi_nucssl.segment.quantised import quantised_path, read_quantised
 
-TOLERANCE: dict[EngineName, float] = {"torch": 0.6, "openvino": 0.6, "int8": 2.5}
+TOLERANCE: dict[str, float] = {"torch": 0.6, "openvino": 0.6, "int8": 2.5}
 """Mean difference from float32, in 255ths."""
 
 
@@ -85,13 +88,13 @@ def with_graph(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture(scope="module", params=TOLERANCE)
-def kind(request: pytest.FixtureRequest) -> EngineName:
-    name: EngineName = request.param
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
     return name
 
 
 @pytest.fixture(scope="module")
-def engine(kind: EngineName, model: Model, request: pytest.FixtureRequest) -> Engine:
+def engine(kind: str, model: Model, request: pytest.FixtureRequest) -> Engine:
     return open_engine(request.getfixturevalue("with_graph") if kind == "int8" else model, "cpu", kind)
 
 
@@ -110,7 +113,7 @@ def in_float32(network: ResUNet, windows: Windows) -> NDArray[np.float32]:
 
 
 def test_probabilities_are_those_of_the_network(
-    engine: Engine, kind: EngineName, model: Model, windows: Windows
+    engine: Engine, kind: str, model: Model, windows: Windows
 ) -> None:
     predicted = engine.predict(windows)
     upscale = model.network.upscale
@@ -137,12 +140,12 @@ def test_other_shapes_come_and_go(engine: Engine, windows: Windows) -> None:
     assert engine.predict(windows).tobytes() == whole.tobytes()
 
 
-def test_a_name_tells_the_precision(engine: Engine, kind: EngineName, model: Model) -> None:
+def test_a_name_tells_the_precision(engine: Engine, kind: str, model: Model) -> None:
     assert engine.name.startswith("torch" if kind == "torch" else "openvino")
     assert engine.name.endswith(("bf16", "fp32"))
     assert ("int8" in engine.name) == (kind == "int8")
     if kind == "int8":
-        assert read_quantised(model).digest in engine.name
+        assert read_quantised(model)[0].digest[:8] in engine.name
 
 
 @dataclass(frozen=True)
@@ -159,17 +162,23 @@ class Brightness:
 
 @pytest.mark.parametrize("upscale", [1, 2])
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
-def test_views_are_turned_back(
-    views: int, upscale: int, windows: Windows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("wsi_nucssl.segment.engine._open_openvino", lambda *_: Brightness(upscale))
-    engine = open_engine(load_model(DEFAULT_MODEL), "cpu", views=views)
+def test_views_are_turned_back(views: int, upscale: int, windows: Windows) -> None:
+    engine = Augmented(Brightness(upscale), views)
     assert engine.upscale == upscale
     assert np.array_equal(engine.predict(windows), Brightness(upscale).predict(windows))
-    assert ("views" in engine.name) == (views > 1)
+    assert engine.name == f"brightness-{views}-views"
     assert engine.batch_px == Brightness.batch_px
     assert default_batch_size(engine, Size(1024, 1024)) == 4
     assert default_batch_size(engine, Size(4096, 4096)) == 1
+
+
+def test_views_are_asked_for_when_an_engine_is_opened() -> None:
+    model = load_model(DEFAULT_MODEL)
+    plain = open_engine(model, "cpu").name
+    assert open_engine(model, "cpu", views=1).name == plain
+    assert open_engine(model, "cpu", views=4).name == f"{plain}-4-views"
+    with pytest.raises(UsageError, match="1, 2, 4 or 8 views, not 3"):
+        open_engine(model, "cpu", views=3)
 
 
 def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +189,7 @@ def test_engines_are_refused_where_they_cannot_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for engine in ("openvino", "int8"):
         with pytest.raises(UsageError, match="runs on the CPU only"):
-            open_engine(model, "cuda", engine)  # type: ignore[arg-type]
+            open_engine(model, "cuda", engine)
 
 
 def test_a_quantised_graph_is_not_replaced_unasked(with_graph: Model, tmp_path: Path) -> None:
@@ -198,7 +207,7 @@ def test_int8_is_chosen_once_it_was_measured_to_be_as_good_and_faster(
     costs = check_quantised(model, {"data": dataset})
     sample = dataset["0"]
     for engine, found in (("openvino", costs["data"].aji), ("int8", costs["data"].aji_int8)):
-        labels = segment_image(open_engine(model, "cpu", engine), sample.image(), model.info.instances)  # type: ignore[arg-type]
+        labels = segment_image(open_engine(model, "cpu", engine), sample.image(), model.info.instances)
         assert found == aji(sample.labels(), labels)
     assert ("int8" in open_engine(model, "cpu").name) == costs["data"].accepted
     for cost, accepted in (
@@ -230,8 +239,8 @@ def none_at_all(model: Model) -> None:
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
-        (other_weights, "other weights.*wsi-nucssl quantise.*DATASET --overwrite"),
-        (half_a_file, "not a whole.*wsi-nucssl quantise.*DATASET --overwrite"),
+        (other_weights, "other weights.*wsi-nucssl quantise.*DATASET `overwrite`"),
+        (half_a_file, "not a whole.*wsi-nucssl quantise.*DATASET `overwrite`"),
         (none_at_all, "there is no quantised graph.*wsi-nucssl quantise.*DATASET$"),
     ],
 )
@@ -258,13 +267,13 @@ def test_held_out_images_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.M
     save_model(tmp_path / "m.safetensors", bundled.network, bundled.info)
     looked_at: list[int] = []
 
-    def watch(_: Model, crops: list[NDArray[np.uint8]]) -> quantised.QuantisedGraph:
+    def watch(_: Model, crops: list[NDArray[np.uint8]]) -> Graph:
         looked_at.append(len(crops))
-        return quantised.QuantisedGraph(b"<net/>", b"weights", 1)
+        return Graph(b"<net/>", b"weights")
 
-    monkeypatch.setattr(quantised, "_nncf_quantised", watch)
-    monkeypatch.setattr(quantised, "version", lambda name: f"{name} 1.0")
+    monkeypatch.setattr(quantisation, "_nncf_quantised", watch)
+    monkeypatch.setattr(quantisation, "version", lambda name: f"{name} 1.0")
     path, images = quantise_on(load_model(tmp_path / "m.safetensors"), dataset)
-    corners = len(quantised._crops(network_input(dataset["0"].image(), bundled.network.upscale)))
+    corners = len(quantisation._crops(network_input(dataset["0"].image(), bundled.network.upscale)))
     assert (path.name, images, looked_at) == ("m.int8", 2, [2 * corners])
-    assert read_quantised(load_model(tmp_path / "m.safetensors")).bin == b"weights"
+    assert read_quantised(load_model(tmp_path / "m.safetensors"))[0].bin == b"weights"

@@ -1,0 +1,45 @@
+"""Set up the engine that is asked for, or the one that suits the device."""
+
+from __future__ import annotations
+
+from wsi_nucssl.engines.base import Engine
+from wsi_nucssl.engines.int8 import is_preferred
+from wsi_nucssl.engines.registry import ENGINES
+from wsi_nucssl.engines.tta import Augmented
+from wsi_nucssl.models.devices import Device, chosen_device
+from wsi_nucssl.models.weights import Model
+
+
+def open_engine(model: Model, device: Device = "auto", engine: str = "auto", views: int = 1) -> Engine:
+    """The engine for a device: CUDA through PyTorch; the CPU through OpenVINO, or what is asked for.
+
+    On a CPU, "auto" takes the quantised graph that lies beside the weights if it was measured to be as accurate, on
+    every set, and faster (`evaluate.quantise`).
+
+    Parameters
+    ----------
+    model : Model
+        Whose network predicts.
+    device : {"auto", "cpu", "cuda"}
+        "auto" takes CUDA where there is one.
+    engine : str
+        "auto", or a name of `ENGINES`.
+    views : {1, 2, 4, 8}
+        Mirrored and rotated inputs to average over.
+
+    Raises
+    ------
+    UsageError
+        CUDA was asked for and is not there, an engine of the CPU was asked for on CUDA, or there is no such engine.
+    WeightsError
+        "int8", and there is no quantised graph of these weights.
+    """
+    where = chosen_device(device)
+    opened = ENGINES.get(_suiting(model, where) if engine == "auto" else engine)(model, where)
+    return opened if views == 1 else Augmented(opened, views)
+
+
+def _suiting(model: Model, device: str) -> str:
+    if device == "cuda":
+        return "torch"
+    return "int8" if is_preferred(model) else "openvino"

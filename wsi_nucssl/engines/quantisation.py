@@ -1,0 +1,93 @@
+"""Make quantised graphs: post-training quantisation (NNCF) looks at what the activations of a few images are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl.engines.graphs import Graph, write_graph
+from wsi_nucssl.engines.int8 import KEY, quantised_path, read_quantised
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.spec import MULTIPLE
+from wsi_nucssl.models.weights import Model
+
+_CROP_PX: Final = 512
+
+
+def quantise(model: Model, pictures: Iterable[NDArray[np.uint8]], provenance: dict[str, Any]) -> Path:
+    """Quantise a model's convolutions to INT8 and write the graph beside its weights; returns the file.
+
+    Parameters
+    ----------
+    model : Model
+        Whose weights lie in a folder that can be written to.
+    pictures : iterable of ndarray
+        RGB (row, col, 3) at the mpp that the network sees, to calibrate on; not those that it will be scored on.
+    provenance : dict
+        What they were, for the file's header.
+
+    Raises
+    ------
+    UsageError
+        NNCF is not installed, or there is no image.
+    """
+    crops = [crop for picture in pictures for crop in _crops(picture)]
+    if not crops:
+        raise UsageError("there is no image to calibrate on", remedy="Give a dataset with training images")
+    graph = _nncf_quantised(model, crops)
+    versions = {name: version(name) for name in ("nncf", "openvino")}
+    header = {"weights_sha256": model.sha256, "versions": versions, **provenance}
+    path = quantised_path(model.path)
+    write_graph(path, graph, KEY, header)
+    return path
+
+
+def record_comparison(model: Model, comparison: Mapping[str, Any], *, preferred: bool) -> None:
+    """Write into a model's quantised graph how it compares with the network as it is.
+
+    `preferred` says whether an engine that is chosen automatically on a CPU is to be this one.
+
+    Raises
+    ------
+    WeightsError
+        As `read_quantised`.
+    """
+    graph, header = read_quantised(model)
+    header |= {"comparison": dict(comparison), "preferred": preferred}
+    write_graph(quantised_path(model.path), graph, KEY, header)
+
+
+def _crops(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Square crops, (1, side, side, 3), along the diagonal of a picture: its corners are seen, not its middle twice."""
+    rows, cols = picture.shape[:2]
+    side = min(_CROP_PX, rows, cols) // MULTIPLE * MULTIPLE
+    if not side:
+        return []
+    corners = {(0, 0), (rows - side, cols - side)}
+    return [np.ascontiguousarray(picture[None, y : y + side, x : x + side]) for y, x in sorted(corners)]
+
+
+def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
+    try:
+        import nncf
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "quantising needs NNCF, which is not installed", remedy="pip install 'wsi-nucssl[int8]'"
+        ) from error
+
+    from wsi_nucssl.engines.exporting import openvino_model, serialised
+
+    graph = openvino_model(model.network)
+    graph.reshape([1, -1, -1, 3])
+    small = nncf.quantize(
+        graph,
+        nncf.Dataset(crops),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(crops),
+    )
+    return serialised(small)
