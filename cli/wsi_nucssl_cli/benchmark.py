@@ -65,10 +65,10 @@ def benchmark(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
+    from wsi_nucssl.benchmark.contestants import Contestant, Network, PredictionFolder
+    from wsi_nucssl.benchmark.run import benchmark as run_benchmark
+    from wsi_nucssl.benchmark.stress import PERTURBATIONS
     from wsi_nucssl.datasets import open_datasets
-    from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark
-    from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
-    from wsi_nucssl.evaluate.stress import PERTURBATIONS
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.engine import open_engine
 

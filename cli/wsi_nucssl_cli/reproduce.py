@@ -49,8 +49,8 @@ def reproduce(
 ) -> None:
     """Run the cells of a table and print our numbers, beside the paper's where it has them; run again to go on."""
     from wsi_nucssl.datasets import open_dataset
-    from wsi_nucssl.evaluate.reproduce import reproduce as run_reproduce
-    from wsi_nucssl.evaluate.tables import PAPER
+    from wsi_nucssl.paper.reproduce import reproduce as run_reproduce
+    from wsi_nucssl.paper.tables import PAPER
 
     meter = Meter(table, "runs", quiet=quiet)
     try:

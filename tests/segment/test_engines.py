@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from tests.train.tiny import write_dataset
+from wsi_nucssl.benchmark.quantise import Cost, check_quantised, quantise_on
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.errors import OutputExists, UsageError, WeightsError
-from wsi_nucssl.evaluate.quantise import Cost, check_quantised, quantise_on
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.resunet import ResUNet
@@ -207,7 +207,7 @@ def test_int8_is_chosen_once_it_was_measured_to_be_as_good_and_faster(
         (Cost(0.6, 0.6, 0.9), False),
     ):
         assert cost.accepted == accepted
-        monkeypatch.setattr("wsi_nucssl.evaluate.quantise._cost", lambda *_, cost=cost: cost)
+        monkeypatch.setattr("wsi_nucssl.benchmark.quantise._cost", lambda *_, cost=cost: cost)
         check_quantised(model, {"data": dataset})
         assert ("int8" in open_engine(model, "cpu").name) == accepted
         assert "int8" not in open_engine(model, "cpu", "openvino").name
