@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import label
 
-from wsi_nucssl.benchmark.contestants import KnownSplit
+from wsi_nucssl.benchmark.predictors import KnownSplit
 from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.errors import Stopped
 
 
 @dataclass(frozen=True)
 class Copycat:
-    """A contestant that answers with the truth, moved down by some rows."""
+    """A predictor that answers with the truth, moved down by some rows."""
 
     dataset: Dataset
     name: str = "copycat"
@@ -31,7 +31,7 @@ class Copycat:
 
 @dataclass
 class Thresholder:
-    """A contestant that takes dark components for nuclei, and stops after some images as Ctrl-C would."""
+    """A predictor that takes dark components for nuclei, and stops after some images as Ctrl-C would."""
 
     name: str = "dark"
     stops_after: int = 10**9

@@ -14,7 +14,7 @@ from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import holdout, open_dataset
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.spec import build
-from wsi_nucssl.models.weights import ModelInfo, save_model
+from wsi_nucssl.models.weights import DEFAULT_MODEL, ModelInfo, save_model
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.paper.tables import PAPER, Tables
 from wsi_nucssl_cli.app import app
@@ -71,16 +71,10 @@ def test_a_model_is_scored_on_what_it_held_out(dataset: Path, predictions: Path,
     assert not result.stdout
 
 
-def test_without_contestants_the_default_model_is_scored(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(0)
-    path = tmp_path / "mine.safetensors"
-    save_model(path, build("resunet18"), ModelInfo("mine", "resunet18", 0.25, InstanceConfig()))
-    monkeypatch.setattr("wsi_nucssl.models.weights.DEFAULT_MODEL", str(path))
+def test_without_predictors_the_default_model_is_scored(dataset: Path, tmp_path: Path) -> None:
     result = run("benchmark", dataset, "-o", tmp_path / "out", "--device", "cpu", "--engine", "torch")
     assert result.exit_code == 0, result.output
-    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["models"]) == ["mine"]
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["models"]) == [DEFAULT_MODEL]
 
 
 def test_groups_and_oracles_are_asked_for_by_name(dataset: Path, predictions: Path, tmp_path: Path) -> None:

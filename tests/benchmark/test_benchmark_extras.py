@@ -12,9 +12,9 @@ import pytest
 
 from tests.benchmark.factory import Copycat, Thresholder
 from tests.train.tiny import write_dataset
-from wsi_nucssl.benchmark.contestants import PredictionFolder
 from wsi_nucssl.benchmark.groups import grouped
 from wsi_nucssl.benchmark.journal import Journal
+from wsi_nucssl.benchmark.predictors import PredictionFolder
 from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.benchmark.stress import PERTURBATIONS
 from wsi_nucssl.datasets import Dataset, open_dataset
@@ -23,7 +23,7 @@ from wsi_nucssl.metrics import aji
 
 ALL = tuple(PERTURBATIONS.values())
 EACH = 2 * (1 + len(ALL))
-"""Predictions that each contestant makes."""
+"""Predictions that each predictor makes."""
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,12 @@ from scipy.stats import bootstrap
 
 from tests.benchmark.factory import Copycat, known
 from tests.train.tiny import write_dataset
-from wsi_nucssl.benchmark.averages import ImageResult, intervals, judge, means, pooled_aji
+from wsi_nucssl.benchmark.averages import intervals, means, pooled_aji
+from wsi_nucssl.benchmark.image_result import ImageResult, score_image
 from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.datasets import Dataset, holdout, open_dataset
 from wsi_nucssl.errors import DatasetError, OutputExists, UsageError
-from wsi_nucssl.metrics import aji
+from wsi_nucssl.metrics import Scores, aji, compare
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def with_aji(*values: float) -> list[ImageResult]:
     labels = np.eye(4, dtype=np.int32)
-    some = judge("x", labels, labels)
-    return [replace(some, id=str(n), scores=replace(some.scores, aji=v)) for n, v in enumerate(values)]
+    some = score_image("x", compare(labels, labels))
+    return [replace(some, id=str(n), scores=Scores({**some.scores, "aji": v})) for n, v in enumerate(values)]
 
 
 def test_a_mean_is_over_images_where_it_is_defined() -> None:
@@ -53,7 +54,10 @@ def test_pooled_aji_is_that_of_the_images_side_by_side(dataset: Dataset) -> None
     copycat = Copycat(dataset, moved=3)
     trues = [sample.labels() for sample in dataset]
     preds = [copycat.label_image(sample.id, sample.image(), 0.25) for sample in dataset]
-    images = [judge(str(n), true, pred) for n, (true, pred) in enumerate(zip(trues, preds, strict=True))]
+    images = [
+        score_image(str(n), compare(true, pred))
+        for n, (true, pred) in enumerate(zip(trues, preds, strict=True))
+    ]
 
     def side_by_side(parts: list[np.ndarray]) -> np.ndarray:
         return np.hstack([np.where(part > 0, part + 100 * n, 0) for n, part in enumerate(parts)])
@@ -66,8 +70,8 @@ def test_pooled_aji_is_that_of_the_images_side_by_side(dataset: Dataset) -> None
 
 def test_results_have_the_stated_shape(dataset: Dataset, tmp_path: Path) -> None:
     split = holdout(dataset, validation=2)
-    contestants = [Copycat(dataset, "exact", split=known(split)), Copycat(dataset, "moved", moved=3)]
-    benchmark(dataset, contestants, tmp_path / "out", split="all")
+    predictors = [Copycat(dataset, "exact", split=known(split)), Copycat(dataset, "moved", moved=3)]
+    benchmark(dataset, predictors, tmp_path / "out", split="all")
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert set(content["models"]) == {"exact", "moved"}
     exact, moved = content["models"]["exact"], content["models"]["moved"]
@@ -81,7 +85,10 @@ def test_results_have_the_stated_shape(dataset: Dataset, tmp_path: Path) -> None
         entry = content["dataset"]["images"][sample.id]
         assert (entry["image_sha256"], entry["label_sha256"]) == sample.hashes()
         image = moved["images"][sample.id]
-        assert image["found"] + image["missed"] + image["merged"] + image["split"] == image["true_nuclei"]
+        assert (
+            image["true_positives"] + image["missed"] + image["merged"] + image["split"]
+            == image["true_nuclei"]
+        )
 
 
 def test_tables_and_overlays_lie_beside(dataset: Dataset, tmp_path: Path) -> None:
@@ -138,7 +145,7 @@ def test_two_names_of_one_file_are_refused(dataset: Dataset, tmp_path: Path) -> 
     assert len(benchmark(dataset, twins, tmp_path, overlays=False).models) == 2
 
 
-def test_overlays_of_former_contestants_go_with_their_results(dataset: Dataset, tmp_path: Path) -> None:
+def test_overlays_of_former_predictors_go_with_their_results(dataset: Dataset, tmp_path: Path) -> None:
     benchmark(dataset, [Copycat(dataset, "before")], tmp_path)
     benchmark(dataset, [Copycat(dataset, "after")], tmp_path, overwrite=True)
     assert [folder.name for folder in (tmp_path / "overlays").iterdir()] == ["after"]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmark.factory import Copycat, known
 from tests.train.tiny import write_dataset
-from wsi_nucssl.benchmark.contestants import KnownSplit
+from wsi_nucssl.benchmark.predictors import KnownSplit
 from wsi_nucssl.benchmark.selection import Selection, select
 from wsi_nucssl.datasets import Dataset, Split, holdout, open_dataset
 from wsi_nucssl.errors import DatasetError, UsageError

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.benchmark.test_predictions import same_partition
 from wsi_nucssl.benchmark.oracle import decompose, fill_perfectly, split_perfectly, summary
-from wsi_nucssl.metrics import aji, pixel_jaccard
+from wsi_nucssl.metrics import aji, compare, pixel_jaccard
 
 STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 labels = st.tuples(st.integers(1, 8), st.integers(1, 8)).flatmap(
@@ -126,7 +126,7 @@ def test_a_rim_marks_no_nucleus_and_a_core_does() -> None:
     filled = fill_perfectly(true, pred)
     assert (filled[true == 1] == 9).all()
     assert not filled[true == 2].any()
-    assert decompose(true, pred).perfect_foreground == aji(true, filled) == 0.5
+    assert decompose(compare(true, pred)).perfect_foreground == aji(true, filled) == 0.5
 
 
 @settings(max_examples=100, deadline=None)
@@ -134,10 +134,10 @@ def test_a_rim_marks_no_nucleus_and_a_core_does() -> None:
 def test_a_perfect_prediction_is_perfect_under_both(pair: tuple[np.ndarray, np.ndarray]) -> None:
     true = pair[0]
     renamed = np.where(true > 0, 7 - true, 0)
-    found = decompose(true, renamed)
+    found = decompose(compare(true, renamed))
     perfect = (1.0,) * 4 if true.any() else (math.nan,) * 4
-    shares = (found.perfect_splitting, found.perfect_foreground, found.precision, found.recall)
-    np.testing.assert_equal(shares, perfect)
+    fractions = (found.perfect_splitting, found.perfect_foreground, found.precision, found.recall)
+    np.testing.assert_equal(fractions, perfect)
     assert (found.true_positives, found.missed, found.false_positives) == (
         np.unique(true[true > 0]).size,
         0,
@@ -145,16 +145,16 @@ def test_a_perfect_prediction_is_perfect_under_both(pair: tuple[np.ndarray, np.n
     )
 
 
-def test_counts_and_shares_of_a_small_case() -> None:
+def test_counts_and_fractions_of_a_small_case() -> None:
     true, pred = np.zeros((2, 6, 12), np.int32)
     true[0:4, 0:4], true[0:4, 8:12] = 1, 2
     pred[0:4, 0:3], pred[5, 5:9] = 1, 2
-    found = decompose(true, pred)
+    found = decompose(compare(true, pred))
     assert (found.precision, found.recall) == (12 / 16, 12 / 32)
     assert (found.true_positives, found.missed, found.false_positives) == (1, 1, 1)
-    empty = decompose(true, np.zeros_like(pred))
+    empty = decompose(compare(true, np.zeros_like(pred)))
     assert (empty.perfect_splitting, empty.perfect_foreground, empty.precision, empty.recall) == (0,) * 4
-    nothing = decompose(np.zeros_like(true), np.zeros_like(pred))
+    nothing = decompose(compare(np.zeros_like(true), np.zeros_like(pred)))
     over = summary([found, empty, nothing])
     assert over["recall"] == 12 / 64
     assert (over["true_positives"], over["missed"], over["false_positives"]) == (1, 3, 1)

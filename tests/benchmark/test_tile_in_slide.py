@@ -11,8 +11,8 @@ import tifffile
 import torch
 
 from tests.benchmark.test_predictions import same_partition
-from wsi_nucssl.benchmark.contestants import Network
 from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
+from wsi_nucssl.benchmark.predictors import Network
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.spec import build

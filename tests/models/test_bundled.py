@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wsi_nucssl.benchmark.averages import means
-from wsi_nucssl.benchmark.contestants import Network
+from wsi_nucssl.benchmark.predictors import Network
 from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.files import sha256_file

@@ -1,10 +1,12 @@
-"""The paper's tables: cells as data, numbers beside the paper's, and every cell run on tiny settings."""
+"""The paper's tables: experiments as data, numbers beside the paper's, and every one run on tiny settings."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from tests.train.tiny import scene
 from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.datasets import Dataset, open_dataset
 from wsi_nucssl.errors import SomeSlidesFailed, UsageError, WeightsError
-from wsi_nucssl.paper import experiments
-from wsi_nucssl.paper.experiments import Bench, Scores
+from wsi_nucssl.paper.experiments import Experiment, Setup, Steps
 from wsi_nucssl.paper.reproduce import reproduce
+from wsi_nucssl.paper.run_scores import MeanScores, score_run
 from wsi_nucssl.paper.tables import PAPER, Budget, Column, Row, Tables
+from wsi_nucssl.segment.options import Device
 from wsi_nucssl.train.finetune import FinetuneJob
+from wsi_nucssl.train.pretrain import PretrainJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
 OURS = ("pretraining", "decorrelation", "ablation", "architectures", "recipe")
@@ -69,16 +73,28 @@ def test_no_row_changes_what_a_budget_spends(budget: Budget) -> None:
 
 
 class Pretend:
-    """Cells that cost nothing: the AJI is a function of strategy and seed."""
+    """Steps that cost nothing: the AJI is a function of the seed."""
 
     def __init__(self, fails: str = "") -> None:
-        self.fails, self.asked = fails, 0
+        self.fails = fails
+        self.jobs: dict[str, list[FinetuneJob]] = {}
+        self.steps = Steps(self.pretrain, self.finetune, self.score)
 
-    def __call__(self, _bench: Bench, row: Row, _column: Column, seed: int) -> Scores:
-        self.asked += 1
-        if row.strategy == self.fails:
+    @property
+    def tuned(self) -> list[FinetuneJob]:
+        return [job for jobs in self.jobs.values() for job in jobs]
+
+    def pretrain(self, _job: PretrainJob, run: Path, _device: Device) -> Path:
+        return run / "encoder.safetensors"
+
+    def finetune(self, job: FinetuneJob, run: Path, _device: Device) -> None:
+        self.jobs.setdefault(run.name, []).append(job)
+        if job.encoder == self.fails:
             raise WeightsError("cannot be fetched", remedy="Go online")
-        return {"aji": 0.6 + 0.01 * seed, "dice1": 0.8, "pixel_jaccard": 0.7}
+
+    def score(self, run: Path, _dataset: Dataset, _test: Dataset | None, _device: Device) -> MeanScores:
+        aji = 0.6 + 0.01 * self.jobs[run.name][-1].seed
+        return {"aji": aji, "dice1": 0.8, "pixel_jaccard": 0.7, "hausdorff": 3.2}
 
 
 def three_seeds(path: Path) -> Path:
@@ -88,34 +104,61 @@ def three_seeds(path: Path) -> Path:
     return path
 
 
-def test_cells_show_mean_spread_paper_and_gap(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_experiments_show_mean_spread_paper_and_gap(dataset: Dataset, tmp_path: Path) -> None:
     pretend = Pretend()
-    monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
     config = three_seeds(tmp_path / "tables.yaml")
-    text = reproduce("table3", dataset, tmp_path / "out", budget="three", config=config)
-    assert pretend.asked == 12
+    text = reproduce("table3", dataset, tmp_path / "out", budget="three", config=config, steps=pretend.steps)
+    assert len(pretend.tuned) == 12
     assert "| ResUNet | 61.00 ± 1.00 (65.29, -4.29) |" in text
     assert "say nothing about the method" in text
     assert text == (tmp_path / "out" / "table3.md").read_text()
     cells = json.loads((tmp_path / "out" / "table3.json").read_text())["cells"]
     assert len(cells) == 4
     assert len(cells[0][0]["scores"]) == 3
-    averaged = reproduce("table4", dataset, tmp_path / "out", budget="smoke", config=config)
+    averaged = reproduce(
+        "table4", dataset, tmp_path / "out", budget="smoke", config=config, steps=pretend.steps
+    )
     assert "| SSL (ours) | 80.00 (86.54, -6.54) |" in averaged
     assert "80.00 (86.36, -6.36) |" in averaged
 
 
-def test_a_cell_that_cannot_run_is_named_and_the_others_go_on(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_distance_is_shown_in_px(dataset: Dataset, tmp_path: Path) -> None:
+    config = table_of_ours(
+        tmp_path / "tables.yaml", {"name": "plain", "strategy": "none"}, metrics=["aji", "hausdorff"]
+    )
+    out = tmp_path / "out"
+    text = reproduce("ours", dataset, out, budget="smoke", config=config, steps=Pretend().steps)
+    assert "## aji, in %\n" in text
+    assert "| plain | 60.00 |" in text
+    assert "## hausdorff, in px\n" in text
+    assert "| plain | 3.20 |" in text
+    metrics = json.loads((out / "ours.json").read_text())["metrics"]
+    assert {name: (each["unit"], each["scale"]) for name, each in metrics.items()} == {
+        "aji": ("%", 100),
+        "hausdorff": ("px", 1),
+    }
+
+
+def test_tables_of_before_are_read(tmp_path: Path) -> None:
+    """A fraction was a share once, and metrics were measures."""
+    config = table_of_ours(tmp_path / "tables.yaml", {"name": "plain", "strategy": "none"})
+    content = yaml.safe_load(config.read_text())
+    ours = content["tables"]["ours"]
+    ours["measures"] = ours.pop("metrics")
+    ours["columns"] = [{"name": "half", "share": 0.5}]
+    config.write_text(yaml.safe_dump(content))
+    (table,) = Tables.load(config).tables.values()
+    assert (table.shown, table.columns[0].fraction) == (("aji",), 0.5)
+
+
+def test_an_experiment_that_cannot_run_is_named_and_the_others_go_on(
+    dataset: Dataset, tmp_path: Path
 ) -> None:
     pretend = Pretend(fails="imagenet")
-    monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
-    with pytest.raises(SomeSlidesFailed, match="1 cells"):
-        reproduce("table2", dataset, tmp_path, budget="smoke")
+    with pytest.raises(SomeSlidesFailed, match="1 of 6 experiments"):
+        reproduce("table2", dataset, tmp_path, budget="smoke", steps=pretend.steps)
     text = (tmp_path / "table2.md").read_text()
-    assert pretend.asked == 6
+    assert len(pretend.tuned) == 6
     assert "| ImageNet | – (65.83) |" in text
     assert "cannot be fetched" in text
 
@@ -135,28 +178,25 @@ def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) 
         reproduce("table3", dataset, tmp_path / "out", config=config)
 
 
-def table_of_ours(path: Path, *rows: dict[str, Any]) -> Path:
+def table_of_ours(path: Path, *rows: dict[str, Any], metrics: Sequence[str] = ("aji",)) -> Path:
     """A table without the paper's numbers, on settings that cost seconds."""
     content = yaml.safe_load(PAPER.read_text())
-    ours = {"title": "Ours", "measures": ["aji"], "rows": list(rows), "columns": [{"name": "all"}]}
+    ours = {"title": "Ours", "metrics": list(metrics), "rows": list(rows), "columns": [{"name": "all"}]}
     content["budgets"]["smoke"]["pretrain_seed"] = 7
     path.write_text(yaml.safe_dump({"budgets": content["budgets"], "tables": {"ours": ours}}))
     return path
 
 
-def test_a_wrong_setting_is_refused_before_anything_runs(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_setting_is_refused_before_anything_runs(dataset: Dataset, tmp_path: Path) -> None:
     pretend = Pretend()
-    monkeypatch.setattr(Bench, "score", lambda *given: pretend(*given))
     rows = (
         {"name": "fine", "strategy": "none"},
         {"name": "off", "strategy": "none", "finetune": {"boundary_px": 9}},
     )
     config = table_of_ours(tmp_path / "tables.yaml", *rows)
     with pytest.raises(UsageError, match="boundary_px"):
-        reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config)
-    assert pretend.asked == 0
+        reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config, steps=pretend.steps)
+    assert not pretend.tuned
 
 
 def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_path: Path) -> None:
@@ -164,13 +204,13 @@ def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_pat
     (tmp_path / "more").mkdir()
     image = imagecodecs.png_encode(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
     (tmp_path / "more" / "slide.png").write_bytes(image)
-    spoilt = {"views": {"deshortcut": {"enabled": True}}}
+    degraded = {"views": {"deshortcut": {"enabled": True}}}
     config = table_of_ours(
         tmp_path / "tables.yaml",
         {"name": "plain", "strategy": "none"},
         {"name": "wide", "strategy": "none", "finetune": {"boundary_px": 3}},
         {"name": "ranked", "strategy": "rank"},
-        {"name": "ranked, spoilt", "strategy": "rank", "pretrain": spoilt},
+        {"name": "ranked, degraded", "strategy": "rank", "pretrain": degraded},
     )
     text = reproduce(
         "ours",
@@ -193,9 +233,7 @@ def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_pat
     assert {each["recipe"]["views"]["deshortcut"]["enabled"] for each in pretrained} == {False, True}
 
 
-def test_scores_are_those_of_the_weights_that_are_there(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_are_those_of_the_weights_that_are_there(dataset: Dataset, tmp_path: Path) -> None:
     """A run that was deleted and made again with another recipe is scored again; another test set likewise."""
     AcceleratorState._reset_state(reset_partial_state=True)
     scored: list[int] = []
@@ -204,12 +242,14 @@ def test_scores_are_those_of_the_weights_that_are_there(
         scored.append(len(images))
         return benchmark(images, *given, **options)
 
-    monkeypatch.setattr(experiments, "benchmark", count)
+    steps = Steps(score=partial(score_run, benchmark=count))
     config = table_of_ours(tmp_path / "tables.yaml", {"name": "plain", "strategy": "none"})
     out = tmp_path / "out"
 
     def run(**options: Any) -> str:
-        return reproduce("ours", dataset, out, budget="smoke", config=config, device="cpu", **options)
+        return reproduce(
+            "ours", dataset, out, budget="smoke", config=config, device="cpu", steps=steps, **options
+        )
 
     first = run()
     assert run() == first
@@ -217,7 +257,9 @@ def test_scores_are_those_of_the_weights_that_are_there(
     content = yaml.safe_load(config.read_text())
     content["budgets"]["smoke"]["finetune"]["crops_per_image"] = 2
     config.write_text(yaml.safe_dump(content))
-    with pytest.raises(SomeSlidesFailed, match="1 cells"):  # what is there was made with another recipe
+    with pytest.raises(
+        SomeSlidesFailed, match="1 of 1 experiments"
+    ):  # what is there was made with another recipe
         run()
     told = (out / "ours.md").read_text()
     assert "recipe.crops_per_image: was 1, now 2" in told
@@ -231,9 +273,11 @@ def test_scores_are_those_of_the_weights_that_are_there(
     few = dataset.subset(dataset.ids[:2])
     relabelled = replace(few, samples=tuple(replace(each, read_labels=one_nucleus) for each in few))
     run(test=relabelled)
+    at_half = replace(few, samples=tuple(replace(each, mpp=0.5) for each in relabelled))
+    assert run(test=at_half) == run(test=at_half)
     (out / "runs" / f"none-holdout-1-seed0-on-{dataset.path.name}" / "results.json").write_text("{")
-    run(test=relabelled)
-    assert scored == [6, 6, 4, 2, 2, 2]
+    run(test=at_half)
+    assert scored == [6, 6, 4, 2, 2, 2, 2]
 
 
 def one_nucleus(shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -244,22 +288,18 @@ def one_nucleus(shape: tuple[int, int]) -> NDArray[np.int32]:
 
 
 def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path
 ) -> None:
-    made: dict[str, FinetuneJob] = {}
-
-    def note(job: FinetuneJob, run: Path, **_: object) -> None:
-        made[run.name] = job
-
-    monkeypatch.setattr(experiments, "finetune", note)
-    monkeypatch.setattr(Bench, "_benchmark", lambda *_: {"aji": 0.5})
-    bench = Bench(dataset, None, Tables.load(PAPER).budget("smoke"), tmp_path)
+    pretend = Pretend()
+    setup = Setup(dataset, None, Tables.load(PAPER).budget("smoke"), tmp_path, steps=pretend.steps)
     row = Row(name="r", strategy="none", finetune={"loss": {"dice": 0.0}, "crop_px": 192})
     other = {"loss": {"class_weights": [1.0, 1.0, 1.0]}, "crop_px": 128}
     for column in (Column(name="a"), Column(name="b", finetune=other)):
-        bench.check(row, column)
-        bench.score(row, column, 0)
-    first, second = (job.recipe for job in made.values())
+        experiment = Experiment(setup, row, column)
+        experiment.check()
+        experiment.run(0)
+    assert len(pretend.jobs) == 2
+    first, second = (job.recipe for job in pretend.tuned)
     assert (first.loss.dice, second.loss.dice) == (0.0, 0.0)
     assert (first.loss.class_weights, second.loss.class_weights) == ((1.0, 1.0, 1.5), (1.0, 1.0, 1.0))
     assert (first.crop_px, second.crop_px) == (192, 128)
@@ -267,8 +307,8 @@ def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAPERS + OURS)
-def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_every_experiment_runs_on_a_tiny_budget_and_is_not_run_twice(
+    dataset: Dataset, tmp_path: Path, name: str
 ) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
     text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
@@ -276,12 +316,10 @@ def test_every_cell_runs_on_a_tiny_budget_and_is_not_run_twice(
     grid = json.loads((tmp_path / f"{name}.json").read_text())["cells"]
     assert [len(line) for line in grid] == [len(table.columns)] * len(table.rows)
     for cell in (cell for line in grid for cell in line):
-        assert all(0 <= cell["scores"][0][measure] <= 1 for measure in table.shown)
+        assert all(0 <= cell["scores"][0][metric] <= 1 for metric in table.shown)
     assert text.count("(") >= len(table.rows) * len(table.columns) * len(table.paper)
     assert "–" not in text
-
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr("wsi_nucssl.train.loop.Loop._train_step", never)
+    weights = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
+    assert len(weights) >= len(table.rows)
     assert reproduce(name, dataset, tmp_path, budget="smoke", device="cpu") == text
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights

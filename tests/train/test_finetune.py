@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.train.tiny import job, write_dataset
-from wsi_nucssl.benchmark.contestants import KnownSplit
+from wsi_nucssl.benchmark.predictors import KnownSplit
 from wsi_nucssl.datasets import Split
 from wsi_nucssl.errors import (
     InputError,

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.metrics.aji import aji_sums_of
-from wsi_nucssl.metrics.contingency import Labels, contingency
-from wsi_nucssl.metrics.scores import Scores, score
-from wsi_nucssl.metrics.verdicts import verdicts_of
+from wsi_nucssl.benchmark.image_result import ImageResult
 
-MEASURES: Final = tuple(field.name for field in fields(Scores))
 RESAMPLES: Final = 10_000
 CONFIDENCE: Final = 0.95
 _SEED: Final = 0
@@ -24,43 +19,9 @@ _PARTS: Final = 100
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """One predicted label image against its truth.
-
-    Attributes
-    ----------
-    id : of the image.
-    scores : every measure.
-    aji_sums : C and U of its AJI, px.
-    true_nuclei, pred_nuclei : how many.
-    errors : nuclei found, missed, invented, merged, split (`metrics.verdicts`).
-    """
-
-    id: str
-    scores: Scores
-    aji_sums: tuple[int, int]
-    true_nuclei: int
-    pred_nuclei: int
-    errors: dict[str, int]
-
-
-def judge(sample_id: str, true: Labels, pred: Labels) -> ImageResult:
-    """Score two label images of one shape (row, col)."""
-    table = contingency(true, pred)
-    return ImageResult(
-        sample_id,
-        score(true, pred),
-        aji_sums_of(table),
-        int(table.true_ids.size),
-        int(table.pred_ids.size),
-        verdicts_of(table).counts(),
-    )
-
-
 def means(images: Sequence[ImageResult]) -> dict[str, float]:
-    """Mean of each measure over the images, each image counting once; undefined values (nan) left out."""
-    return dict(zip(MEASURES, _mean(_table(images)).tolist(), strict=True))
+    """Mean of each metric over the images, each image counting once; undefined values (nan) left out."""
+    return dict(zip(images[0].scores, _mean(_table(images)).tolist(), strict=True))
 
 
 def intervals(images: Sequence[ImageResult]) -> dict[str, tuple[float, float]]:
@@ -69,7 +30,7 @@ def intervals(images: Sequence[ImageResult]) -> dict[str, tuple[float, float]]:
     It says how much the mean depends on which images happened to be in the set, not how much on the training
     run. One image alone has no interval: nan.
     """
-    return dict(zip(MEASURES, bootstrap(_table(images)), strict=True))
+    return dict(zip(images[0].scores, bootstrap(_table(images)), strict=True))
 
 
 def bootstrap(table: Floats) -> list[tuple[float, float]]:
@@ -100,8 +61,8 @@ def pooled_aji(images: Sequence[ImageResult]) -> float:
 
 
 def _table(images: Sequence[ImageResult]) -> Floats:
-    """(images, measures)."""
-    return np.array([astuple(image.scores) for image in images], np.float64)
+    """(images, metrics)."""
+    return np.array([list(image.scores.values()) for image in images], np.float64)
 
 
 def _mean(table: Floats) -> Floats:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.benchmark.losses import Loss
-from wsi_nucssl.benchmark.notation import percent
+from wsi_nucssl.metrics.aggregated_jaccard import AJI
 
 _WIDTH_IN, _DPI = 8.0, 150
 _LINE_IN, _BAR_IN = 0.32, 0.17
 """Height of a perturbation's line, at least, and of each method's bar in it."""
 _FILLED: Final = 0.82
-"""Share of a line that its bars take."""
+"""Fraction of a line that its bars take."""
 
 
 def draw_losses(losses: Mapping[str, Mapping[str, Loss]], plain: Mapping[str, float], title: str) -> bytes:
@@ -42,7 +42,7 @@ def draw_losses(losses: Mapping[str, Mapping[str, Loss]], plain: Mapping[str, fl
     thickness = _FILLED / len(losses)
     for number, (method, of_method) in enumerate(losses.items()):
         places = np.arange(len(names)) + (number + 0.5) * thickness - _FILLED / 2
-        label = f"{method}: AJI {percent(plain[method])} % without perturbation"
+        label = f"{method}: AJI {AJI.text(plain[method])} {AJI.unit.symbol} without perturbation"
         _draw_bars(axes, [of_method[name] for name in names], places, thickness, f"C{number % 10}", label)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -66,8 +66,8 @@ def _draw_bars(
     label: str,
 ) -> None:
     """One method's bars, whiskers and values; an undefined loss has none."""
-    values = 100 * np.array([loss.paired for loss in losses])
-    errors = 100 * np.nan_to_num([loss.error for loss in losses])
+    values = AJI.unit.scale * np.array([loss.paired for loss in losses])
+    errors = AJI.unit.scale * np.nan_to_num([loss.error for loss in losses])
     axes.barh(places, values, 0.94 * thickness, color=colour, label=label, zorder=2)
     axes.errorbar(values, places, xerr=errors, fmt="none", ecolor="0.2", capsize=2, linewidth=1, zorder=3)
     for place, value, end in zip(places, values, np.maximum(values + errors, 0), strict=True):

@@ -18,7 +18,7 @@ ByImage = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What one perturbation costs one method. Fractions, not percent; nan where undefined.
+    """What one perturbation costs one method. Fractions, as the AJI is; nan where undefined.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Loss:
     interval: tuple[float, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The perturbation's member of a contestant's `stress` in results.json."""
+        """The perturbation's member of a predictor's `stress` in results.json."""
         return {
             "mean": number(self.mean),
             "loss": number(self.loss),

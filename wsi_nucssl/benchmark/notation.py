@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from wsi_nucssl.metrics.metric import Unit
+
 
 def table_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table."""
@@ -12,15 +14,10 @@ def table_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
-def percent(value: float) -> str:
-    """A fraction in %, two decimals; a dash where it is undefined."""
-    return "–" if math.isnan(value) else f"{100 * value:.2f}".replace("-", "−")
-
-
-def with_interval(value: float, interval: tuple[float, float]) -> str:
-    """A fraction and its interval, in %."""
-    low, high = interval
-    return f"{percent(value)} [{percent(low)}, {percent(high)}]"
+def with_interval(unit: Unit, value: float, interval: tuple[float, float]) -> str:
+    """A value and its interval, both in `unit`."""
+    low, high = map(unit.text, interval)
+    return f"{unit.text(value)} [{low}, {high}]"
 
 
 def number(value: float) -> float | None:

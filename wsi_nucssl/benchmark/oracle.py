@@ -17,11 +17,11 @@ from skimage.measure import label
 from wsi_nucssl.benchmark.averages import mean_of
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.metrics import aji
-from wsi_nucssl.metrics.contingency import Labels, contingency
+from wsi_nucssl.metrics.contingency import Comparison, Labels
 from wsi_nucssl.metrics.panoptic import pq_of
 from wsi_nucssl.nuclei.flood import regrow
 
-_SHARES: Final = ("perfect_splitting", "perfect_foreground", "precision", "recall")
+_FRACTIONS: Final = ("perfect_splitting", "perfect_foreground", "precision", "recall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Decomposition:
     perfect_foreground : float
         AJI of `fill_perfectly`.
     precision, recall : float
-        Share of the predicted foreground's px that are true, and of the true ones that were predicted.
+        Fraction of the predicted foreground's px that are true, and of the true ones that were predicted.
     true_positives, missed, false_positives : int
         Pairs of IoU > 0.5, and the true and predicted nuclei that are in none.
     """
@@ -49,34 +49,30 @@ class Decomposition:
     false_positives: int
 
 
-def decompose(true: Labels, pred: Labels) -> Decomposition:
-    """Ask both oracles about a prediction; two label images of one shape (row, col).
+def decompose(pair: Comparison) -> Decomposition:
+    """Ask both oracles about a prediction.
 
     Undefined values follow the rule of `wsi_nucssl.metrics`: nan if both images are empty, 0 if one is.
-
-    Raises
-    ------
-    UsageError : the shapes differ, or an array is not a label image.
     """
-    table = contingency(true, pred)
-    found = pq_of(table)
+    true, pred, table = pair.true, pair.pred, pair.table
+    matched = pq_of(table)
     shared = int(table.intersections.sum())
     return Decomposition(
         aji(true, split_perfectly(true, pred)),
         aji(true, fill_perfectly(true, pred)),
         table.ratio(shared, int(table.pred_areas.sum())),
         table.ratio(shared, int(table.true_areas.sum())),
-        found.tp,
-        found.fn,
-        found.fp,
+        matched.tp,
+        matched.fn,
+        matched.fp,
     )
 
 
 def summary(images: Iterable[Decomposition]) -> dict[str, float]:
-    """Over images: means of the shares, undefined ones (nan) left out, and sums of the counts."""
+    """Over images: means of the fractions, undefined ones (nan) left out, and sums of the counts."""
     table = [asdict(image) for image in images]
     columns = {name: [row[name] for row in table] for name in table[0]}
-    return {name: mean_of(values) if name in _SHARES else sum(values) for name, values in columns.items()}
+    return {name: mean_of(values) if name in _FRACTIONS else sum(values) for name, values in columns.items()}
 
 
 def split_perfectly(true: Labels, pred: Labels) -> Labels:

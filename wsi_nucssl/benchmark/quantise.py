@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 import numpy as np
 
-from wsi_nucssl.benchmark.contestants import KnownSplit
+from wsi_nucssl.benchmark.predictors import KnownSplit
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import OutputError, OutputExists
 from wsi_nucssl.metrics import aji
@@ -38,24 +39,40 @@ class Cost:
         return self.aji - self.aji_int8 <= _ACCEPTED and self.speed > 1
 
 
-def check_quantised(model: Model, datasets: Mapping[str, Dataset]) -> dict[str, Cost]:
+def check_quantised(
+    model: Model, datasets: Mapping[str, Dataset], *, compare: Callable[[Model, Dataset], Cost] | None = None
+) -> dict[str, Cost]:
     """Score both engines on every image of some sets, in turn, and write what came out into the quantised graph.
 
     Where INT8 is accepted on every set, engines that are chosen automatically on a CPU are INT8 from then on.
+
+    Parameters
+    ----------
+    model : Model
+        With a quantised graph beside its weights.
+    datasets : Mapping[str, Dataset]
+        By name.
+    compare : Callable | None
+        Another way to find a set's `Cost`, such as from figures that are known.
 
     Raises
     ------
     WeightsError
         The model has no quantised graph.
     """
-    engines = open_engine(model, "cpu", "openvino"), open_engine(model, "cpu", "int8")
-    costs = {name: _cost(model, dataset, engines) for name, dataset in datasets.items()}
+    compare = compare or _comparison(model)
+    costs = {name: compare(model, dataset) for name, dataset in datasets.items()}
     preferred = bool(costs) and all(cost.accepted for cost in costs.values())
     rounded = {
         name: {key: round(value, 4) for key, value in asdict(cost).items()} for name, cost in costs.items()
     }
     record_comparison(model, rounded, preferred=preferred)
     return costs
+
+
+def _comparison(model: Model) -> Callable[[Model, Dataset], Cost]:
+    """By both engines, opened once."""
+    return partial(_cost, engines=(open_engine(model, "cpu", "openvino"), open_engine(model, "cpu", "int8")))
 
 
 def _cost(model: Model, dataset: Dataset, engines: tuple[Engine, Engine]) -> Cost:
@@ -80,9 +97,12 @@ def quantise_on(model: Model, dataset: Dataset, *, overwrite: bool = False) -> t
 
     Raises
     ------
-    OutputExists : the file is there and not to be overwritten.
-    OutputError : the folder of the weights takes no files.
-    UsageError : NNCF is not installed, or no image is left.
+    OutputExists
+        The file is there and not to be overwritten.
+    OutputError
+        The folder of the weights takes no files.
+    UsageError
+        NNCF is not installed, or no image is left.
     """
     path = quantised_path(model.path)
     if path.exists() and not overwrite:

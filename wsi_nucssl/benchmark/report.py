@@ -8,30 +8,23 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.benchmark.averages import MEASURES, intervals, means, pooled_aji
+from wsi_nucssl.benchmark.averages import intervals, means, pooled_aji
 from wsi_nucssl.benchmark.groups import By
 from wsi_nucssl.benchmark.loss_picture import draw_losses
-from wsi_nucssl.benchmark.notation import finite, percent, table_rows, with_interval
-from wsi_nucssl.benchmark.results import ERRORS, ModelResult
+from wsi_nucssl.benchmark.notation import finite, table_rows, with_interval
+from wsi_nucssl.benchmark.results import ModelResult
 from wsi_nucssl.benchmark.sections import group_section, oracle_section, stress_section
 from wsi_nucssl.benchmark.selection import Selection
 from wsi_nucssl.benchmark.stress import Perturbation
+from wsi_nucssl.datasets import Entry
+from wsi_nucssl.metrics.aggregated_jaccard import AJI
+from wsi_nucssl.metrics.registry import all_metrics
+from wsi_nucssl.metrics.verdicts import COUNTS
 
-_FORMAT: Final = "wsi-nucssl benchmark 1"
-_COLUMNS: Final = {
-    "aji": "AJI",
-    "aji_plus": "AJI+",
-    "pq": "PQ",
-    "sq": "SQ",
-    "dq": "DQ",
-    "f1": "F1",
-    "dice1": "Dice1",
-    "dice2": "Dice2",
-    "pixel_jaccard": "pixel Jaccard",
-}
+_FORMAT: Final = "wsi-nucssl benchmark 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,8 @@ class Report:
         Ids of each group; empty without `by`.
     stress : Sequence[Perturbation]
         What was done to each image, one at a time.
+    mpp : Mapping[str, float | None]
+        µm per px of each image, by id; None where nobody says.
     """
 
     dataset: str
@@ -61,6 +56,7 @@ class Report:
     by: By | None = None
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stress: Sequence[Perturbation] = ()
+    mpp: Mapping[str, float | None] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """results.json."""
@@ -68,6 +64,7 @@ class Report:
         content = {
             "format": _FORMAT,
             "version": __version__,
+            "metrics": {metric.name: metric.as_json() for metric in all_metrics()},
             "models": {
                 model.name: {
                     **model.as_json(self.groups),
@@ -80,7 +77,7 @@ class Report:
                 "layout": self.layout,
                 "selection": self.selection.reason,
                 "sha256": hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest(),
-                "images": {entry.pop("id"): entry for entry in entries},
+                "images": {each.id: self._about(each) for each in self.selection.entries},
             },
             "warnings": list(self.selection.warnings),
         }
@@ -90,28 +87,42 @@ class Report:
             content["stress"] = {each.name: each.help for each in self.stress}
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
+    def _about(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "organ": entry.organ,
+            "image_sha256": entry.image_sha256,
+            "label_sha256": entry.label_sha256,
+            "mpp": self.mpp.get(entry.id),
+        }
+
     def as_csv(self) -> str:
-        """One row for each contestant and image; an undefined value is an empty cell."""
+        """One row for each predictor and image; an undefined value is an empty cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["model", "image", "organ", *MEASURES, "true_nuclei", "pred_nuclei", *ERRORS])
+        metrics = [metric.column for metric in all_metrics()]
+        writer.writerow(["model", "image", "organ", *metrics, "true_nuclei", "pred_nuclei", *COUNTS])
         organs = {entry.id: entry.organ or "" for entry in self.selection.entries}
         for model in self.models:
             for image in model.images:
-                values = finite(asdict(image.scores)).values()
-                counts = (image.true_nuclei, image.pred_nuclei, *(image.errors[name] for name in ERRORS))
-                writer.writerow([model.name, image.id, organs[image.id], *values, *counts])
+                counts = (image.true_nuclei, image.pred_nuclei, *(image.errors[name] for name in COUNTS))
+                row = [model.name, image.id, organs[image.id], *finite(image.scores).values(), *counts]
+                writer.writerow(row)
         return text.getvalue()
 
     def as_markdown(self) -> str:
         """Tables for people."""
         lines = [f"# Benchmark on {self.dataset}", "", f"Scored: {self.selection.reason}.", ""]
         lines += [f"**Warning: {warning}.**\n" for warning in self.selection.warnings]
-        lines += ["Mean over images, in %; in brackets the 95 % bootstrap interval of the mean AJI.", ""]
-        lines += table_rows(["model", "AJI", *list(_COLUMNS.values())[1:], "AJI, pooled"], self._means())
+        lines += [
+            "Mean over images, in % where a column names no other unit; in brackets the 95 % bootstrap interval of the "
+            "mean AJI.",
+            "",
+        ]
+        metrics = [metric.heading for metric in all_metrics()]
+        lines += table_rows(["model", *metrics, f"{AJI.heading}, pooled"], self._means())
         lines += ["", "What became of the nuclei, summed over images.", ""]
-        lines += table_rows(["model", *ERRORS], self._errors())
-        lines += ["", "AJI of each image, in %.", ""]
+        lines += table_rows(["model", *(name.replace("_", " ") for name in COUNTS)], self._errors())
+        lines += ["", f"AJI of each image, in {AJI.unit.symbol}.", ""]
         lines += table_rows(["image", "organ", *(model.name for model in self.models)], self._by_image())
         if self.by is not None:
             lines += ["", *group_section(self.models, self.by, self.groups)]
@@ -132,21 +143,18 @@ class Report:
     def _means(self) -> list[list[str]]:
         rows = []
         for model in self.models:
-            mean = means(model.images)
-            first = with_interval(mean["aji"], intervals(model.images)["aji"])
-            others = [percent(mean[name]) for name in list(_COLUMNS)[1:]]
-            rows.append([model.name, first, *others, percent(pooled_aji(model.images))])
+            mean, interval = means(model.images), intervals(model.images)["aji"]
+            texts = {metric.name: metric.text(mean[metric.name]) for metric in all_metrics()}
+            texts["aji"] = with_interval(AJI.unit, mean["aji"], interval)
+            rows.append([model.name, *texts.values(), AJI.text(pooled_aji(model.images))])
         return rows
 
     def _errors(self) -> list[list[str]]:
-        return [
-            [model.name, *(str(sum(image.errors[name] for image in model.images)) for name in ERRORS)]
-            for model in self.models
-        ]
+        return [[model.name, *map(str, model.errors().values())] for model in self.models]
 
     def _by_image(self) -> list[list[str]]:
         scores = [{image.id: image.scores.aji for image in model.images} for model in self.models]
         return [
-            [entry.id, entry.organ or "", *(percent(of_model[entry.id]) for of_model in scores)]
+            [entry.id, entry.organ or "", *(AJI.text(of_model[entry.id]) for of_model in scores)]
             for entry in self.selection.entries
         ]

@@ -1,27 +1,27 @@
-"""All that a benchmark found out about one contestant."""
+"""All that a benchmark found out about one predictor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from wsi_nucssl.benchmark.averages import ImageResult, intervals, means, pooled_aji
+from wsi_nucssl.benchmark.averages import intervals, means, pooled_aji
+from wsi_nucssl.benchmark.image_result import ImageResult
 from wsi_nucssl.benchmark.losses import ByImage, Loss, loss_of
 from wsi_nucssl.benchmark.notation import finite, number
 from wsi_nucssl.benchmark.oracle import Decomposition, summary
-
-ERRORS: Final = ("found", "missed", "invented", "merged", "split")
+from wsi_nucssl.metrics.verdicts import COUNTS
 
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """One contestant's scores on all selected images.
+    """One predictor's scores on all selected images.
 
     Attributes
     ----------
     name, source : str, Mapping[str, Any]
-        The contestant's.
+        The predictor's.
     images : Sequence[ImageResult]
         In the order of their ids.
     oracle : Mapping[str, Decomposition]
@@ -41,16 +41,20 @@ class ModelResult:
         wanted = set(ids)
         return [image for image in self.images if image.id in wanted]
 
+    def errors(self) -> dict[str, int]:
+        """Nuclei of each verdict, over all images."""
+        return {name: sum(image.errors[name] for image in self.images) for name in COUNTS}
+
     def losses(self) -> dict[str, Loss]:
         """What each perturbation costs."""
         plain = {image.id: image.scores.aji for image in self.images}
         return {name: loss_of(plain, stressed) for name, stressed in self.stress.items()}
 
     def as_json(self, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """The contestant's member of results.json; what was not asked for is left out."""
+        """The predictor's member of results.json; what was not asked for is left out."""
         content = {
             **_averages(self.images),
-            "errors": {name: sum(image.errors[name] for image in self.images) for name in ERRORS},
+            "errors": self.errors(),
             "images": {image.id: _image(image) for image in self.images},
             "source": dict(self.source),
         }
@@ -78,7 +82,7 @@ def _averages(images: Sequence[ImageResult]) -> dict[str, Any]:
 
 def _image(image: ImageResult) -> dict[str, Any]:
     return {
-        **finite(asdict(image.scores)),
+        **finite(image.scores),
         "true_nuclei": image.true_nuclei,
         "pred_nuclei": image.pred_nuclei,
         **image.errors,

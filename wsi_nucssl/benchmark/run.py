@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.benchmark.contestants import Contestant, check_names, check_seeing
 from wsi_nucssl.benchmark.groups import By, grouped
 from wsi_nucssl.benchmark.journal import Journal
+from wsi_nucssl.benchmark.predictors import Predictor, check_names, check_seeing
 from wsi_nucssl.benchmark.report import Report
 from wsi_nucssl.benchmark.scoring import OnImage, Scorer, file_stem
 from wsi_nucssl.benchmark.selection import Selection, SplitName, select
@@ -18,6 +18,7 @@ from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
 from wsi_nucssl.files import locked, remove_tree, write_atomic
+from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.runs import digest, run_directory
 
 RESULTS: Final = "results.json"
@@ -29,7 +30,7 @@ _WORK: Final = "work"
 
 def benchmark(
     dataset: Dataset,
-    contestants: Sequence[Contestant],
+    predictors: Sequence[Predictor],
     out: Path,
     *,
     split: SplitName = "auto",
@@ -42,7 +43,7 @@ def benchmark(
     overwrite: bool = False,
     on_image: OnImage | None = None,
 ) -> Report:
-    """Score every contestant on the selected images; writes results.json, .csv, .md and overlays/ to `out`.
+    """Score every predictor on the selected images; writes results.json, .csv, .md and overlays/ to `out`.
 
     results.json is written last: where it is, everything is. What is there is replaced once all images are scored, and
     not before. Until then each score is kept in `out`/work, from where an interrupted benchmark is resumed.
@@ -51,8 +52,8 @@ def benchmark(
     ----------
     dataset : Dataset
         Annotated images.
-    contestants : Sequence[Contestant]
-        Who is compared; names differ.
+    predictors : Sequence[Predictor]
+        What is compared; names differ.
     out : Path
         Folder for the results.
     split, split_file : SplitName, Path | None
@@ -74,26 +75,30 @@ def benchmark(
 
     Raises
     ------
-    UsageError : no contestant, two of one name (or of one as file names), no image, `stress` for predictions in files,
-        or both `resume` and `overwrite`.
-    DatasetError : an image, a label or a prediction cannot be used.
-    OutputExists : `out` holds results, overlays or an interrupted benchmark, and nothing says to replace or resume it.
-    RunMismatch : `resume`, but what was interrupted had other images, contestants or settings.
+    UsageError
+        No predictor, two of one name (or of one as file names), no image, `stress` for predictions in files, or both
+        `resume` and `overwrite`.
+    DatasetError
+        An image, a label or a prediction cannot be used.
+    OutputExists
+        `out` holds results, overlays or an interrupted benchmark, and nothing says to replace or resume it.
+    RunMismatch
+        `resume`, but what was interrupted had other images, predictors, metrics or settings.
     """
-    check_names(contestants)
+    check_names(predictors)
     if stress:
-        check_seeing(contestants)
+        check_seeing(predictors)
     with locked(out):
         if not overwrite and not (resume and (out / _WORK).exists()):
             _check_free(out)
-        selection = select(dataset, contestants, split, split_file)
+        selection = select(dataset, predictors, split, split_file)
         ids = [entry.id for entry in selection.entries]
         if overlays:
-            _check_files("contestants", [each.name for each in contestants])
+            _check_files("predictors", [each.name for each in predictors])
             _check_files("images", ids)
         work = out / _WORK
         read = sorted({sample.source.parent for sample in dataset})
-        settings = _settings(dataset, selection, contestants, overlays=overlays, oracle=oracle, stress=stress)
+        settings = _settings(dataset, selection, predictors, overlays=overlays, oracle=oracle, stress=stress)
         try:
             with run_directory(
                 work,
@@ -103,15 +108,14 @@ def benchmark(
                 inputs=read,
             ) as run:
                 pictures = run / _OVERLAYS if overlays else None
-                scorer = Scorer(dataset, contestants, Journal(run / "scores.jsonl"), pictures, oracle, stress)
+                scorer = Scorer(dataset, predictors, Journal(run / "scores.jsonl"), pictures, oracle, stress)
                 models = scorer.run(ids, on_image)
                 groups = grouped(dataset, ids, by) if by else {}
-                report = Report(dataset.name, dataset.layout, selection, models, by, groups, stress)
+                mpp = {name: dataset[name].mpp for name in ids}
+                report = Report(dataset.name, dataset.layout, selection, models, by, groups, stress, mpp)
                 _publish(report, out, pictures)
-        except (
-            InputError
-        ):  # what has to be mended is part of the settings, so that this could never be resumed
-            remove_tree(work)
+        except InputError:
+            remove_tree(work)  # what has to be mended is part of the settings: this could never be resumed
             raise
         remove_tree(work)
         return report
@@ -128,22 +132,26 @@ def _check_free(out: Path) -> None:
 def _settings(
     dataset: Dataset,
     selection: Selection,
-    contestants: Sequence[Contestant],
+    predictors: Sequence[Predictor],
     *,
     overlays: bool,
     oracle: bool,
     stress: Sequence[Perturbation],
 ) -> dict[str, Any]:
     """All that decides the scores."""
-    return {
+    settings = {
         "version": __version__,
         "images": digest({entry.id: asdict(entry) for entry in selection.entries}),
         "mpp": digest({entry.id: dataset[entry.id].mpp for entry in selection.entries}),
-        "contestants": {each.name: dict(each.source) for each in contestants},
+        "contestants": {  # as they were called once: what was interrupted then can be resumed
+            each.name: dict(each.source) for each in predictors
+        },
         "overlays": overlays,
         "oracle": oracle,
         "stress": [each.name for each in stress],
     }
+    from_outside = {each.name: each.help for each in METRICS if each.name not in METRICS.own_names}
+    return {**settings, "metrics": from_outside} if from_outside else settings
 
 
 def _publish(report: Report, out: Path, pictures: Path | None) -> None:

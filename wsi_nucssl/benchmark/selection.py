@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wsi_nucssl.benchmark.contestants import Contestant, KnownSplit
+from wsi_nucssl.benchmark.predictors import KnownSplit, Predictor
 from wsi_nucssl.datasets import Dataset, Entry, Split
 from wsi_nucssl.errors import UsageError
 
@@ -22,7 +22,7 @@ class Selection:
     ----------
     entries : id, organ and hashes of each, ordered by id.
     reason : which images these are, for people.
-    seen : for each contestant that was trained on some of them, their ids.
+    seen : for each predictor that was trained on some of them, their ids.
     """
 
     entries: tuple[Entry, ...]
@@ -40,7 +40,7 @@ class Selection:
 
 
 def select(
-    dataset: Dataset, contestants: Sequence[Contestant], which: SplitName = "auto", file: Path | None = None
+    dataset: Dataset, predictors: Sequence[Predictor], which: SplitName = "auto", file: Path | None = None
 ) -> Selection:
     """Choose images of a dataset.
 
@@ -60,7 +60,7 @@ def select(
         sides = {"train": {e.id for e in split.train}, "val": {e.id for e in split.validation}}
         origin = f"of the split {split.name}"
     else:
-        sides = _remembered(entries, contestants)
+        sides = _remembered(entries, predictors)
         origin = "of the models' own split"
     if which == "auto":
         which = "val" if sides else "all"
@@ -70,13 +70,13 @@ def select(
         chosen = _side(entries, sides, which)
         kind = "validation" if which == "val" else "training"
         reason = f"{len(chosen)} of {len(entries)} images: the {kind} images {origin}"
-    return Selection(chosen, reason, _seen(chosen, contestants))
+    return Selection(chosen, reason, _seen(chosen, predictors))
 
 
-def _remembered(entries: Sequence[Entry], contestants: Sequence[Contestant]) -> dict[str, set[str]]:
-    """Ids on each side for every contestant that knows any of the images; empty if none does."""
+def _remembered(entries: Sequence[Entry], predictors: Sequence[Predictor]) -> dict[str, set[str]]:
+    """Ids on each side for every predictor that knows any of the images; empty if none does."""
     pixels = {entry.image_sha256: entry.id for entry in entries}
-    splits = [contestant.split for contestant in contestants]
+    splits = [predictor.split for predictor in predictors]
     known = [
         {"train": _ids(split.train, pixels), "val": _held_out(split, pixels)}
         for split in splits
@@ -118,10 +118,10 @@ def _side(entries: Sequence[Entry], sides: dict[str, set[str]], which: SplitName
     return chosen
 
 
-def _seen(chosen: Sequence[Entry], contestants: Sequence[Contestant]) -> dict[str, tuple[str, ...]]:
+def _seen(chosen: Sequence[Entry], predictors: Sequence[Predictor]) -> dict[str, tuple[str, ...]]:
     seen = {
-        contestant.name: tuple(e.id for e in chosen if e.image_sha256 in contestant.split.train)
-        for contestant in contestants
-        if contestant.split is not None
+        predictor.name: tuple(e.id for e in chosen if e.image_sha256 in predictor.split.train)
+        for predictor in predictors
+        if predictor.split is not None
     }
     return {name: ids for name, ids in seen.items() if ids}

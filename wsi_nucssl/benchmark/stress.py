@@ -112,7 +112,7 @@ def _compressed(image: Image, true: LabelImage, _rng: np.random.Generator) -> Sc
 def _restained(
     image: Image, true: LabelImage, _rng: np.random.Generator, *, stain: int, gain: float
 ) -> Scene:
-    """One stain's share of the optical density times `gain`; a channel of 0 counts as 1."""
+    """One stain's part of the optical density times `gain`; a channel of 0 counts as 1."""
     vectors = stain_vectors()
     density = -np.log10(np.maximum(image, 1) / 255)
     change = (gain - 1) * (density @ np.linalg.inv(vectors)[:, stain])

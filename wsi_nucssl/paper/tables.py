@@ -1,14 +1,14 @@
-"""Tables of trained models as data: cells, the paper's numbers where it has them, and how much to spend on a cell."""
+"""Tables of trained models as data: experiments, the paper's numbers where it has them, and what one may cost."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
-from wsi_nucssl.benchmark.averages import MEASURES
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.spec import ARCHITECTURES
 from wsi_nucssl.pretext.tasks import TASK_NAMES
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
@@ -19,10 +19,10 @@ WITHOUT_PRETRAINING: Final = ("none", "imagenet")
 
 
 class Budget(Section):
-    """What a cell may cost.
+    """What an experiment may cost.
 
-    `images` takes only the first so many of the dataset; with `pretrain_seed`, all seeds of a cell fine-tune the
-    encoder of that one pretraining run.
+    `images` takes only the first so many of the dataset; with `pretrain_seed`, all seeds of an experiment fine-tune
+    the encoder of that one pretraining run.
     """
 
     arch: str
@@ -67,18 +67,19 @@ def _known_arch(arch: str) -> None:
 
 
 class Column(Section):
-    """A share of the training labels, or a fold "i/k" instead of the hold-out, and what its recipe changes."""
+    """A fraction of the training labels, or a fold "i/k" instead of the hold-out, and what its recipe changes."""
 
     name: str
-    share: float = Field(default=1.0, gt=0, le=1)
+    fraction: float = Field(default=1.0, gt=0, le=1, validation_alias=AliasChoices("fraction", "share"))
     fold: str = ""
     finetune: Changes = Field(default_factory=dict)
 
 
 class Table(Section):
-    """A grid of cells, by name of measure; `average` adds each row's mean.
+    """A grid of experiments, each scored by some metrics; `average` adds each row's mean.
 
-    `paper` holds the paper's value of each measure in each cell, in %; a table of our own names its `measures` instead.
+    `paper` holds the paper's value of each metric in each experiment, in the metric's unit; a table of our own names
+    its `metrics` instead.
     """
 
     title: str
@@ -86,24 +87,24 @@ class Table(Section):
     columns: tuple[Column, ...]
     paper_set: str = ""
     paper: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
-    measures: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("metrics", "measures"))
     average: bool = False
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The measures, in their order."""
-        return self.measures or tuple(self.paper)
+        """Names of the metrics, in their order."""
+        return self.metrics or tuple(self.paper)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.shown:
-            raise ValueError("names no measure")
-        for measure in self.shown:
-            if measure not in MEASURES:
-                raise ValueError(f"unknown measure {measure!r}")
-        for measure, values in self.paper.items():
+            raise ValueError("names no metric")
+        for metric in self.shown:
+            if metric not in METRICS.names:
+                raise ValueError(f"unknown metric {metric!r}")
+        for metric, values in self.paper.items():
             if [len(line) for line in values] != [len(self.columns)] * len(self.rows):
-                raise ValueError(f"{measure} does not have {len(self.rows)} × {len(self.columns)} values")
+                raise ValueError(f"{metric} does not have {len(self.rows)} × {len(self.columns)} values")
         return self
 
     def check_strategies(self) -> None:
@@ -130,7 +131,8 @@ class Tables(RecipeFile):
 
         Raises
         ------
-        UsageError : there is none.
+        UsageError
+            There is none.
         """
         if name not in self.budgets:
             raise UsageError(
@@ -143,7 +145,8 @@ class Tables(RecipeFile):
 
         Raises
         ------
-        UsageError : there is none, or it names a strategy that is not there.
+        UsageError
+            There is none, or it names a strategy that is not there.
         """
         if name not in self.tables:
             raise UsageError(f"no table is called {name!r}", remedy=f"Choose one of {', '.join(self.tables)}")

@@ -56,17 +56,32 @@ def draw_density(
 
     Parameters
     ----------
-    run : a pretraining run whose task ranks.
-    inputs : images and slides.
-    directory : where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values.
-    slide_mpp : µm per level-0 px of the slides; None takes what each states.
+    run : Path
+        A pretraining run whose task ranks.
+    inputs : Sequence[Path]
+        Images and slides.
+    directory : Path
+        Where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values.
+    slide_mpp : float | None
+        µm per level-0 px of the slides; None takes what each states.
+    pairs : int
+        Positives and negatives drawn from each image.
+    device : str
+        "cpu" or "cuda".
+    overwrite : bool
+        Replace pictures that are there.
+    on_picture, on_failure : Callable
+        Are told of each picture, and of each input that failed.
 
     Raises
     ------
-    UsageError : two inputs would give one picture, or there is no such device.
-    WeightsError : the run holds no model, or one that does not rank.
-    SomeSlidesFailed : at the end, naming every input that failed: it cannot be read, a slide does not state its mpp,
-        or its picture is there already and `overwrite` is not set. A lone input's own error instead.
+    UsageError
+        Two inputs would give one picture, or there is no such device.
+    WeightsError
+        The run holds no model, or one that does not rank.
+    SomeSlidesFailed
+        At the end, naming every input that failed: it cannot be read, a slide does not state its mpp, or its picture is
+        there already and `overwrite` is not set. A lone input's own error instead.
     """
     pictures = outputs_in(directory, inputs, "_density.png")
     model, info = load_pretext(run)
@@ -128,9 +143,9 @@ def density_pairs(model: PretextModel, image: RGB, view_px: int, pairs: int, see
 def overlay(image: RGB, density: Density, low: float, high: float) -> RGB:
     """A density map in colour over its image, uint8 RGB of the image's size; NaN leaves the image as it is."""
     known = np.isfinite(density)
-    share = (np.where(known, density, low) - low) / max(high - low, 1e-6)
+    fraction = (np.where(known, density, low) - low) / max(high - low, 1e-6)
     size = (image.shape[1], image.shape[0])
-    smooth = cv2.resize(share.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    smooth = cv2.resize(fraction.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     grey = np.rint(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
     where = cv2.resize(known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[..., None] > 0
@@ -138,10 +153,16 @@ def overlay(image: RGB, density: Density, low: float, high: float) -> RGB:
     return np.where(where, blended, image).astype(np.uint8)
 
 
-def slide_density(model: PretextModel, slide: Slide, mpp: float) -> Density:
+def slide_density(
+    model: PretextModel,
+    slide: Slide,
+    mpp: float,
+    *,
+    density_map: Callable[[PretextModel, RGB], Density] = density_map,
+) -> Density:
     """Score of each 32 × 32 px of a slide at `mpp`, float32 (row, col); NaN where there is no tissue.
 
-    Tiles are read with a margin that is dropped, so that seams do not show.
+    Tiles are read with a margin that is dropped, so that seams do not show; `density_map` gives the scores of one.
     """
     canvas, mask = Canvas(slide, Mpp.square(mpp)), tissue_mask(slide)
     rows, cols = (-(-length // CELL_PX) for length in canvas.size.shape_rc)

@@ -28,7 +28,7 @@ from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.probe.linear import fit_classifier, fit_ridge
 
 SCALES: Final = (0.768, 0.512, 0.256, 0.128, 0.064)
-"""Sides of the views, as shares of the image's side: the anchor's and the negatives' of the paper."""
+"""Sides of the views, as fractions of the image's side: the anchor's and the negatives' of the paper."""
 _MAX_BLUR_PX: Final = 3.0
 _MAX_NOISE: Final = 12.0
 _FORWARD: Final = 8
@@ -46,18 +46,25 @@ class ProbeScores:
 
     Attributes
     ----------
-    scale_accuracy : which of five scales is a view? Chance is 0.2.
-    scale_accuracy_spoilt : the same after independent blur and noise, when sharpness says nothing any more.
-    count_correlation : Spearman's, of a ridge regression with the number of nuclei, over views of all scales.
-    count_correlation_one_scale : the same over views of the largest scale alone.
-    rank_correlation, rank_correlation_one_scale : the same of the ranking score f itself; None without one.
-    body_dice, boundary_dice : of a linear classifier of pixels; None for features of whole views.
-    dimensions : independent directions in each of the five feature maps, finest first: participation ratios of the
-        channels' correlations over pixels (`pretext.redundancy`). A collapsed encoder has few.
+    scale_accuracy : float
+        Of telling to which of five scales a view belongs. Chance is 0.2.
+    scale_accuracy_degraded : float
+        The same after independent blur and noise, when sharpness says nothing any more.
+    count_correlation : float
+        Spearman's, of a ridge regression with the number of nuclei, over views of all scales.
+    count_correlation_one_scale : float
+        The same over views of the largest scale alone.
+    rank_correlation, rank_correlation_one_scale : float | None
+        The same of the ranking score f itself; None without one.
+    body_dice, boundary_dice : float | None
+        Of a linear classifier of pixels; None for features of whole views.
+    dimensions : tuple[float, ...] | None
+        Independent directions in each of the five feature maps, finest first: participation ratios of the channels'
+        correlations over pixels (`pretext.redundancy`). A collapsed encoder has few.
     """
 
     scale_accuracy: float
-    scale_accuracy_spoilt: float
+    scale_accuracy_degraded: float
     count_correlation: float
     count_correlation_one_scale: float
     rank_correlation: float | None = None
@@ -93,7 +100,8 @@ def probe(
 
     Raises
     ------
-    WeightsError : the run has no pretrained model, or a baseline cannot be loaded.
+    WeightsError
+        The run has no pretrained model, or a baseline cannot be loaded.
     """
     pretrained, info = load_pretext(run)
     probes = _Probes(dataset, split, settings, info.view_px, torch_device(device))
@@ -101,7 +109,7 @@ def probe(
     for name in baselines:
         models[name] = _baseline(info.encoder, name)
     if "random" in models:
-        probes.settle(models["random"])
+        probes.calibrate_batchnorm(models["random"])
     scores = {name: probes.of_model(model.to(device).eval()) for name, model in models.items()}
     return {**scores, "laplacian": probes.of_views(laplacian_variance)}
 
@@ -161,12 +169,12 @@ class _Probes:
         counts = fit_ridge(fitted.plain, fitted.counts)(seen.plain)[:, 0]
         return ProbeScores(
             _accuracy(fitted.plain, fitted.scales, seen.plain, seen.scales),
-            _accuracy(fitted.spoilt, fitted.scales, seen.spoilt, seen.scales),
+            _accuracy(fitted.degraded, fitted.scales, seen.degraded, seen.scales),
             *_correlations(counts, seen),
             *((None, None) if seen.ranks is None else _correlations(seen.ranks, seen)),
         )
 
-    def settle(self, model: PretextModel) -> None:
+    def calibrate_batchnorm(self, model: PretextModel) -> None:
         """Show an untrained encoder's batch norms some training views, or its features would be of no use."""
         model.to(self.device).train()
         for module in model.modules():
@@ -174,15 +182,15 @@ class _Probes:
                 module.momentum = None  # the plain mean over the batches that follow
         with torch.no_grad():
             for image in self.train[:4]:
-                model.features(self._views(image, spoilt=False))
+                model.features(self._views(image, degraded=False))
 
     def _image(self, dataset: Dataset, name: str) -> _Image:
         image, labels = dataset[name].pair()
         side = min(labels.shape)
         rng = np.random.default_rng((self.settings.seed, *name.encode()))
         boxes, scales = [], []
-        for scale, share in enumerate(SCALES):
-            length = max(1, round(side * share))
+        for scale, fraction in enumerate(SCALES):
+            length = max(1, round(side * fraction))
             for _ in range(self.settings.views):
                 x, y = rng.integers(0, side - length + 1, 2)
                 boxes.append((x, y, x + length, y + length))
@@ -192,15 +200,15 @@ class _Probes:
         counts = torch.tensor([_count(square, box) for box in boxes], dtype=torch.float32)
         return _Image(pixels, square, torch.tensor(boxes), torch.tensor(scales), counts)
 
-    def _views(self, image: _Image, *, spoilt: bool) -> Tensor:
-        """Views (V, 3, S, S) of an image; spoilt ones each with blur and noise of their own."""
+    def _views(self, image: _Image, *, degraded: bool) -> Tensor:
+        """Views (V, 3, S, S) of an image; degraded ones each with blur and noise of their own."""
         turns = torch.zeros(1, len(image.boxes), dtype=torch.long)
         largest = int((image.boxes[:, 2] - image.boxes[:, 0]).max())
         tiles = image.pixels.unsqueeze(0).to(self.device)
         views = cut(
             tiles, image.boxes.unsqueeze(0).to(self.device), turns.to(self.device), self.view_px, largest
         )
-        if not spoilt:
+        if not degraded:
             return views
         generator = torch.Generator().manual_seed(self.settings.seed)
         widths = torch.rand(2, len(views), generator=generator).to(self.device)
@@ -208,16 +216,16 @@ class _Probes:
         return quantise(add_noise(views, widths[1] * _MAX_NOISE, self.settings.seed))
 
     def _features(self, describe: Describe, images: Sequence[_Image]) -> _Features:
-        plain, spoilt, ranks = [], [], []
+        plain, degraded, ranks = [], [], []
         with torch.inference_mode():
             for image in images:
-                features, rank = describe(self._views(image, spoilt=False))
+                features, rank = describe(self._views(image, degraded=False))
                 plain.append(features.cpu())
                 ranks += [] if rank is None else [rank.cpu()]
-                spoilt.append(describe(self._views(image, spoilt=True))[0].cpu())
+                degraded.append(describe(self._views(image, degraded=True))[0].cpu())
         return _Features(
             torch.cat(plain).clone(),
-            torch.cat(spoilt).clone(),
+            torch.cat(degraded).clone(),
             torch.cat(ranks) if ranks else None,
             torch.cat([image.scales for image in images]),
             torch.cat([image.counts for image in images]),
@@ -251,7 +259,7 @@ class _Probes:
 @dataclass(frozen=True, slots=True)
 class _Features:
     plain: Tensor
-    spoilt: Tensor
+    degraded: Tensor
     ranks: Tensor | None
     scales: Tensor
     counts: Tensor
@@ -273,7 +281,7 @@ def _describe(model: PretextModel, views: Tensor) -> tuple[Tensor, Tensor | None
 
 
 def _count(labels: NDArray[np.int32], box: tuple[int, int, int, int]) -> float:
-    """Nuclei in a box, each by the share of it that lies inside."""
+    """Nuclei in a box, each by the fraction of it that lies inside."""
     x0, y0, x1, y1 = box
     whole = np.bincount(labels.ravel())
     inside = np.bincount(labels[y0:y1, x0:x1].ravel(), minlength=len(whole))

@@ -1,4 +1,4 @@
-"""Who is compared: a network of ours, or anybody's predictions in a folder."""
+"""What gives a label image for each image: a network of ours, or anybody's predictions in a folder."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class KnownSplit:
         return cls(seen, frozenset(str(e["image_sha256"]) for e in known["validation"]) - seen)
 
 
-class Contestant(Protocol):
+class Predictor(Protocol):
     """Gives a label image for each image of a dataset."""
 
     @property
@@ -96,7 +96,7 @@ class Network:
         return KnownSplit.of(self.model.info)
 
     def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
-        """See `Contestant.label_image`.
+        """See `Predictor.label_image`.
 
         An image of another mpp than the model's is seen at the model's, as a slide is, and its nuclei are scored on the
         image's own px, each of which takes the nearest px of the answer.
@@ -161,11 +161,11 @@ class PredictionFolder:
 
     @property
     def split(self) -> KnownSplit | None:
-        """Nobody knows."""
+        """Files do not say what their maker was trained on."""
         return None
 
     def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
-        """See `Contestant.label_image`.
+        """See `Predictor.label_image`.
 
         Raises
         ------
@@ -190,9 +190,9 @@ class PredictionFolder:
         return labels
 
 
-def check_seeing(contestants: Sequence[Contestant]) -> None:
+def check_seeing(predictors: Sequence[Predictor]) -> None:
     """Raise `UsageError` if one of them cannot be shown an image that is not of the dataset."""
-    files = [contestant.name for contestant in contestants if isinstance(contestant, PredictionFolder)]
+    files = [predictor.name for predictor in predictors if isinstance(predictor, PredictionFolder)]
     if files:
         raise UsageError(
             f"⟨stress⟩ changes the images, and the predictions in {files[0]!r} are of the images as they are",
@@ -200,15 +200,15 @@ def check_seeing(contestants: Sequence[Contestant]) -> None:
         )
 
 
-def check_names(contestants: Sequence[Contestant]) -> None:
-    """Raise `UsageError` unless there is a contestant, and all names differ."""
-    names = [contestant.name for contestant in contestants]
+def check_names(predictors: Sequence[Predictor]) -> None:
+    """Raise `UsageError` unless there is a predictor, and all names differ."""
+    names = [predictor.name for predictor in predictors]
     if not names:
         raise UsageError("nothing to compare", remedy="Give a ⟨model⟩ or a folder of ⟨predictions⟩")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            f"two contestants are called {twice[0]!r}", remedy="Rename one of the runs or folders"
+            f"two predictors are called {twice[0]!r}", remedy="Rename one of the runs or folders"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
@@ -9,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from wsi_nucssl.metrics.contingency import Contingency, Ints, Labels, contingency
 from wsi_nucssl.metrics.matching import match
+from wsi_nucssl.metrics.metric import PX, Metric
 
 _Window = tuple[slice, ...]
 _Mask = NDArray[np.bool_]
@@ -59,3 +62,14 @@ def _directed(source: _Mask, target: _Mask) -> float:
     if stray.size == 0:
         return 0.0
     return float(np.max(cKDTree(np.argwhere(target)).query(stray)[0]))
+
+
+HAUSDORFF: Final = Metric(
+    "hausdorff",
+    "Hausdorff",
+    lambda pair: hausdorff_of(pair.table, pair.true, pair.pred),
+    PX,
+    higher_is_better=False,
+    help="mean over the matches of the larger of the two directed distances",
+    paper="https://doi.org/10.1109/34.232073",
+)
