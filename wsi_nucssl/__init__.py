@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from wsi_nucssl.geometry import Point as Point
     from wsi_nucssl.geometry import Size as Size
     from wsi_nucssl.models.weights import load_model as load_model
-    from wsi_nucssl.nuclei.instances import InstanceConfig as InstanceConfig
     from wsi_nucssl.nuclei.instances import label_instances as label_instances
+    from wsi_nucssl.nuclei.settings import InstanceConfig as InstanceConfig
     from wsi_nucssl.nuclei.table import Nuclei as Nuclei
     from wsi_nucssl.segment.images import segment_image as segment_image
     from wsi_nucssl.segment.options import SegmentOptions as SegmentOptions

@@ -67,24 +67,25 @@ def benchmark(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
+
+    from wsi_nucssl.benchmark.predictors import Network, PredictionFolder, Predictor
+    from wsi_nucssl.benchmark.run import benchmark as run_benchmark
+    from wsi_nucssl.benchmark.stress import PERTURBATIONS
     from wsi_nucssl.datasets import open_datasets
     from wsi_nucssl.engines.opening import open_engine
-    from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark
-    from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
-    from wsi_nucssl.evaluate.stress import PERTURBATIONS
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
 
     opened = open_datasets(datasets, mpp=mpp)
-    contestants: list[Contestant] = []
+    predictors: list[Predictor] = []
     for name in model or ([] if predictions else [DEFAULT_MODEL]):
         loaded = load_model(name)
-        contestants.append(Network(loaded, open_engine(loaded, device, engine, tta)))
-    contestants += [PredictionFolder.open(folder) for folder in predictions or []]
+        predictors.append(Network(loaded, open_engine(loaded, device, engine, tta)))
+    predictors += [PredictionFolder.open(folder) for folder in predictions or []]
     meter = Meter(opened.name, "images", quiet=quiet)
     try:
         report = run_benchmark(
             opened,
-            contestants,
+            predictors,
             output,
             split=split,
             split_file=split_file,

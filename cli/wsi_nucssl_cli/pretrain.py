@@ -12,7 +12,7 @@ from rich.table import Table
 from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
 
 if TYPE_CHECKING:
-    from wsi_nucssl.evaluate.probe import ProbeScores
+    from wsi_nucssl.probe.run import ProbeScores
     from wsi_nucssl.train.rehearsal import Rehearsal
 
 Task = Literal["triplet-rank", "triplet", "rank", "jigsaw", "rotation", "colorme"]
@@ -117,8 +117,8 @@ def probe(
 ) -> None:
     """Say what a frozen encoder has learnt, by linear maps scored on held-out images."""
     from wsi_nucssl.datasets import open_dataset
-    from wsi_nucssl.evaluate.probe import ProbeSettings
-    from wsi_nucssl.evaluate.probe import probe as run_probe
+    from wsi_nucssl.probe.run import ProbeSettings
+    from wsi_nucssl.probe.run import probe as run_probe
     from wsi_nucssl.train.job import SplitChoice
 
     opened = open_dataset(dataset)
@@ -147,7 +147,7 @@ def density(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
 ) -> None:
     """Draw density maps: pairs of views of images, heat maps of slides."""
-    from wsi_nucssl.evaluate.density import draw_density
+    from wsi_nucssl.probe.density import draw_density
 
     draw_density(
         run,

@@ -28,8 +28,8 @@ def quantise(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Quantise a model for --engine int8, on images that its split did not hold out; needs wsi-nucssl[int8]."""
+    from wsi_nucssl.benchmark.quantise import check_quantised, quantise_on
     from wsi_nucssl.datasets import dataset_names, open_dataset
-    from wsi_nucssl.evaluate.quantise import check_quantised, quantise_on
     from wsi_nucssl.models.weights import load_model
 
     loaded = load_model(model)

@@ -29,7 +29,7 @@ def reproduce(
     budget: Annotated[
         str,
         typer.Option(
-            help="full; cpu, cpu-half, lite or fold: minutes a cell; or smoke: every cell on tiny settings."
+            help="full; cpu, cpu-half, lite or fold: minutes an experiment; or smoke: each on tiny settings."
         ),
     ] = "full",
     unlabelled: Annotated[
@@ -39,7 +39,7 @@ def reproduce(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="YAML of cells and budgets instead of the paper's.")
+        Path | None, typer.Option(help="YAML of tables and budgets instead of the paper's.")
     ] = None,
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
@@ -47,10 +47,10 @@ def reproduce(
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Run the cells of a table and print our numbers, beside the paper's where it has them; run again to go on."""
+    """Run a table's experiments and print our numbers, beside the paper's where it has them; run again to go on."""
     from wsi_nucssl.datasets import open_dataset
-    from wsi_nucssl.evaluate.reproduce import reproduce as run_reproduce
-    from wsi_nucssl.evaluate.tables import PAPER
+    from wsi_nucssl.paper.reproduce import reproduce as run_reproduce
+    from wsi_nucssl.paper.tables import PAPER
 
     meter = Meter(table, "runs", quiet=quiet)
     try:
@@ -63,7 +63,7 @@ def reproduce(
             config=config or PAPER,
             device=device,
             unlabelled=unlabelled or (),
-            on_cell=meter.update,
+            on_experiment=meter.update,
         )
     finally:
         meter.stop()

@@ -13,7 +13,8 @@ from scripts.gpu_day.slices import joined, read_index
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.weights import load_model
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 
 def collect(results: Path, out: Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.seams import extract_block, extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.nuclei.targets import three_class
 

@@ -15,7 +15,7 @@ from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.models.weights import ModelInfo, load_model
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.slide import open_slide
 
 RED = [200, 0, 0]

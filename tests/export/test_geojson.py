@@ -24,12 +24,14 @@ from wsi_nucssl.export.features import (
     MEASUREMENT_DECIMALS,
     MEASUREMENT_NAMES,
     TRUNCATED,
+    CanvasTransform,
+    Classification,
     FeatureFormatter,
 )
-from wsi_nucssl.export.geojson import CanvasTransform, Classification, write_geojson
+from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 
 LEVEL0 = CanvasTransform(1, 1)

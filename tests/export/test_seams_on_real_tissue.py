@@ -10,10 +10,11 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from wsi_nucssl.export.geojson import CanvasTransform, write_geojson
+from wsi_nucssl.export.features import CanvasTransform
+from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.geometry import Box, Mpp
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.nuclei.targets import three_class
 

@@ -1,4 +1,4 @@
-"""Found, missed, invented, merged, split: by hand, and by the definition in plain loops."""
+"""True positive, missed, false positive, merged, split: by hand, and by the definition in plain loops."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from wsi_nucssl.metrics.verdicts import Verdict, verdicts_of
 def test_each_kind_by_hand() -> None:
     true = np.zeros((4, 30), np.int32)
     pred = np.zeros((4, 30), np.int32)
-    true[:, 0:4], pred[:, 0:4] = 1, 10  # found
+    true[:, 0:4], pred[:, 0:4] = 1, 10  # true positive
     true[:, 5:7] = 2  # missed
-    pred[:, 8:10] = 20  # invented
+    pred[:, 8:10] = 20  # false positive
     true[:, 11:13], true[:, 13:15], pred[:, 11:15] = 3, 4, 30  # merged
     true[:, 16:20], pred[:, 16:18], pred[:, 18:20] = 5, 40, 50  # split
-    true[:, 21:24], pred[:, 23:26] = 6, 60  # drawn badly: missed and invented
+    true[:, 21:24], pred[:, 23:26] = 6, 60  # drawn badly: missed and a false positive
     verdicts = verdicts_of(contingency(true, pred))
     kind = Verdict
     assert verdicts.true.tolist() == [
-        kind.FOUND, kind.MISSED, kind.MERGED, kind.MERGED, kind.SPLIT, kind.MISSED
+        kind.TRUE_POSITIVE, kind.MISSED, kind.MERGED, kind.MERGED, kind.SPLIT, kind.MISSED
     ]  # fmt: skip
     assert verdicts.pred.tolist() == [
-        kind.FOUND, kind.INVENTED, kind.MERGED, kind.SPLIT, kind.SPLIT, kind.INVENTED
+        kind.TRUE_POSITIVE, kind.FALSE_POSITIVE, kind.MERGED, kind.SPLIT, kind.SPLIT, kind.FALSE_POSITIVE
     ]  # fmt: skip
-    assert verdicts.counts() == {"found": 1, "missed": 2, "invented": 2, "merged": 2, "split": 1}
+    assert verdicts.counts() == {
+        "true_positives": 1,
+        "missed": 2,
+        "false_positives": 2,
+        "merged": 2,
+        "split": 1,
+    }
 
 
 def plain(true: np.ndarray, pred: np.ndarray) -> tuple[list[int], list[int]]:
@@ -47,19 +53,19 @@ def plain(true: np.ndarray, pred: np.ndarray) -> tuple[list[int], list[int]]:
     of_true, of_pred = [], []
     for i, t in enumerate(trues):
         if any(found(t, p) for p in preds):
-            of_true.append(Verdict.FOUND)
+            of_true.append(Verdict.TRUE_POSITIVE)
         elif any(swallowed[i][j] and merges[j] for j in range(len(preds))):
             of_true.append(Verdict.MERGED)
         else:
             of_true.append(Verdict.SPLIT if splits[i] else Verdict.MISSED)
     for j, p in enumerate(preds):
         if any(found(t, p) for t in trues):
-            of_pred.append(Verdict.FOUND)
+            of_pred.append(Verdict.TRUE_POSITIVE)
         elif merges[j]:
             of_pred.append(Verdict.MERGED)
         else:
             shard = any(inside(p, t) and splits[i] for i, t in enumerate(trues))
-            of_pred.append(Verdict.SPLIT if shard else Verdict.INVENTED)
+            of_pred.append(Verdict.SPLIT if shard else Verdict.FALSE_POSITIVE)
     return of_true, of_pred
 
 
@@ -74,7 +80,7 @@ def test_verdicts_are_the_definition(seed: int, height: int, width: int, ids: in
         verdicts = verdicts_of(contingency(true, guess))
         assert (verdicts.true.tolist(), verdicts.pred.tolist()) == plain(true, guess)
         counts = verdicts.counts()
-        assert sum(counts.values()) - counts["invented"] == len(verdicts.true)
+        assert sum(counts.values()) - counts["false_positives"] == len(verdicts.true)
 
 
 def test_outlines_have_the_colours_of_the_verdicts_and_leave_the_inside() -> None:
@@ -84,7 +90,7 @@ def test_outlines_have_the_colours_of_the_verdicts_and_leave_the_inside() -> Non
     true[2:9, 12:19] = 3
     pred[2:9, 22:29] = 9
     drawn = draw_errors(image, true, pred)
-    for col, verdict in ((2, Verdict.FOUND), (12, Verdict.MISSED), (22, Verdict.INVENTED)):
+    for col, verdict in ((2, Verdict.TRUE_POSITIVE), (12, Verdict.MISSED), (22, Verdict.FALSE_POSITIVE)):
         assert tuple(drawn[5, col]) == COLOURS[verdict]
         assert tuple(drawn[5, col + 3]) == (200, 200, 200)
     assert tuple(drawn[0, 0]) == (200, 200, 200)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from wsi_nucssl.benchmark.averages import means
+from wsi_nucssl.benchmark.predictors import Network
+from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.opening import open_engine
-from wsi_nucssl.evaluate.averages import means
-from wsi_nucssl.evaluate.benchmark import benchmark
-from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import BUNDLED, DEFAULT_MODEL, bundled_models, load_model
 

@@ -19,7 +19,7 @@ from wsi_nucssl.models.encoders import build_encoder, resnet
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import Storage, load_encoder, rewrite_info, save_encoder, save_model
 from wsi_nucssl.models.weights import ModelInfo, load_model
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 INFO = ModelInfo(
     "a-model",

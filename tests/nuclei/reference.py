@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 Pixel = tuple[int, int]
 STEPS = ((-1, 0), (0, -1), (0, 1), (1, 0))

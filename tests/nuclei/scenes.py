@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 
 def perfect(body: NDArray[np.bool_], nucleus: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tests.nuclei.reference import instances
 from tests.nuclei.scenes import configs, perfect, scenes
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.targets import three_class
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from skimage.measure import regionprops
 
 from tests.nuclei.scenes import perfect
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 
 AS_IS = InstanceConfig(regrow_px=0, min_marker_px=0, min_area_px=0)

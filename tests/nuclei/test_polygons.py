@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tests.nuclei.reference import components
 from tests.nuclei.scenes import configs, scenes
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.polygons import Polygons, trace_polygons
+from wsi_nucssl.nuclei.settings import InstanceConfig
 
 
 def to_shapely(polygons: Polygons) -> NDArray[np.object_]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tests.nuclei.scenes import configs, crowds, perfect, scenes
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import Read, extract_block, extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 
 

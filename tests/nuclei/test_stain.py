@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from skimage.color import separate_stains
 
-from wsi_nucssl.nuclei.stain import EOSIN, HEMATOXYLIN, OD_STEP, deconvolution_row, hematoxylin_od
+from wsi_nucssl.nuclei.stain import OD_STEP, hematoxylin_od
+from wsi_nucssl.nuclei.stain_vectors import EOSIN, HEMATOXYLIN, deconvolution_row
 
 
 def test_agrees_with_scikit_image_to_one_step() -> None:

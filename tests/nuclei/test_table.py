@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tests.nuclei.scenes import configs, scenes
 from wsi_nucssl.errors import InputError
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 
 

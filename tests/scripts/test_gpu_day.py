@@ -33,7 +33,7 @@ from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_encoder, save_model
 from wsi_nucssl.models.weights import ModelInfo, load_model
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.images import network_input, predict_image
 from wsi_nucssl.train.crops import Crops
 from wsi_nucssl.train.images import read_images

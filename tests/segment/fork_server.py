@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from tests.segment.fakes import DarkIsNucleus
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment import slides
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.slide import open_slide, tissue_mask

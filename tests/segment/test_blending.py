@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.grid import TileGrid
-from wsi_nucssl.nuclei.instances import InstanceConfig, Probabilities
 from wsi_nucssl.nuclei.seams import extract_block, extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.segment.blending import blended, keep_window

@@ -12,7 +12,7 @@ import zarr
 from tests.segment import fakes
 from tests.segment.features import read_features
 from wsi_nucssl.models.weights import Model
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment import slides
 from wsi_nucssl.segment.images import network_input, predict_image, segment_image
 from wsi_nucssl.segment.slides import SegmentSummary

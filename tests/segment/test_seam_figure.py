@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tests.nuclei.scenes import configs, scenes
 from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.grid import TileGrid
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.segment.seam_figure import CONTROLS, SeamFigure
 

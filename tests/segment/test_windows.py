@@ -12,7 +12,8 @@ from wsi_nucssl.engines.base import BodyBoundary, Windows, predict_batch
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.models.spec import MULTIPLE
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.segment.images import network_input, predict_image, segment_image
 from wsi_nucssl.segment.windows import CORE, MARGIN, WindowGrid, read_window, repeat_px, window_grid

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from tests.train.tiny import job, write_dataset
+from wsi_nucssl.benchmark.predictors import KnownSplit
 from wsi_nucssl.datasets import Split
 from wsi_nucssl.errors import (
     InputError,
@@ -27,7 +28,6 @@ from wsi_nucssl.errors import (
     WeightsError,
     WsiNucsslError,
 )
-from wsi_nucssl.evaluate.contestants import KnownSplit
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.weights import load_model, seen_images
 from wsi_nucssl.train.finetune import finetune

@@ -14,10 +14,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import Stopped, WeightsError
-from wsi_nucssl.train.loop import Batch, Loop
+from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.optimiser import running_average
 from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
+from wsi_nucssl.train.streams import Batch
 
 
 class Regression:

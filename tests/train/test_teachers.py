@@ -16,7 +16,7 @@ from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.models.weights import ModelInfo, load_model
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.crops import Crops
 from wsi_nucssl.train.images import read_images

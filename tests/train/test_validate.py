@@ -15,7 +15,8 @@ from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.models.weights import ModelInfo, load_model
-from wsi_nucssl.nuclei.instances import InstanceConfig, label_instances
+from wsi_nucssl.nuclei.instances import label_instances
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.targets import three_class
 from wsi_nucssl.train.calibrate import Calibration, Predicted, calibrate, predict_unseen, write_settings
 from wsi_nucssl.train.crops import LabelledImage

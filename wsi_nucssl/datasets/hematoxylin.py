@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.datasets.images import read_pixels
 from wsi_nucssl.datasets.sample import Image
 from wsi_nucssl.errors import DatasetError
-from wsi_nucssl.nuclei.stain import HEMATOXYLIN
+from wsi_nucssl.nuclei.stain_vectors import HEMATOXYLIN
 
 PLANE_ENDING = "_hema"
 """A plane's file is called after its image's id, with this ending."""

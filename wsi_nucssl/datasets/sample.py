@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,7 @@ class Sample:
     stains: Stains = "h&e"
     dataset: str = ""
     patient: str | None = None
+    _hashes: list[tuple[str, str]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def image(self) -> Image:
         """The RGB image, uint8 (row, col, 3).
@@ -122,10 +123,12 @@ class Sample:
 
     def hashes(self) -> tuple[str, str]:
         """Hex SHA-256 of the image's raw RGB bytes, and of the labels as little-endian int32; both row by
-        row, at the image's own resolution.
+        row, at the image's own resolution. Read once and remembered.
         """
-        image, labels = self.pair()
-        return _sha256(image), _sha256(labels.astype("<i4", copy=False))
+        if not self._hashes:
+            image, labels = self.pair()
+            self._hashes.append((_sha256(image), _sha256(labels.astype("<i4", copy=False))))
+        return self._hashes[0]
 
 
 @dataclass(frozen=True, slots=True)

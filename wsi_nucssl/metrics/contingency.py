@@ -1,4 +1,4 @@
-"""Which instance overlaps which, and by how much: counted once, shared by every measure."""
+"""Which instance overlaps which, and by how much: counted once, shared by every metric."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ class Contingency:
 
     Attributes
     ----------
-    true_ids, pred_ids : (T,) and (P,) ids present, ascending.
-    true_areas, pred_areas : (T,) and (P,) pixels of each.
-    rows, cols : (N,) of every pair that shares a pixel, its index into `true_ids` and `pred_ids`; in that
-        order.
-    intersections : (N,) pixels shared.
+    true_ids, pred_ids : Ints
+        (T,) and (P,) ids present, ascending.
+    true_areas, pred_areas : Ints
+        (T,) and (P,) pixels of each.
+    rows, cols : Ints
+        (N,) of every pair that shares a pixel, its index into `true_ids` and `pred_ids`; in that order.
+    intersections : Ints
+        (N,) pixels shared.
     """
 
     true_ids: Ints
@@ -58,12 +61,41 @@ class Contingency:
         return 0.0 if self.true_ids.size or self.pred_ids.size else float("nan")
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two label images and their overlaps: what a metric sees.
+
+    Attributes
+    ----------
+    true, pred : Labels
+        (row, col), of one shape.
+    table : Contingency
+        Their overlaps.
+    """
+
+    true: Labels
+    pred: Labels
+    table: Contingency
+
+
+def compare(true: Labels, pred: Labels) -> Comparison:
+    """Count the overlaps once for all that asks about them; two label images of one shape (row, col).
+
+    Raises
+    ------
+    UsageError
+        The shapes differ, or an array is not a label image (2-D, integer, no negative id).
+    """
+    return Comparison(true, pred, contingency(true, pred))
+
+
 def contingency(true: Labels, pred: Labels) -> Contingency:
     """Count the overlaps of two label images of shape (row, col).
 
     Raises
     ------
-    UsageError : the shapes differ, or an array is not a label image (2-D, integer, no negative id).
+    UsageError
+        The shapes differ, or an array is not a label image (2-D, integer, no negative id).
     """
     _check(true, pred)
     true_ids, true_index = _compact(true)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.metrics.contingency import Ints, Labels, contingency
+from wsi_nucssl.metrics.contingency import Comparison, Ints, Labels, compare
 from wsi_nucssl.metrics.verdicts import Verdict, verdicts_of
 
 COLOURS: Final = {
-    Verdict.FOUND: (0, 170, 60),
+    Verdict.TRUE_POSITIVE: (0, 170, 60),
     Verdict.MISSED: (225, 20, 20),
-    Verdict.INVENTED: (20, 70, 255),
+    Verdict.FALSE_POSITIVE: (20, 70, 255),
     Verdict.MERGED: (255, 150, 0),
     Verdict.SPLIT: (200, 0, 200),
 }
@@ -30,14 +30,20 @@ def draw_errors(image: NDArray[np.uint8], true: Labels, pred: Labels) -> NDArray
 
     Raises
     ------
-    UsageError : image and label images differ in size.
+    UsageError
+        Image and label images differ in size.
     """
+    return draw_verdicts(image, compare(true, pred))
+
+
+def draw_verdicts(image: NDArray[np.uint8], pair: Comparison) -> NDArray[np.uint8]:
+    """`draw_errors` of label images that were compared before."""
+    true, pred, table = pair.true, pair.pred, pair.table
     if image.shape[:2] != true.shape:
         raise UsageError(f"the image is {image.shape[:2]}, its labels are {true.shape} (row, col)")
-    table = contingency(true, pred)
     verdicts = verdicts_of(table)
     colours = _outlines(pred, table.pred_ids, verdicts.pred)
-    wrong = np.where(verdicts.true == Verdict.FOUND, 0, verdicts.true).astype(np.uint8)
+    wrong = np.where(verdicts.true == Verdict.TRUE_POSITIVE, 0, verdicts.true).astype(np.uint8)
     errors = _outlines(true, table.true_ids, wrong)
     colours[errors > 0] = errors[errors > 0]
     return np.where(colours[..., None] > 0, _TABLE[colours], image)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
+from wsi_nucssl.metrics.metric import PERCENT, Metric
 
 
 def dice1(true: Labels, pred: Labels) -> float:
@@ -40,3 +43,32 @@ def pixel_jaccard_of(table: Contingency) -> float:
     """`pixel_jaccard` from the overlaps."""
     shared = table.intersections.sum()
     return table.ratio(shared, table.true_areas.sum() + table.pred_areas.sum() - shared)
+
+
+DICE1: Final = Metric(
+    "dice1",
+    "Dice1",
+    lambda pair: dice1_of(pair.table),
+    PERCENT,
+    higher_is_better=True,
+    help="Dice of the foregrounds",
+    paper="https://doi.org/10.2307/1932409",
+)
+DICE2: Final = Metric(
+    "dice2",
+    "Dice2",
+    lambda pair: dice2_of(pair.table),
+    PERCENT,
+    higher_is_better=True,
+    help="2 Σ intersections / Σ (areas of T + P) over every overlapping pair",
+    paper="https://doi.org/10.3389/fbioe.2019.00053",
+)
+PIXEL_JACCARD: Final = Metric(
+    "pixel_jaccard",
+    "pixel Jaccard",
+    lambda pair: pixel_jaccard_of(pair.table),
+    PERCENT,
+    higher_is_better=True,
+    help='Jaccard of the foregrounds. Published "AJI" values are sometimes this; compare before you compete',
+    paper="https://doi.org/10.1111/j.1469-8137.1912.tb05611.x",
+)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
 from wsi_nucssl.metrics.matching import match
+from wsi_nucssl.metrics.metric import PERCENT, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +17,14 @@ class PanopticQuality:
 
     Attributes
     ----------
-    pq : sq × dq.
-    sq : segmentation quality, the mean IoU of the matched pairs; 0 if none matched.
-    dq : detection quality, the F1 score 2tp / (2tp + fp + fn).
-    tp, fp, fn : matched pairs, predictions and true nuclei left over.
+    pq : float
+        sq × dq.
+    sq : float
+        Segmentation quality, the mean IoU of the matched pairs; 0 if none matched.
+    dq : float
+        Detection quality, the F1 score 2tp / (2tp + fp + fn).
+    tp, fp, fn : int
+        Matched pairs, predictions and true nuclei left over.
     """
 
     pq: float
@@ -37,7 +43,8 @@ def pq(true: Labels, pred: Labels, iou: float = 0.5) -> PanopticQuality:
 
     Raises
     ------
-    UsageError : `iou` is not in [0, 1).
+    UsageError
+        `iou` is not in [0, 1).
     """
     return pq_of(contingency(true, pred), iou)
 
@@ -57,3 +64,41 @@ def pq_of(table: Contingency, iou: float = 0.5) -> PanopticQuality:
     dq = table.ratio(2 * tp, 2 * tp + fp + fn)
     sq = table.ratio(table.ious[pairs].sum(), tp)
     return PanopticQuality(pq=sq * dq, sq=sq, dq=dq, tp=tp, fp=fp, fn=fn)
+
+
+_KIRILLOV: Final = "https://doi.org/10.1109/CVPR.2019.00963"
+PQ: Final = Metric(
+    "pq",
+    "PQ",
+    lambda pair: pq_of(pair.table).pq,
+    PERCENT,
+    higher_is_better=True,
+    help="`sq` · `dq`",
+    paper=_KIRILLOV,
+)
+SQ: Final = Metric(
+    "sq",
+    "SQ",
+    lambda pair: pq_of(pair.table).sq,
+    PERCENT,
+    higher_is_better=True,
+    help="mean IoU of the matches",
+    paper=_KIRILLOV,
+)
+DQ: Final = Metric(
+    "dq",
+    "DQ",
+    lambda pair: pq_of(pair.table).dq,
+    PERCENT,
+    higher_is_better=True,
+    help="2 · matches / (number of T + number of P)",
+    paper=_KIRILLOV,
+)
+F1: Final = Metric(
+    "f1",
+    "F1",
+    lambda pair: pq_of(pair.table).dq,
+    PERCENT,
+    higher_is_better=True,
+    help="detection F1 at IoU > 0.5: the same number as `dq`",
+)

@@ -1,50 +1,58 @@
-"""All measures of one image at once, from one count of the overlaps."""
+"""The values of all metrics for one predicted label image, from one count of the overlaps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from wsi_nucssl.metrics.aji import aji_of, aji_plus_of
-from wsi_nucssl.metrics.contingency import Labels, contingency
-from wsi_nucssl.metrics.hausdorff import hausdorff_of
-from wsi_nucssl.metrics.overlap import dice1_of, dice2_of, pixel_jaccard_of
-from wsi_nucssl.metrics.panoptic import pq_of
+from wsi_nucssl.metrics.contingency import Comparison, Labels, compare
+from wsi_nucssl.metrics.metric import Metric
+from wsi_nucssl.metrics.registry import all_metrics
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """The measures of one predicted label image; each as the function of its name; `f1` at IoU > 0.5."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Scores(Mapping[str, float]):
+    """The value of each metric by its name, as an item and as an attribute: `scores["aji"]`, `scores.aji`."""
 
-    aji: float
-    aji_plus: float
-    pq: float
-    sq: float
-    dq: float
-    f1: float
-    dice1: float
-    dice2: float
-    pixel_jaccard: float
-    hausdorff: float
+    _values: Mapping[str, float]
+
+    @classmethod
+    def of(cls, comparison: Comparison, metrics: Iterable[Metric] | None = None) -> Scores:
+        """Score by these metrics, or by all that are registered."""
+        chosen = all_metrics() if metrics is None else metrics
+        return cls({metric.name: float(metric.of(comparison)) for metric in chosen})
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"no metric {name!r} among {', '.join(self._values)}", name=name, obj=self)
+        return self._values[name]
+
+    def __dir__(self) -> Iterable[str]:
+        return [*object.__dir__(self), *self._values]
+
+    def __repr__(self) -> str:
+        return f"Scores({', '.join(f'{name}={value:.4g}' for name, value in self.items())})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Scores, (dict(self._values),)
 
 
 def score(true: Labels, pred: Labels) -> Scores:
-    """Every measure of `pred` against `true`, two label images of one shape (row, col).
+    """Every registered metric of `pred` against `true`, two label images of one shape (row, col).
 
     Raises
     ------
-    UsageError : the shapes differ, or an array is not a label image.
+    UsageError
+        The shapes differ, or an array is not a label image.
     """
-    table = contingency(true, pred)
-    panoptic = pq_of(table)
-    return Scores(
-        aji=aji_of(table),
-        aji_plus=aji_plus_of(table),
-        pq=panoptic.pq,
-        sq=panoptic.sq,
-        dq=panoptic.dq,
-        f1=panoptic.dq,
-        dice1=dice1_of(table),
-        dice2=dice2_of(table),
-        pixel_jaccard=pixel_jaccard_of(table),
-        hausdorff=hausdorff_of(table, true, pred),
-    )
+    return Scores.of(compare(true, pred))

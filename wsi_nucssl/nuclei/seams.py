@@ -43,18 +43,10 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.nuclei.instances import (
-    InstanceConfig,
-    LabelImage,
-    Markers,
-    Probabilities,
-    areas,
-    find_markers,
-    grow_instances,
-    relabel,
-)
+from wsi_nucssl.nuclei.instances import LabelImage, Markers, areas, find_markers, grow_instances, relabel
 from wsi_nucssl.nuclei.measure import measure
 from wsi_nucssl.nuclei.polygons import trace_polygons
+from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.nuclei.table import Nuclei
 
 Read = Callable[[Box], Probabilities]

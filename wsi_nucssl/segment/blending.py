@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.compiled import compiled
-from wsi_nucssl.nuclei.instances import Probabilities
+from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.segment.windows import WindowGrid, repeat_px
 

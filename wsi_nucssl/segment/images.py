@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from wsi_nucssl.engines.base import Engine, predict_batch
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.grid import ORIGIN
-from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
+from wsi_nucssl.nuclei.instances import LabelImage, label_instances
+from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.segment.blending import blended, keep_window
 from wsi_nucssl.segment.windows import WindowGrid, output_extent, px_to_cover, read_window, window_grid

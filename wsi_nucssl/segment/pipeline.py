@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from wsi_nucssl.engines.base import Engine, predict_batch
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.grid import Tile
-from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.nuclei.seams import extract_block
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment.blending import keep_window

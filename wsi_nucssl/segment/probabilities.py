@@ -19,7 +19,7 @@ from zarr.core.array_spec import ArrayConfigParams
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
-from wsi_nucssl.nuclei.instances import Probabilities
+from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.plan import Plan
 from wsi_nucssl.slide.lru import TileCache

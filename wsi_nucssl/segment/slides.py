@@ -15,7 +15,8 @@ from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import OutputExists, UsageError
-from wsi_nucssl.export.geojson import SUFFIXES, CanvasTransform, write_geojson
+from wsi_nucssl.export.features import CanvasTransform
+from wsi_nucssl.export.geojson import SUFFIXES, write_geojson
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.weights import Model

@@ -24,7 +24,7 @@ from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.models.tensors import load_encoder, save_model
 from wsi_nucssl.models.weights import ModelInfo, load_model, seen_by, weights_path
-from wsi_nucssl.nuclei.instances import InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.runs import digest
 from wsi_nucssl.train.calibrate import Predicted, calibrate
 from wsi_nucssl.train.crops import Crops, single_threaded_opencv

@@ -14,7 +14,8 @@ from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.metrics import aji, dice1
 from wsi_nucssl.metrics.drawing import draw_errors
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.nuclei.instances import InstanceConfig, LabelImage, Probabilities, label_instances
+from wsi_nucssl.nuclei.instances import LabelImage, label_instances
+from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.crops import LabelledImage
 
