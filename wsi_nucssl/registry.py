@@ -76,6 +76,11 @@ class Registry(Generic[T]):
         return tuple(self._plugins)
 
     @property
+    def own(self) -> tuple[Plugin, ...]:
+        """Those that come with this package, without a look at what else is installed."""
+        return self._own
+
+    @property
     def own_names(self) -> tuple[str, ...]:
         """Of those that come with this package, without a look at what else is installed."""
         return tuple(plugin.name for plugin in self._own)

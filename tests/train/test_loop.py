@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
-from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
 
 SETTINGS = Optimisation(warmup_steps=2, ema_decay=0.9)
@@ -48,7 +48,7 @@ def weights(loop: Loop) -> list[Tensor]:
     return [value.clone() for value in loop.result.state_dict().values()]
 
 
-def silent(_progress: Progress) -> None:
+def silent(_progress: Interval) -> None:
     pass
 
 
@@ -82,7 +82,7 @@ def test_a_resumed_loop_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Pa
 
     first = loop_for(Regression(), optimiser=optimiser)
 
-    def stop_after_four(progress: Progress) -> None:
+    def stop_after_four(progress: Interval) -> None:
         if progress.step == 4:
             signal.raise_signal(signal.SIGINT)
 
@@ -97,7 +97,7 @@ def test_a_resumed_loop_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Pa
 
 
 def test_intervals_report_means_of_their_own_steps(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[Interval] = []
     loop_for(Regression(), steps=5).run(2, seen.append, tmp_path / "state.pt")
     assert [(p.step, p.steps) for p in seen] == [(2, 2), (4, 2), (5, 1)]
     assert all(set(p.scalars) == {"loss", "largest"} for p in seen)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import imagecodecs
 
@@ -16,7 +15,6 @@ from wsi_nucssl.evaluate.tables import WITHOUT_PRETRAINING, Budget, Changes, Col
 from wsi_nucssl.files import safe_stem, sha256_file, write_atomic
 from wsi_nucssl.models.spec import ARCHITECTURES
 from wsi_nucssl.models.weights import load_model, weights_path
-from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.engine import open_engine
 from wsi_nucssl.segment.options import Device
@@ -55,7 +53,7 @@ class Bench:
         ------
         UsageError : an unknown setting, a value out of range, a fold or share that is not there.
         """
-        SplitChoice(0, fold=column.fold, share=column.share).apply(self.dataset)
+        SplitChoice(0, fold=column.fold, fraction=column.share).apply(self.dataset)
         self.budget.finetune.changed(merged(row.finetune, column.finetune))
         self.budget.pretrain.changed(row.pretrain)
 
@@ -67,7 +65,7 @@ class Bench:
         WsiNucsslError : a run cannot be made.
         """
         split = SplitChoice(0, fold=column.fold).apply(self.dataset)
-        few = SplitChoice(0, fold=column.fold, share=column.share).apply(self.dataset)
+        few = SplitChoice(0, fold=column.fold, fraction=column.share).apply(self.dataset)
         pretrained = row.strategy not in WITHOUT_PRETRAINING
         encoder = str(self._pretrain(row, split, seed)) if pretrained else row.strategy
         changes = merged(row.finetune, column.finetune)
@@ -99,7 +97,7 @@ class Bench:
         job = PretrainJob(
             (*images, *self.unlabelled),
             self.budget.pretrain.changed(row.pretrain),
-            task=cast(TaskName, row.strategy),
+            task=row.strategy,
             arch=ARCHITECTURES[self._arch(row)].encoder,
             mpp=DEFAULT_MPP * ARCHITECTURES[self._arch(row)].upscale,
             seed=seed,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders.base import Encoder
 
 OutputStage = Literal["conv", "subpixel"]
 CLASSES: Final = ("background", "body", "boundary")

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.encoders import Encoder, encoder_family
+from wsi_nucssl.models.encoders import encoder_family
+from wsi_nucssl.models.encoders.base import Encoder
 from wsi_nucssl.models.resunet import CLASSES, ResUNet
-from wsi_nucssl.models.spec import ARCHITECTURES, architecture, build
+from wsi_nucssl.models.spec import architecture, build, is_architecture
 from wsi_nucssl.nuclei.settings import InstanceConfig
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
@@ -156,7 +157,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     tensors, header = _read(path)
     if "wsi_nucssl_encoder" not in header:
         info = _parse_info(path, header)
-        name = ARCHITECTURES[info.arch].encoder
+        name = architecture(info.arch).encoder
         tensors = {
             key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
         }
@@ -228,7 +229,7 @@ def _parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
             path=path,
             remedy="Use a file written by wsi-nucssl finetune",
         ) from error
-    if info.arch not in ARCHITECTURES or info.classes != CLASSES:
+    if not is_architecture(info.arch) or info.classes != CLASSES:
         raise WeightsError(
             f"architecture {info.arch!r} with classes {info.classes} is unknown to this version",
             path=path,
