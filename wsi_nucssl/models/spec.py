@@ -64,7 +64,7 @@ def architecture_of(encoder: str) -> str:
     for name in (DEFAULT_ARCHITECTURE, *ARCHITECTURES):
         if ARCHITECTURES[name].encoder == encoder:
             return name
-    architecture(encoder)
+    ENCODERS.get(encoder)
     return encoder
 
 

@@ -49,9 +49,12 @@ class PretextTaskTests:
     ----------
     name : str
         Of the task, in `TASKS`; or override the fixture `task`.
+    learning_rate : float
+        Of the few steps by SGD that must lower the loss.
     """
 
     name: str
+    learning_rate: float = 1e-2
 
     @pytest.fixture
     def task(self) -> PretextTask:
@@ -122,7 +125,7 @@ class PretextTaskTests:
     def test_a_few_steps_on_one_batch_lower_the_loss(self, task: PretextTask) -> None:
         """The loss can be learnt from."""
         model = model_for(task)
-        optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+        optimiser = torch.optim.SGD(model.parameters(), self.learning_rate)
         views = task.views(make_tiles(2), choices_for(task, 2))
         losses = []
         for _ in range(4):
