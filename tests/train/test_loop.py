@@ -28,14 +28,15 @@ class Regression:
     def batch(self, index: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(index)
         x = torch.randn(self.batch_size, 4, generator=generator)
-        return {"x": x, "y": x.sum(dim=1, keepdim=True)}
+        index_of_each = torch.full((self.batch_size,), float(index))
+        return {"x": x, "y": x.sum(dim=1, keepdim=True), "index": index_of_each}
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if len(batch["x"]) > self.fits:
             raise torch.cuda.OutOfMemoryError("too large")
         self.sizes.append(len(batch["x"]))
         error = (model(batch["x"]) - batch["y"]).square()
-        return error.mean(), {"largest": error.detach().max()}
+        return error.mean(), {"index": batch["index"].mean()}
 
 
 def loop_for(task: Regression, steps: int = 6, **options: object) -> Loop:
@@ -98,10 +99,16 @@ def test_a_resumed_loop_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Pa
 
 def test_intervals_report_means_of_their_own_steps(tmp_path: Path) -> None:
     seen: list[Interval] = []
+    losses: list[float] = []
+    loop = loop_for(Regression(), steps=5)
+    loop.run(1, lambda interval: losses.append(interval.scalars["loss"]), tmp_path / "state.pt")
     loop_for(Regression(), steps=5).run(2, seen.append, tmp_path / "state.pt")
     assert [(p.step, p.steps) for p in seen] == [(2, 2), (4, 2), (5, 1)]
-    assert all(set(p.scalars) == {"loss", "largest"} for p in seen)
-    assert all(p.scalars["largest"] >= p.scalars["loss"] for p in seen)
+    assert [p.scalars["index"] for p in seen] == [0.5, 2.5, 4.0]
+    for interval, first in zip(seen, (0, 2, 4), strict=True):
+        assert interval.scalars["loss"] == pytest.approx(
+            sum(losses[first : first + interval.steps]) / interval.steps
+        )
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
