@@ -151,7 +151,11 @@ class RecipeFile(Section):
         ------
         UsageError : an unknown name or a value out of range.
         """
-        return self.parse(merged(self.model_dump(), self._renamed(changes)))
+        try:
+            named = self._renamed(changes)
+        except ValueError as error:
+            raise UsageError(str(error), remedy=f"See {self.guide} for the names") from error
+        return self.parse(merged(self.model_dump(), named))
 
     def recorded(self) -> dict[str, Any]:
         """As JSON values under the names that they had first, so that the runs of former versions can be resumed."""
