@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from wsi_nucssl.tiles.ingest import TileConfig as TileConfig
     from wsi_nucssl.tiles.ingest import ingest as ingest
     from wsi_nucssl.tiles.store import TileStore as TileStore
-    from wsi_nucssl.train.finetune import FinetuneJob as FinetuneJob
     from wsi_nucssl.train.finetune import finetune as finetune
+    from wsi_nucssl.train.finetune_job import FinetuneJob as FinetuneJob
 
 _HOMES: Final = {
     "Box": "geometry",

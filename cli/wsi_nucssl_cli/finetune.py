@@ -36,7 +36,7 @@ def finetune(
         list[str] | None,
         typer.Option(help="A model whose probabilities are learnt beside the labels. May be repeated."),
     ] = None,
-    fraction: Annotated[float, typer.Option(help="Share of the training images to use, by image.")] = 1.0,
+    fraction: Annotated[float, typer.Option(help="Fraction of the training images to use, by image.")] = 1.0,
     fold: Annotated[str, typer.Option(help="i/k: the i-th of k folds instead of the 24/6 hold-out.")] = "",
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Name of a dataset that validates and never trains.")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from wsi_nucssl.models.encoders import ENCODERS
+from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
+from wsi_nucssl_cli.plugins import listed
 
 if TYPE_CHECKING:
     from wsi_nucssl.probe.run import ProbeScores
-    from wsi_nucssl.train.rehearsal import Rehearsal
-
-Task = Literal["triplet-rank", "triplet", "rank", "jigsaw", "rotation", "colorme"]
+    from wsi_nucssl.train.dry_run import CostEstimate
 
 
 def pretrain(
@@ -24,10 +25,8 @@ def pretrain(
         typer.Argument(help="Slides, images, tile stores, or folders of them.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
-    task: Annotated[Task, typer.Option(help="What to learn by.")] = "triplet-rank",
-    arch: Annotated[
-        str, typer.Option(help="The encoder: resnet18, 34, 50 or 101, or efficientnet-lite0, 1 or 2.")
-    ] = "efficientnet-lite0",
+    task: Annotated[str, typer.Option(help=f"What to learn by. {listed(TASKS)}")] = "triplet-rank",
+    arch: Annotated[str, typer.Option(help=f"The encoder. {listed(ENCODERS)}")] = "efficientnet-lite0",
     config: Annotated[
         Path | None, typer.Option(help="Recipe YAML; what it leaves out keeps its default.")
     ] = None,
@@ -61,25 +60,25 @@ def pretrain(
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
     from wsi_nucssl.datasets import DEFAULT_MPP
-    from wsi_nucssl.models.spec import ARCHITECTURES, architecture_of
-    from wsi_nucssl.train.pretrain import PretrainJob
+    from wsi_nucssl.models.spec import architecture, architecture_of
+    from wsi_nucssl.train.dry_run import dry_run as estimate
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
     from wsi_nucssl.train.pretrain import preview as write_preview
+    from wsi_nucssl.train.pretrain_job import PretrainJob
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
-    from wsi_nucssl.train.rehearsal import rehearse
 
     recipe = PretrainRecipe.load(config) if config else PretrainRecipe()
     given = {"steps": steps, "batch_size": batch_size}
     recipe = recipe.changed({name: value for name, value in given.items() if value is not None})
     if deshortcut:
         recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
-    seen = DEFAULT_MPP * ARCHITECTURES[architecture_of(arch)].upscale
+    seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
     job = PretrainJob(tuple(sources), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed)
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return
     if dry_run:
-        _say_rehearsal(rehearse(job, device=device, loader_threads=loader_threads), recipe.steps)
+        _say_estimate(estimate(job, device=device, loader_threads=loader_threads), recipe.steps)
         return
 
     def report(row: Mapping[str, float], warning: str | None) -> None:
@@ -162,14 +161,14 @@ def density(
     )
 
 
-def _say_rehearsal(found: Rehearsal, steps: int) -> None:
+def _say_estimate(found: CostEstimate, steps: int) -> None:
     table = Table(show_header=False, box=None)
     for name, value in (
         ("slides", f"{found.slides}, {found.tiles} tiles"),
         ("without tissue", ", ".join(path.name for path in found.empty) or "none"),
         ("parameters", f"{found.parameters / 1e6:.1f} M"),
-        ("memory", f"{found.peak_bytes / 2**30:.1f} GiB, a batch in {found.parts} part(s)"),
-        ("step", f"{found.seconds_per_step:.2f} s, of which {found.loader_share:.0%} waiting for tiles"),
+        ("memory", f"{found.peak_bytes / 2**30:.1f} GiB, a batch in {found.micro_batches} micro-batch(es)"),
+        ("step", f"{found.seconds_per_step:.2f} s, of which {found.loader_fraction:.0%} waiting for tiles"),
         ("whole run", f"{found.seconds / 3600:.2f} h for {steps} steps"),
     ):
         table.add_row(name, value)

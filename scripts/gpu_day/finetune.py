@@ -22,8 +22,8 @@ from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.weights import ModelInfo, load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.train.distributed import make_accelerator
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
-from wsi_nucssl.train.progress import Progress
 
 _FILLED: Final = 0.97
 """Part of the time that a schedule of chosen length is made to fill."""
@@ -205,13 +205,13 @@ class Log:
         self.path, self._batch_size = path, batch_size
         self.rows: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
 
-    def add(self, progress: Progress) -> None:
+    def add(self, progress: Interval) -> None:
         """A row of an interval; rows that a lost slice wrote beyond it are forgotten."""
         row = {
             "step": progress.step,
             "loss": round(progress.scalars["loss"], 5),
             "crops_per_second": round(progress.steps * self._batch_size / progress.seconds, 1),
-            "loader_share": round(progress.loader_share, 4),
+            "loader_share": round(progress.loader_fraction, 4),
         }
         self.rows = [*(each for each in self.rows if each["step"] < progress.step), row]
         write_atomic(self.path, json.dumps(self.rows))

@@ -44,12 +44,13 @@ def finetune_recipe(values: Mapping[str, Any]) -> Recipe:
 
 def pretrain_recipe(values: Mapping[str, Any]) -> PretrainRecipe:
     """The pretraining part of a packed recipe, with the attributes of a `PretrainRecipe`."""
-    from wsi_nucssl.pretext.settings import Deshortcut, TaskSettings
+    from wsi_nucssl.pretext.settings import ShortcutAugmentation, TaskSettings
     from wsi_nucssl.pretext.triplets import TripletGeometry
 
     views = dict(values["pretrain"]["views"])
     geometry = {**views["geometry"], "negatives_px": tuple(views["geometry"]["negatives_px"])}
-    views |= {"geometry": TripletGeometry(**geometry), "deshortcut": Deshortcut(**views["deshortcut"])}
+    augmentation = ShortcutAugmentation(**views["deshortcut"])
+    views |= {"geometry": TripletGeometry(**geometry), "deshortcut": augmentation}
     recipe = _attributes({**values["pretrain"], "views": None})
     recipe.views = TaskSettings(**views)
     return cast("PretrainRecipe", recipe)

@@ -16,8 +16,8 @@ from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.tensors import Storage, save_model
 from wsi_nucssl.models.weights import ModelInfo
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
-from wsi_nucssl.train.progress import Progress
 
 PART_BYTES: Final = 16 * MIB - 4096
 _LEAVING_SECONDS: Final = 10.0
@@ -48,14 +48,14 @@ class _SliceEnded(Exception):
 
 
 def run_slice(
-    loop: Loop, state: Path, deadline: Deadline, interval: int, report: Callable[[Progress], None]
+    loop: Loop, state: Path, deadline: Deadline, interval: int, report: Callable[[Interval], None]
 ) -> bool:
     """Go on from `state` until the end of the schedule or of the slice; True at the end of the schedule.
 
     Leaves the exact state in `state`, so that slices give the weights of an undisturbed run (on the CPU, bit for bit).
     """
 
-    def on_interval(progress: Progress) -> None:
+    def on_interval(progress: Interval) -> None:
         report(progress)
         if deadline.left <= 0 and loop.step < loop.steps:
             raise _SliceEnded

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Any, Final
 
 from scripts.gpu_day import training
 from scripts.gpu_day.bundle import Bundle, ids_of
@@ -22,13 +22,13 @@ from wsi_nucssl.models.spec import architecture
 from wsi_nucssl.models.tensors import save_encoder
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.pretext.model import PretextModel
-from wsi_nucssl.pretext.tasks import TaskName
+from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.runs import digest
 from wsi_nucssl.train.distributed import make_accelerator
 
 PLAIN: Final = ("none", "imagenet")
 STRATEGIES: Final = (*PLAIN, "jigsaw", "rotation", "colorme", "triplet", "rank", "triplet-rank")
-assert set(STRATEGIES) == {*PLAIN, *get_args(TaskName)}
+assert set(STRATEGIES) == {*PLAIN, *TASKS.own_names}
 RESULTS: Final = "strategies.json"
 
 
@@ -143,7 +143,7 @@ class _Bench:
         loop = training.pretrain_loop(
             self.bundle.images(images),
             self.values,
-            cast(TaskName, cell.strategy),
+            cell.strategy,
             cell.seed,
             self.accelerator,
             self.place.loader_threads,

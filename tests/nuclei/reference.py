@@ -41,10 +41,10 @@ def instances(probabilities: NDArray[np.uint8], config: InstanceConfig) -> dict[
     open_ = {p for p in every if body[p] + boundary[p] >= config.foreground * 255}
     markers = components(p for p in open_ if body[p] >= config.body * 255)
     kept = [marker for marker in markers if len(marker) >= config.min_marker_px]
-    root = _flood({p: p for marker in kept for p in marker}, open_, body, config.regrow_px)
+    seed = _flood({p: p for marker in kept for p in marker}, open_, body, config.regrow_px)
     name = {p: marker[0] for marker in kept for p in marker}
     found: dict[Pixel, set[Pixel]] = {marker[0]: set() for marker in kept}
-    for pixel, source in root.items():
+    for pixel, source in seed.items():
         found[name[source]].add(pixel)
     found = {anchor: pixels for anchor, pixels in found.items() if len(pixels) >= config.min_area_px}
     taken = {pixel: anchor for anchor, pixels in found.items() for pixel in pixels}
@@ -58,15 +58,15 @@ def instances(probabilities: NDArray[np.uint8], config: InstanceConfig) -> dict[
 
 
 def _flood(
-    root: dict[Pixel, Pixel], open_: set[Pixel], body: NDArray[np.int_], waves: int
+    seed: dict[Pixel, Pixel], open_: set[Pixel], body: NDArray[np.int_], iterations: int
 ) -> dict[Pixel, Pixel]:
-    for _ in range(waves):
+    for _ in range(iterations):
         fresh = {}
-        for pixel in open_ - root.keys():
-            reached = [root[other] for other in beside(pixel) if other in root]
+        for pixel in open_ - seed.keys():
+            reached = [seed[other] for other in beside(pixel) if other in seed]
             if reached:
                 fresh[pixel] = min(
                     reached, key=lambda r: ((r[0] - pixel[0]) ** 2 + (r[1] - pixel[1]) ** 2, -body[r])
                 )
-        root = root | fresh
-    return root
+        seed = seed | fresh
+    return seed

@@ -47,7 +47,7 @@ def test_touching_nuclei_stay_apart_and_meet_halfway() -> None:
     assert as_picture(labels) == ".111222.\n.111222."
 
 
-def test_regrowth_stops_after_its_waves() -> None:
+def test_regrowth_stops_after_its_iterations() -> None:
     labels = label_instances(as_scene("#++++++"), InstanceConfig(regrow_px=3, min_marker_px=0, min_area_px=0))
     assert as_picture(labels) == "1111..."
 

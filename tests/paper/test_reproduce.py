@@ -26,8 +26,8 @@ from wsi_nucssl.paper.experiments import Experiment, Setup, Steps
 from wsi_nucssl.paper.reproduce import reproduce
 from wsi_nucssl.paper.run_scores import MeanScores, score_run
 from wsi_nucssl.paper.tables import PAPER, Budget, Column, Row, Tables
-from wsi_nucssl.train.finetune import FinetuneJob
-from wsi_nucssl.train.pretrain import PretrainJob
+from wsi_nucssl.train.finetune_job import FinetuneJob
+from wsi_nucssl.train.pretrain_job import PretrainJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
 OURS = ("pretraining", "decorrelation", "ablation", "architectures", "recipe")

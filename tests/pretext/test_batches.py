@@ -13,15 +13,15 @@ from wsi_nucssl.pretext.batches import PretextBatches
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.preview import contact_sheet
-from wsi_nucssl.pretext.settings import Deshortcut, TaskSettings
+from wsi_nucssl.pretext.settings import ShortcutAugmentation, TaskSettings
 from wsi_nucssl.pretext.sources import open_source
-from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName, build_task
+from wsi_nucssl.pretext.tasks import TASKS, build_task
 from wsi_nucssl.pretext.triplet_rank import TripletRank
 
 
-@pytest.mark.parametrize("name", TASK_NAMES[2:])
+@pytest.mark.parametrize("name", TASKS.own_names[2:])
 def test_tiles_of_several_sizes_share_a_batch_and_no_view_shows_the_padding(
-    tmp_path: Path, name: TaskName
+    tmp_path: Path, name: str
 ) -> None:
     for side in (130, 190, 256):
         cv2.imwrite(str(tmp_path / f"{side}.png"), np.full((side, side, 3), 200, np.uint8))
@@ -46,7 +46,7 @@ def test_views_of_a_batch_do_not_depend_on_the_number_of_threads(monuseg: Path) 
 
 @pytest.mark.parametrize("deshortcut", [False, True])
 def test_a_contact_sheet_shows_the_tile_and_three_views(monuseg: Path, deshortcut: bool) -> None:
-    settings = TaskSettings(view_px=96, deshortcut=Deshortcut(enabled=deshortcut))
+    settings = TaskSettings(view_px=96, deshortcut=ShortcutAugmentation(enabled=deshortcut))
     with open_source([monuseg / "images"], TileSettings(tile_px=250)) as source:
         sheet = contact_sheet(PretextBatches(source, TripletRank(settings), 2, 0))
     assert sheet.shape == (2 * 232, 4 * 232, 3)

@@ -125,7 +125,7 @@ class TestFolder:
         with pytest.raises(InputError, match="no tile"), open_source([tmp_path], SMALL):
             pass
 
-    @pytest.mark.parametrize("wrong", [{"tile_px": 100}, {"min_tissue": 2.0}, {"finer": 0}])
+    @pytest.mark.parametrize("wrong", [{"tile_px": 100}, {"min_tissue": 2.0}, {"mpp_factor": 0}])
     def test_impossible_settings_are_refused(self, wrong: dict[str, float]) -> None:
         with pytest.raises(UsageError):
             TileSettings(**wrong)  # type: ignore[arg-type]
@@ -156,19 +156,19 @@ class TestSlides:
         with pytest.raises(MissingMpp, match="`mpp`"), open_source([tcga_slide], TileSettings()):
             pass
 
-    def test_finer_reads_the_same_field_with_more_pixels(self, cmu_slide: Path) -> None:
+    def test_an_mpp_factor_reads_the_same_field_with_more_pixels(self, cmu_slide: Path) -> None:
         with contextlib.closing(SlidePool()) as pool:
             plain, finer = (
-                SlideGroup(cmu_slide, TileSettings(mpp=1.0, tile_px=250, finer=n), pool) for n in (1, 2)
+                SlideGroup(cmu_slide, TileSettings(mpp=1.0, tile_px=250, mpp_factor=n), pool) for n in (1, 2)
             )
             assert (plain.tile_px, finer.tile_px) == (250, 500)
             assert len(plain) == len(finer)
             reduced = cv2.resize(finer.read(0), (250, 250), interpolation=cv2.INTER_AREA)
             assert np.abs(reduced.astype(int) - plain.read(0)).mean() < 6
 
-    def test_finer_is_not_asked_of_a_slide_without_the_detail(self, cmu_slide: Path) -> None:
+    def test_an_mpp_factor_is_not_asked_of_a_slide_without_the_detail(self, cmu_slide: Path) -> None:
         with contextlib.closing(SlidePool()) as pool:
-            group = SlideGroup(cmu_slide, TileSettings(mpp=0.5, tile_px=500, finer=2), pool)
+            group = SlideGroup(cmu_slide, TileSettings(mpp=0.5, tile_px=500, mpp_factor=2), pool)
             assert group.tile_px == 500
 
 

@@ -253,7 +253,7 @@ def test_folds_fractions_and_split_files(dataset: Path, undisturbed: Path) -> No
     opened = job(dataset).dataset
     held = [SplitChoice(fold=f"{n}/3").apply(opened).validation_ids for n in (1, 2, 3)]
     assert sorted(name for ids in held for name in ids) == list(opened.ids)
-    assert len(SplitChoice(share=0.1).apply(opened).train) == 1
+    assert len(SplitChoice(fraction=0.1).apply(opened).train) == 1
     assert SplitChoice(file=undisturbed / "split.json").apply(opened) == job(dataset).split
 
 

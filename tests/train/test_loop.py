@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
-from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
 
 SETTINGS = Optimisation(warmup_steps=2, ema_decay=0.9)
@@ -28,14 +28,15 @@ class Regression:
     def batch(self, index: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(index)
         x = torch.randn(self.batch_size, 4, generator=generator)
-        return {"x": x, "y": x.sum(dim=1, keepdim=True)}
+        index_of_each = torch.full((self.batch_size,), float(index))
+        return {"x": x, "y": x.sum(dim=1, keepdim=True), "index": index_of_each}
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if len(batch["x"]) > self.fits:
             raise torch.cuda.OutOfMemoryError("too large")
         self.sizes.append(len(batch["x"]))
         error = (model(batch["x"]) - batch["y"]).square()
-        return error.mean(), {"largest": error.detach().max()}
+        return error.mean(), {"index": batch["index"].mean()}
 
 
 def loop_for(task: Regression, steps: int = 6, **options: object) -> Loop:
@@ -48,7 +49,7 @@ def weights(loop: Loop) -> list[Tensor]:
     return [value.clone() for value in loop.result.state_dict().values()]
 
 
-def silent(_progress: Progress) -> None:
+def silent(_progress: Interval) -> None:
     pass
 
 
@@ -82,7 +83,7 @@ def test_a_resumed_loop_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Pa
 
     first = loop_for(Regression(), optimiser=optimiser)
 
-    def stop_after_four(progress: Progress) -> None:
+    def stop_after_four(progress: Interval) -> None:
         if progress.step == 4:
             signal.raise_signal(signal.SIGINT)
 
@@ -97,11 +98,17 @@ def test_a_resumed_loop_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Pa
 
 
 def test_intervals_report_means_of_their_own_steps(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[Interval] = []
+    losses: list[float] = []
+    loop = loop_for(Regression(), steps=5)
+    loop.run(1, lambda interval: losses.append(interval.scalars["loss"]), tmp_path / "state.pt")
     loop_for(Regression(), steps=5).run(2, seen.append, tmp_path / "state.pt")
     assert [(p.step, p.steps) for p in seen] == [(2, 2), (4, 2), (5, 1)]
-    assert all(set(p.scalars) == {"loss", "largest"} for p in seen)
-    assert all(p.scalars["largest"] >= p.scalars["loss"] for p in seen)
+    assert [p.scalars["index"] for p in seen] == [0.5, 2.5, 4.0]
+    for interval, first in zip(seen, (0, 2, 4), strict=True):
+        assert interval.scalars["loss"] == pytest.approx(
+            sum(losses[first : first + interval.steps]) / interval.steps
+        )
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import Stopped, WeightsError
+from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.optimiser import running_average
-from wsi_nucssl.train.progress import Progress
 from wsi_nucssl.train.recipe import Optimisation
 from wsi_nucssl.train.streams import Batch
 
@@ -53,7 +53,7 @@ def loop(task: Regression, *, steps: int = 12, threads: int = 1, ema: float = 0.
     return Loop(network(), task, steps, settings, Accelerator(cpu=True), threads)
 
 
-def ignore(_: Progress) -> None: ...
+def ignore(_: Interval) -> None: ...
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:
@@ -69,12 +69,12 @@ def test_batches_come_in_order_whatever_the_threads(tmp_path: Path, threads: int
 
 
 def test_intervals_report_means_and_the_last_one_ends_it(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[Interval] = []
     loop(Regression()).run(5, seen.append, tmp_path / "state.pt")
     assert [progress.step for progress in seen] == [5, 10, 12]
     for progress in seen:
         assert progress.scalars["double"] == pytest.approx(2 * progress.scalars["loss"], rel=1e-5)
-        assert 0 <= progress.loader_share <= 1
+        assert 0 <= progress.loader_fraction <= 1
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -86,7 +86,7 @@ def test_a_resumed_loop_ends_with_the_same_weights(tmp_path: Path, kept: int, em
     class Killed(Exception):
         pass
 
-    def save_then_die(progress: Progress) -> None:
+    def save_then_die(progress: Interval) -> None:
         if progress.step == kept:
             first.save(tmp_path / "state.pt")
         if progress.step == kept + 1:
@@ -159,7 +159,7 @@ def test_the_average_forgets_the_first_steps_soon(tmp_path: Path, decay: float) 
     trained = loop(Regression(), steps=8, ema=decay)
     weight: list[float] = []
 
-    def note(_: Progress) -> None:
+    def note(_: Interval) -> None:
         weight.append(float(next(trained.model.parameters()).detach().flatten()[0]))
 
     trained.run(1, note, tmp_path / "state.pt")

@@ -23,9 +23,10 @@ from safetensors.torch import load_file
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
 from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.tensors import load_encoder
-from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName
+from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.pretext.weights import load_pretext
-from wsi_nucssl.train.pretrain import PretrainJob, pretrain, preview
+from wsi_nucssl.train.pretrain import pretrain, preview
+from wsi_nucssl.train.pretrain_job import PretrainJob
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
 RECIPE = {
@@ -62,7 +63,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job(images: Path, task: TaskName = "triplet-rank", **changes: object) -> PretrainJob:
+def job(images: Path, task: str = "triplet-rank", **changes: object) -> PretrainJob:
     return PretrainJob((images,), PretrainRecipe.model_validate(RECIPE | changes), task, "resnet18")
 
 
@@ -92,8 +93,8 @@ def test_a_run_leaves_an_encoder_that_loads_and_a_history(images: Path, tmp_path
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("task", TASK_NAMES[1:])
-def test_every_task_writes_an_encoder_for_fine_tuning(images: Path, tmp_path: Path, task: TaskName) -> None:
+@pytest.mark.parametrize("task", TASKS.own_names[1:])
+def test_every_task_writes_an_encoder_for_fine_tuning(images: Path, tmp_path: Path, task: str) -> None:
     pretrain(job(images, task, steps=1, checkpoint_every=1), tmp_path, device="cpu")
     load_encoder(build_encoder("resnet18"), tmp_path)
 
@@ -213,7 +214,7 @@ def test_no_source_or_an_unknown_encoder_is_a_usage_error(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="nothing to learn from"):
         PretrainJob((), PretrainRecipe())
     with pytest.raises(UsageError, match="resnet101"):
-        PretrainJob((tmp_path,), PretrainRecipe(), arch="vgg")  # type: ignore[arg-type]
+        PretrainJob((tmp_path,), PretrainRecipe(), arch="vgg")
     with pytest.raises(InputError):
         pretrain(job(tmp_path), tmp_path / "run", device="cpu")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 from wsi_nucssl.train.recipe import Recipe
 
 
@@ -70,3 +71,17 @@ def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
     file.write_bytes("# für Zellkerne\nepochs: 3".encode("utf-16-le") + b"\xff")
     with pytest.raises(UsageError, match="not a YAML file"):
         Recipe.load(file)
+
+
+def test_a_former_name_is_still_taken_and_kept_in_manifests(tmp_path: Path) -> None:
+    former = PretrainRecipe.load(write(tmp_path, "finer: 2\nsteps: 7\n"))
+    assert former == PretrainRecipe(mpp_factor=2, steps=7)
+    assert PretrainRecipe().changed({"finer": 3}) == PretrainRecipe(mpp_factor=3)
+    recorded = former.recorded()
+    assert recorded["finer"] == 2
+    assert "mpp_factor" not in recorded
+    assert PretrainRecipe.parse(recorded) == former
+    with pytest.raises(UsageError, match="finer is called mpp_factor now"):
+        PretrainRecipe.load(write(tmp_path, "finer: 2\nmpp_factor: 2\n"))
+    with pytest.raises(UsageError, match="finer is called mpp_factor now"):
+        PretrainRecipe().changed({"finer": 2, "mpp_factor": 2})

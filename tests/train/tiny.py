@@ -7,7 +7,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from wsi_nucssl.train.finetune import FinetuneJob
+from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.job import SplitChoice, make_job
 from wsi_nucssl.train.recipe import Optimisation, Recipe
 

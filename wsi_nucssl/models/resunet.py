@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsi_nucssl.models.encoders import Encoder
+from wsi_nucssl.models.encoders.base import Encoder
 from wsi_nucssl.models.spec import CLASSES, MULTIPLE, OutputStage
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.encoders import ENCODERS
 
 OutputStage = Literal["conv", "subpixel"]
 CLASSES: Final = ("background", "body", "boundary")
@@ -48,6 +49,8 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
     "resunet18x2": Architecture("resnet18", (128, 96, 64, 48), "subpixel", upscale=2),
 }
 
+_COMPACT: Final = (128, 96, 64, 48)
+"""Widths of the decoder under an encoder that no architecture above names, such as one from outside."""
 
 DEFAULT_ARCHITECTURE: Final = "liteunet0x2"
 
@@ -55,24 +58,32 @@ DEFAULT_ARCHITECTURE: Final = "liteunet0x2"
 def architecture_of(encoder: str) -> str:
     """The architecture to fine-tune an encoder in: the default if it is its, else the first that has it.
 
+    An encoder that none has is an architecture by its own name, see `architecture`.
+
     Raises
     ------
     UsageError
-        No architecture has that encoder.
+        No encoder is called that.
     """
     for name in (DEFAULT_ARCHITECTURE, *ARCHITECTURES):
         if ARCHITECTURES[name].encoder == encoder:
             return name
-    raise UsageError(f"no architecture has the encoder {encoder!r}")
+    ENCODERS.get(encoder)
+    return encoder
 
 
 def architecture(name: str) -> Architecture:
-    """The numbers of that architecture.
+    """The numbers of that architecture; the name of an encoder stands for that encoder under a compact decoder.
 
     Raises
     ------
     UsageError : there is none of that name.
     """
-    if name not in ARCHITECTURES:
+    if not is_architecture(name):
         raise UsageError(f"unknown architecture {name!r}", remedy=f"Choose one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
+    return ARCHITECTURES.get(name) or Architecture(name, _COMPACT, "subpixel")
+
+
+def is_architecture(name: str) -> bool:
+    """Whether an architecture or an encoder, ours or from outside, is called that."""
+    return name in ARCHITECTURES or name in ENCODERS.names

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.models.encoders import Encoder, encoder_family
+from wsi_nucssl.models.encoders import encoder_family
+from wsi_nucssl.models.encoders.base import Encoder
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import ARCHITECTURES
+from wsi_nucssl.models.spec import architecture
 from wsi_nucssl.models.weights import (
     ENCODER_KEY,
     MODEL_KEY,
@@ -95,7 +96,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
     header, tensors = read_header(path), _unpack(_read(path))
     if ENCODER_KEY not in header:
         info = parse_info(path, header)
-        name = ARCHITECTURES[info.arch].encoder
+        name = architecture(info.arch).encoder
         tensors = {
             key.removeprefix("encoder."): v for key, v in tensors.items() if key.startswith("encoder.")
         }

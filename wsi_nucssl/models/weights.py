@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.spec import ARCHITECTURES, CLASSES, architecture
+from wsi_nucssl.models.spec import CLASSES, architecture, is_architecture
 from wsi_nucssl.nuclei.settings import InstanceConfig
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
             path=path,
             remedy="Use a file written by wsi-nucssl finetune",
         ) from error
-    if info.arch not in ARCHITECTURES or info.classes != CLASSES:
+    if not is_architecture(info.arch) or info.classes != CLASSES:
         raise WeightsError(
             f"architecture {info.arch!r} with classes {info.classes} is unknown to this version",
             path=path,

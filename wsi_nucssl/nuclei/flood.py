@@ -12,18 +12,18 @@ _STEPS = ((-1, 0), (0, -1), (0, 1), (1, 0))  # up, left, right, down: also the o
 
 @compiled
 def regrow(
-    labels: NDArray[np.int32], foreground: NDArray[np.uint8], body: NDArray[np.uint8], waves: int
+    labels: NDArray[np.int32], foreground: NDArray[np.uint8], body: NDArray[np.uint8], iterations: int
 ) -> None:
-    """Grow the labels through `foreground` by `waves` steps to 4-neighbours; consumes `foreground`.
+    """Grow the labels through `foreground` by `iterations` steps to 4-neighbours; consumes `foreground`.
 
-    A pixel that wave k reaches looks at those of its 4-neighbours that wave k - 1 reached. Each of them
-    descends from one marker pixel, its root. The pixel joins the neighbour whose root is nearest
-    (Euclidean); of equals, the one whose root has the higher P(body); of equals, the first among up, left,
+    A pixel that iteration k reaches looks at those of its 4-neighbours that iteration k - 1 reached. Each of them
+    descends from one marker pixel, its seed. The pixel joins the neighbour whose seed is nearest
+    (Euclidean); of equals, the one whose seed has the higher P(body); of equals, the first among up, left,
     right, down. Hence
 
-    - the root of a pixel is a function of the bytes and marker pixels at most `waves` steps away,
+    - the seed of a pixel is a function of the bytes and marker pixels at most `iterations` steps away,
       independent of label numbers, of the order of visits and of where the window lies;
-    - every pixel has a 4-neighbour of its own label one wave earlier, so an instance is 4-connected.
+    - every pixel has a 4-neighbour of its own label one iteration earlier, so an instance is 4-connected.
 
     Arrays are C-contiguous and walked by flat index: this loop is most of an extraction's time.
     """
@@ -31,10 +31,10 @@ def regrow(
         raise ValueError("more pixels than a flat index of 32 bits can count: cut the image into blocks")
     width = labels.shape[1]
     label, is_open, strength = labels.ravel(), foreground.ravel(), body.ravel()
-    root = np.empty(labels.size, np.int32)
-    visited = np.empty(labels.size, np.int32)  # wave after wave, each pixel once
-    first, end = 0, _seeds(labels, foreground, root, visited)
-    for _ in range(waves):
+    seed = np.empty(labels.size, np.int32)
+    visited = np.empty(labels.size, np.int32)  # one iteration after another, each pixel once
+    first, end = 0, _seeds(labels, foreground, seed, visited)
+    for _ in range(iterations):
         last = end
         for index in range(first, last):
             for beside in _neighbours(visited[index], width, labels.size):
@@ -43,9 +43,9 @@ def regrow(
                     visited[end] = beside
                     end += 1
         for index in range(last, end):
-            root[visited[index]] = _nearest_root(visited[index], label, strength, root, width)
+            seed[visited[index]] = _nearest_seed(visited[index], label, strength, seed, width)
         for index in range(last, end):
-            label[visited[index]] = label[root[visited[index]]]
+            label[visited[index]] = label[seed[visited[index]]]
         first = last
 
 
@@ -65,10 +65,10 @@ def _neighbours(at: int, width: int, size: int) -> tuple[int, int, int, int]:
 def _seeds(
     labels: NDArray[np.int32],
     foreground: NDArray[np.uint8],
-    root: NDArray[np.int32],
+    seed: NDArray[np.int32],
     visited: NDArray[np.int32],
 ) -> int:
-    """List marker pixels beside open foreground in `visited`, each its own root, and return how many.
+    """List marker pixels beside open foreground in `visited`, each its own seed, and return how many.
 
     Takes all markers out of `foreground`.
     """
@@ -86,22 +86,22 @@ def _seeds(
                 or (col < width - 1 and foreground[row, col + 1])
                 or (row < height - 1 and foreground[row + 1, col])
             ):
-                root[row * width + col] = visited[count] = row * width + col
+                seed[row * width + col] = visited[count] = row * width + col
                 count += 1
     return count
 
 
 @compiled
-def _nearest_root(
-    at: int, label: NDArray[np.int32], strength: NDArray[np.uint8], root: NDArray[np.int32], width: int
+def _nearest_seed(
+    at: int, label: NDArray[np.int32], strength: NDArray[np.uint8], seed: NDArray[np.int32], width: int
 ) -> int:
-    """The best root among those of the labelled neighbours of a pixel; all indices are flat."""
+    """The best seed among those of the labelled neighbours of a pixel; all indices are flat."""
     row, col = at // width, at % width
     best, best_distance, best_strength = -1, 1 << 60, -1
     for beside in _neighbours(at, width, len(label)):
         if beside < 0 or label[beside] == 0:
             continue
-        candidate = root[beside]
+        candidate = seed[beside]
         down, right = candidate // width - row, candidate % width - col
         distance, body = down * down + right * right, int(strength[candidate])
         if distance < best_distance or (distance == best_distance and body > best_strength):

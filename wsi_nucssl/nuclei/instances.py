@@ -6,7 +6,7 @@ blocks (`seams`):
 
 1. A **marker** is a 4-connected component of {body ≥ t_body and body + boundary ≥ t_foreground}. One
    smaller than `min_marker_px` is dropped: that depends on the marker alone.
-2. Markers **regrow** through the foreground {body + boundary ≥ t_foreground} in `regrow_px` waves of
+2. Markers **regrow** through the foreground {body + boundary ≥ t_foreground} in `regrow_px` iterations of
    4-neighbour steps. The owner of a pixel depends on bytes and kept markers at most `regrow_px` steps away
    (see `flood`).
 3. An instance smaller than `min_area_px` is dropped: that depends on the instance alone.

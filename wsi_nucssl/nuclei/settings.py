@@ -24,7 +24,7 @@ class InstanceConfig:
     ----------
     body : least P(body) of a marker pixel, in (0, 1].
     foreground : least P(body) + P(boundary) of a nucleus pixel, in (0, 1].
-    regrow_px : waves by which markers regrow, in canvas px: about 1.5 × the boundary band of the training
+    regrow_px : iterations by which markers regrow, in canvas px: about 1.5 × the boundary band of the training
         targets.
     min_marker_px : smallest marker kept, in px.
     min_area_px : smallest instance kept, in px.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import imagecodecs
 
@@ -15,11 +14,12 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.spec import ARCHITECTURES
 from wsi_nucssl.paper.run_scores import MeanScores, score_run
 from wsi_nucssl.paper.tables import WITHOUT_PRETRAINING, Budget, Changes, Column, Row
-from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.runs import digest
-from wsi_nucssl.train.finetune import FinetuneJob, finetune
+from wsi_nucssl.train.finetune import finetune
+from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.job import SplitChoice
-from wsi_nucssl.train.pretrain import PretrainJob, pretrain
+from wsi_nucssl.train.pretrain import pretrain
+from wsi_nucssl.train.pretrain_job import PretrainJob
 from wsi_nucssl.train.recipe import merged
 
 
@@ -157,7 +157,7 @@ class Experiment:
 
     def _labelled(self) -> Split:
         """The split, with as many training labels as the column has."""
-        return SplitChoice(0, fold=self.column.fold, share=self.column.fraction).apply(self.setup.dataset)
+        return SplitChoice(0, fold=self.column.fold, fraction=self.column.fraction).apply(self.setup.dataset)
 
     def _pretrain(self, seed: int) -> Path:
         """Pretrain on the split's training images, without their labels; returns the encoder's file."""
@@ -169,7 +169,7 @@ class Experiment:
         job = PretrainJob(
             (*images, *setup.unlabelled),
             setup.budget.pretrain.changed(row.pretrain),
-            task=cast(TaskName, row.strategy),
+            task=row.strategy,
             arch=ARCHITECTURES[self._arch].encoder,
             mpp=DEFAULT_MPP * ARCHITECTURES[self._arch].upscale,
             seed=seed,

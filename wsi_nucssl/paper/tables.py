@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, model_validator
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.spec import ARCHITECTURES
-from wsi_nucssl.pretext.tasks import TASK_NAMES
+from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 from wsi_nucssl.train.recipe import Recipe, RecipeFile, Section
 
@@ -109,7 +109,7 @@ class Table(Section):
 
     def check_strategies(self) -> None:
         """Raise `UsageError` that names the first strategy that is not there."""
-        known = (*WITHOUT_PRETRAINING, *TASK_NAMES)
+        known = (*WITHOUT_PRETRAINING, *TASKS.names)
         for row in self.rows:
             if row.strategy not in known:
                 raise UsageError(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from wsi_nucssl.pretext.sources import TileSource
 
 TILES: Final = "tiles"
-_PLAN: Final = 3
-"""Keeps a plan's generator apart from the source's."""
+_CHOICES: Final = 3
+"""Keeps the generator of a tile's choices apart from the source's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +37,27 @@ class PretextBatches:
     decorrelation: float = 0.0
 
     def batch(self, index: int) -> dict[str, Tensor]:
-        """ "tiles", uint8 (N, 3, T, T), and the task's plan for each.
+        """ "tiles", uint8 (N, 3, T, T), and the task's choices for each.
 
         A tile smaller than T lies in the top left corner; no view leaves it.
         """
         numbers = range(index * self.batch_size, (index + 1) * self.batch_size)
         tiles = np.zeros((self.batch_size, self.source.tile_px, self.source.tile_px, 3), np.uint8)
-        plans = []
+        chosen = []
         for place, number in enumerate(numbers):
             tile = self.source.tile(number)
             side = len(tile)
             tiles[place, :side, :side] = tile
-            plans.append(self.task.plan(side, np.random.default_rng((self.seed, _PLAN, number))))
-        planned = {name: torch.from_numpy(np.stack([plan[name] for plan in plans])) for name in plans[0]}
-        return {TILES: torch.from_numpy(tiles).permute(0, 3, 1, 2), **planned}
+            chosen.append(self.task.choose(side, np.random.default_rng((self.seed, _CHOICES, number))))
+        stacked = {name: torch.from_numpy(np.stack([each[name] for each in chosen])) for name in chosen[0]}
+        return {TILES: torch.from_numpy(tiles).permute(0, 3, 1, 2), **stacked}
 
     def views(self, batch: Mapping[str, Tensor]) -> Views:
         """The batch's views, cut where the batch lies, in float32."""
         tiles = batch[TILES]
-        plan = {name: value for name, value in batch.items() if name != TILES}
+        choices = {name: value for name, value in batch.items() if name != TILES}
         with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):
-            return self.task.views(tiles, plan)
+            return self.task.views(tiles, choices)
 
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Metrics]:
         """The task's loss on a batch, and that of redundant features; and what to log."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.models.resunet import Up
 from wsi_nucssl.pretext.settings import TaskSettings
-from wsi_nucssl.pretext.task import Metrics, Outputs, Plan, Views, random_square, unturned
+from wsi_nucssl.pretext.task import Choices, Metrics, Outputs, Views, random_square, unturned
 from wsi_nucssl.pretext.views import cut
 
 BINS: Final = 32
@@ -53,13 +53,13 @@ class ColorMe:
 
     settings: TaskSettings
 
-    def plan(self, tile_px: int, rng: np.random.Generator) -> Plan:
+    def choose(self, tile_px: int, rng: np.random.Generator) -> Choices:
         """One square as large as a triplet's anchor."""
         return {"boxes": random_square(tile_px, self.settings.geometry.anchor_in(tile_px), rng)}
 
-    def views(self, tiles: Tensor, plan: Mapping[str, Tensor]) -> Views:
+    def views(self, tiles: Tensor, choices: Mapping[str, Tensor]) -> Views:
         """Images (N, 3, S, S), every channel green; targets "colours" (N, 2, S, S), "histograms" (N, 2, 32)."""
-        boxes = plan["boxes"]
+        boxes = choices["boxes"]
         largest = self.settings.geometry.anchor_in(tiles.shape[-1])
         images = cut(tiles, boxes, unturned(boxes), self.settings.view_px, largest)
         colours = images[:, ::2]
@@ -85,7 +85,7 @@ class ColorMe:
 
 
 def histograms(colours: Tensor) -> Tensor:
-    """Share of pixels in each of 32 bins: (N, C, H, W) in 0 … 255 → (N, C, 32)."""
+    """Fraction of pixels in each of 32 bins: (N, C, H, W) in 0 … 255 → (N, C, 32)."""
     bins = (colours * (BINS / 256)).long().clamp_(0, BINS - 1).flatten(2)
     counts = torch.zeros(*bins.shape[:2], BINS, device=colours.device)
     counts.scatter_add_(2, bins, torch.ones_like(bins, dtype=counts.dtype))

@@ -26,15 +26,15 @@ class TileSettings:
     slide_mpp : µm per level-0 px of every slide; None takes what each states.
     tile_px : side of a tile; what is smaller gives smaller tiles.
     min_tissue : a slide's tile is taken if at least this part of it is tissue.
-    finer : read slides that have the detail at mpp / finer, with tiles of tile_px · finer, so that a magnified view
-        shows real detail instead of enlarged pixels.
+    mpp_factor : read slides that have the detail at mpp / mpp_factor, with tiles of tile_px · mpp_factor, so that a
+        magnified view shows real detail instead of enlarged pixels.
     """
 
     mpp: float = 0.25
     slide_mpp: float | None = None
     tile_px: int = 1000
     min_tissue: float = 0.1
-    finer: int = 1
+    mpp_factor: int = 1
 
     def __post_init__(self) -> None:
         if self.tile_px < MIN_TILE_PX:
@@ -43,8 +43,10 @@ class TileSettings:
             )
         if not 0 <= self.min_tissue <= 1:
             raise UsageError(f"a tissue part of {self.min_tissue}", remedy="Choose a part from 0 to 1")
-        if not 1 <= self.finer <= 8:
-            raise UsageError(f"reading {self.finer} times finer", remedy="Choose a whole number from 1 to 8")
+        if not 1 <= self.mpp_factor <= 8:
+            raise UsageError(
+                f"an mpp divided by {self.mpp_factor}", remedy="Choose a whole number from 1 to 8"
+            )
 
 
 class TileGroup(Protocol):
@@ -139,9 +141,11 @@ def _canvas(slide: Slide, settings: TileSettings) -> tuple[Canvas, int]:
     if slide.reader == "image":
         return Canvas.at_scale(slide, 1.0), settings.tile_px
     canvas = Canvas(slide, Mpp.square(settings.mpp))
-    if min(canvas.scale_x, canvas.scale_y) < settings.finer * 0.98:
+    if min(canvas.scale_x, canvas.scale_y) < settings.mpp_factor * 0.98:
         return canvas, settings.tile_px
-    return Canvas(slide, Mpp.square(settings.mpp / settings.finer)), settings.tile_px * settings.finer
+    return Canvas(
+        slide, Mpp.square(settings.mpp / settings.mpp_factor)
+    ), settings.tile_px * settings.mpp_factor
 
 
 def _is_large(tile: Tile, tile_px: int) -> bool:

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from wsi_nucssl.pretext.classification import accuracy, chance_warning
 from wsi_nucssl.pretext.model import normalised_each
 from wsi_nucssl.pretext.settings import TaskSettings
-from wsi_nucssl.pretext.task import Metrics, Outputs, Plan, Views, random_square, unturned
+from wsi_nucssl.pretext.task import Choices, Metrics, Outputs, Views, random_square, unturned
 from wsi_nucssl.pretext.views import cut
 
 PIECES: Final = 9
 ORDERS: Final = 100
 _GAP: Final = 1 / 8
-"""A piece is cut at random inside its cell and leaves this share of the cell's side, so that edges do not line up."""
+"""Of a cell's side, what its piece leaves: it is cut at random inside, so that edges do not line up."""
 
 
 @cache
@@ -69,7 +69,7 @@ class Jigsaw:
         """Side of a piece as the network sees it, a multiple of 32."""
         return max(32, int(self.settings.view_px / 3 * (1 - _GAP)) // 32 * 32)
 
-    def plan(self, tile_px: int, rng: np.random.Generator) -> Plan:
+    def choose(self, tile_px: int, rng: np.random.Generator) -> Choices:
         """An order, and a box for each piece in that order."""
         x0, y0, _, _ = random_square(tile_px, self.settings.geometry.anchor_in(tile_px), rng)[0]
         cell, side = self._sides(tile_px)
@@ -88,11 +88,11 @@ class Jigsaw:
         cell = self.settings.geometry.anchor_in(tile_px) // 3
         return cell, round(cell * (1 - _GAP))
 
-    def views(self, tiles: Tensor, plan: Mapping[str, Tensor]) -> Views:
+    def views(self, tiles: Tensor, choices: Mapping[str, Tensor]) -> Views:
         """Images (9 · N, 3, P, P); targets "order" (N,)."""
-        boxes = plan["boxes"]
+        boxes = choices["boxes"]
         images = cut(tiles, boxes, unturned(boxes), self.piece_px, self._sides(tiles.shape[-1])[1])
-        return Views(normalised_each(images), {"order": plan["order"]})
+        return Views(normalised_each(images), {"order": choices["order"]})
 
     def head(self, channels: Sequence[int]) -> nn.Module:
         """One logit for each order."""

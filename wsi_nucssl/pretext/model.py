@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from wsi_nucssl.models.encoders import Encoder
-from wsi_nucssl.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD
+from wsi_nucssl.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from wsi_nucssl.pretext.redundancy import redundancy
 from wsi_nucssl.pretext.task import Outputs
 

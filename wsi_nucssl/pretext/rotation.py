@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.pretext.classification import accuracy, chance_warning
 from wsi_nucssl.pretext.settings import TaskSettings
-from wsi_nucssl.pretext.task import Metrics, Outputs, Plan, Views, random_square, unturned
+from wsi_nucssl.pretext.task import Choices, Metrics, Outputs, Views, random_square, unturned
 from wsi_nucssl.pretext.views import cut
 
 
@@ -34,13 +34,13 @@ class Rotation:
 
     settings: TaskSettings
 
-    def plan(self, tile_px: int, rng: np.random.Generator) -> Plan:
+    def choose(self, tile_px: int, rng: np.random.Generator) -> Choices:
         """One square as large as a triplet's anchor."""
         return {"boxes": random_square(tile_px, self.settings.geometry.anchor_in(tile_px), rng)}
 
-    def views(self, tiles: Tensor, plan: Mapping[str, Tensor]) -> Views:
+    def views(self, tiles: Tensor, choices: Mapping[str, Tensor]) -> Views:
         """Images (4 · N, 3, S, S), turned by 0°, 90°, 180°, 270°; targets "turns" (4 · N,)."""
-        boxes = plan["boxes"]
+        boxes = choices["boxes"]
         largest = self.settings.geometry.anchor_in(tiles.shape[-1])
         upright = cut(tiles, boxes, unturned(boxes), self.settings.view_px, largest)
         images = torch.cat([upright.rot90(turns, (2, 3)) for turns in range(4)])

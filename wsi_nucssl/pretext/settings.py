@@ -10,8 +10,8 @@ from wsi_nucssl.pretext.triplets import TripletGeometry
 
 
 @dataclass(frozen=True, slots=True)
-class Deshortcut:
-    """Blur and noise, drawn independently for each view after it was resized; off in the paper.
+class ShortcutAugmentation:
+    """Blur and noise against the resampling shortcut, drawn for each view alone after resizing; off in the paper.
 
     A negative is a magnified piece of the positive and therefore smoother: the variance of its Laplacian alone gives
     the answer away (it orders every triplet of MoNuSeg, and 54 % with these two).
@@ -54,7 +54,7 @@ class TaskSettings:
     margin_rank: float = 1.0
     turn: bool = True
     stain: float = 0.0
-    deshortcut: Deshortcut = field(default_factory=Deshortcut)
+    deshortcut: ShortcutAugmentation = field(default_factory=ShortcutAugmentation)
 
     def __post_init__(self) -> None:
         if self.view_px < 32 or self.view_px % 32:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Plan = dict[str, NDArray[Any]]
+Choices = dict[str, NDArray[Any]]
 """Every random choice for one tile, by name; stacked over the batch, the tensors that `views` takes."""
 Outputs = Mapping[str, Tensor]
 Metrics = dict[str, Tensor]
@@ -35,15 +35,15 @@ class Views:
 class PretextTask(Protocol):
     """A way to learn an encoder from tiles without a label. Holds no state and no weights."""
 
-    def plan(self, tile_px: int, rng: np.random.Generator) -> Plan:
+    def choose(self, tile_px: int, rng: np.random.Generator) -> Choices:
         """Draw every random choice for a tile of side `tile_px`; called by the loader, on the CPU.
 
         Keys and shapes do not depend on the draw. "boxes", (V, 4), is where the V views lie in the tile.
         """
         ...
 
-    def views(self, tiles: Tensor, plan: Mapping[str, Tensor]) -> Views:
-        """Cut the views on the device: tiles uint8 (N, 3, T, T), plan entries (N, …)."""
+    def views(self, tiles: Tensor, choices: Mapping[str, Tensor]) -> Views:
+        """Cut the views on the device: tiles uint8 (N, 3, T, T), entries of the choices (N, …)."""
         ...
 
     def head(self, channels: Sequence[int]) -> nn.Module:

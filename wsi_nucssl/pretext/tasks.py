@@ -1,39 +1,38 @@
-"""The pretext tasks by name: the paper's own, its two halves, and the rivals of its Table 2."""
+"""The pretext tasks by name: the paper's own, its two halves, and the rivals of its Table 2.
+
+Reading names and help imports no torch. A task is one module beside this one and one line here, or an entry point of
+the group `wsi_nucssl.tasks` in a package from outside (docs/extending.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final
 
-from wsi_nucssl.errors import UsageError
-from wsi_nucssl.pretext.colorme import ColorMe
-from wsi_nucssl.pretext.jigsaw import Jigsaw
-from wsi_nucssl.pretext.rotation import Rotation
-from wsi_nucssl.pretext.settings import TaskSettings
-from wsi_nucssl.pretext.task import PretextTask
-from wsi_nucssl.pretext.triplet_rank import TripletRank
+from wsi_nucssl.registry import Plugin, Registry
 
-TaskName = Literal["triplet-rank", "triplet", "rank", "jigsaw", "rotation", "colorme"]
-TASK_NAMES: Final[tuple[TaskName, ...]] = get_args(TaskName)
+if TYPE_CHECKING:
+    from wsi_nucssl.pretext.settings import TaskSettings
+    from wsi_nucssl.pretext.task import PretextTask
 
-TASKS: Final[dict[TaskName, Callable[[TaskSettings], PretextTask]]] = {
-    "triplet-rank": TripletRank,
-    "triplet": partial(TripletRank, rank_weight=0.0),
-    "rank": partial(TripletRank, triplet_weight=0.0),
-    "jigsaw": Jigsaw,
-    "rotation": Rotation,
-    "colorme": ColorMe,
-}
+TASKS: Final[Registry[Callable[[TaskSettings], PretextTask]]] = Registry(
+    "pretext task",
+    "wsi_nucssl.tasks",
+    Plugin("triplet-rank", "wsi_nucssl.pretext.triplet_rank:TripletRank", "scale triplets and count ranking"),
+    Plugin("triplet", "wsi_nucssl.pretext.triplet_rank:TRIPLET_ALONE", "its scale triplets alone"),
+    Plugin("rank", "wsi_nucssl.pretext.triplet_rank:RANK_ALONE", "its count ranking alone"),
+    Plugin("jigsaw", "wsi_nucssl.pretext.jigsaw:Jigsaw", "in which of 100 orders nine pieces lie"),
+    Plugin("rotation", "wsi_nucssl.pretext.rotation:Rotation", "which of four rotations a view is in"),
+    Plugin("colorme", "wsi_nucssl.pretext.colorme:ColorMe", "red and blue from green, and their histograms"),
+)
 
 
-def build_task(name: TaskName, settings: TaskSettings) -> PretextTask:
+def build_task(name: str, settings: TaskSettings) -> PretextTask:
     """The task of that name.
 
     Raises
     ------
-    UsageError : there is no such task, or the settings do not suit it.
+    UsageError
+        There is no such task, or the settings do not suit it.
     """
-    if name not in TASKS:
-        raise UsageError(f"unknown pretext task {name!r}", remedy=f"Choose one of {', '.join(TASK_NAMES)}")
-    return TASKS[name](settings)
+    return TASKS.get(name)(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from wsi_nucssl.geometry import Box
 from wsi_nucssl.pretext.count_ranking import CountRankingLoss
 from wsi_nucssl.pretext.scale_triplet import ScaleTripletLoss, distances
 from wsi_nucssl.pretext.settings import TaskSettings
-from wsi_nucssl.pretext.task import Metrics, Outputs, Plan, Views
+from wsi_nucssl.pretext.task import Choices, Metrics, Outputs, Views
 from wsi_nucssl.pretext.triplets import draw_triplet
 from wsi_nucssl.pretext.views import DIHEDRAL, add_noise, blur, cut, quantise, restain
 
@@ -60,30 +61,30 @@ class TripletRank:
         if min(weights) < 0 or max(weights) == 0:
             raise UsageError(f"one of the two losses needs a positive weight, not {weights}")
 
-    def plan(self, tile_px: int, rng: np.random.Generator) -> Plan:
+    def choose(self, tile_px: int, rng: np.random.Generator) -> Choices:
         """Boxes, turns, stain, blur and noise of one triplet."""
         triplet = draw_triplet(tile_px, self.settings.geometry, rng)
-        stain, spoil = self.settings.stain, self.settings.deshortcut
+        stain, degrade = self.settings.stain, self.settings.deshortcut
         return {
             "boxes": np.stack([_row(box) for box in (triplet.anchor, triplet.positive, triplet.negative)]),
             "turns": rng.integers(0, len(DIHEDRAL) if self.settings.turn else 1, 3),
             "stain_gain": (1 + rng.uniform(-stain, stain, 3)).astype(np.float32),
             "stain_shift": rng.uniform(-stain / 5, stain / 5, 3).astype(np.float32),
-            "blur_px": rng.uniform(0, spoil.max_blur_px, 3).astype(np.float32),
-            "noise": rng.uniform(0, spoil.max_noise, 3).astype(np.float32),
+            "blur_px": rng.uniform(0, degrade.max_blur_px, 3).astype(np.float32),
+            "noise": rng.uniform(0, degrade.max_noise, 3).astype(np.float32),
             "noise_seed": np.asarray(rng.integers(0, 2**31)),
         }
 
-    def views(self, tiles: Tensor, plan: Mapping[str, Tensor]) -> Views:
+    def views(self, tiles: Tensor, choices: Mapping[str, Tensor]) -> Views:
         """Anchors, positives, negatives: images (3 · N, 3, S, S)."""
         settings = self.settings
         largest = settings.geometry.anchor_in(tiles.shape[-1])
-        images = cut(tiles, plan["boxes"], plan["turns"], settings.view_px, largest)
+        images = cut(tiles, choices["boxes"], choices["turns"], settings.view_px, largest)
         if settings.stain:
-            images = restain(images, plan["stain_gain"].repeat(3, 1), plan["stain_shift"].repeat(3, 1))
+            images = restain(images, choices["stain_gain"].repeat(3, 1), choices["stain_shift"].repeat(3, 1))
         if settings.deshortcut.enabled:
-            images = blur(images, plan["blur_px"].T.flatten(), settings.deshortcut.max_blur_px)
-            images = add_noise(images, plan["noise"].T.flatten(), int(plan["noise_seed"][0]))
+            images = blur(images, choices["blur_px"].T.flatten(), settings.deshortcut.max_blur_px)
+            images = add_noise(images, choices["noise"].T.flatten(), int(choices["noise_seed"][0]))
         return Views(quantise(images))
 
     def head(self, channels: Sequence[int]) -> nn.Module:
@@ -131,6 +132,10 @@ class TripletRank:
                 "magnified negatives are smooth. Try ⟨deshortcut⟩, and look at wsi-nucssl probe"
             )
         return None
+
+
+TRIPLET_ALONE: Final = partial(TripletRank, rank_weight=0.0)
+RANK_ALONE: Final = partial(TripletRank, triplet_weight=0.0)
 
 
 def _row(box: Box) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

@@ -15,7 +15,7 @@ from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import ENCODERS, build_encoder
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.settings import TaskSettings
-from wsi_nucssl.pretext.tasks import TASK_NAMES, TaskName, build_task
+from wsi_nucssl.pretext.tasks import TASKS, build_task
 
 PRETEXT_FILE = "pretext.safetensors"
 _HEADER = "wsi_nucssl_pretext"
@@ -34,7 +34,7 @@ class PretextInfo:
     provenance : the run's manifest.
     """
 
-    task: TaskName
+    task: str
     encoder: str
     mpp: float
     view_px: int
@@ -83,6 +83,6 @@ def build_pretext(info: PretextInfo) -> PretextModel:
 
 def _parse(header: dict[str, str]) -> PretextInfo:
     info = PretextInfo(**json.loads(header[_HEADER]))
-    if info.task not in TASK_NAMES or info.encoder not in ENCODERS:
+    if info.task not in TASKS.names or info.encoder not in ENCODERS.names:
         raise ValueError(f"task {info.task!r} with encoder {info.encoder!r} is unknown to this version")
     return info

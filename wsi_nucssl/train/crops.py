@@ -81,8 +81,8 @@ class Crops:
         side = footprint(recipe.crop_px, recipe.augmentation)
         self.planes = [torch.from_numpy(_mirrored(_planes(each), side)).to(device) for each in images]
         self.labels = [torch.from_numpy(_mirrored(each.labels, side)).to(device) for each in images]
-        shares = np.array([each.weight * each.labels.size for each in images], np.float64)
-        self._edges = np.cumsum(shares / shares.sum())
+        px = np.array([each.weight * each.labels.size for each in images], np.float64)
+        self._edges = np.cumsum(px / px.sum())
         self._most = max(int(each.labels.max(initial=0)) for each in images)
         self._round = lru_cache(maxsize=64)(self._draw_round)
 

@@ -11,15 +11,15 @@ from wsi_nucssl.datasets import (
     Dataset,
     Split,
     everything,
-    fraction,
     hold_out_dataset,
     holdout,
     k_fold,
     open_datasets,
 )
+from wsi_nucssl.datasets import fraction as fraction_of
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE
-from wsi_nucssl.train.finetune import FinetuneJob
+from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.recipe import Recipe
 
 
@@ -31,7 +31,7 @@ class SplitChoice:
     ----------
     file : a split written earlier.
     fold : "i/k", the i-th of k folds, from 1.
-    share : part of the training images that is used.
+    fraction : part of the training images that is used.
     held_out : names of joined datasets that validate and never train.
     train_all : hold nothing out.
     """
@@ -39,7 +39,7 @@ class SplitChoice:
     seed: int = 0
     file: Path | None = None
     fold: str = ""
-    share: float = 1.0
+    fraction: float = 1.0
     held_out: tuple[str, ...] = ()
     train_all: bool = False
 
@@ -52,7 +52,7 @@ class SplitChoice:
                 remedy="Give one of ⟨split⟩, ⟨fold⟩, ⟨hold_out⟩, ⟨train_all⟩",
             )
         split = self._split(dataset)
-        return split if self.share == 1 else fraction(split, self.share)
+        return split if self.fraction == 1 else fraction_of(split, self.fraction)
 
     def _split(self, dataset: Dataset) -> Split:
         if self.file is not None:
@@ -101,7 +101,7 @@ def make_job(
     DatasetError
         A folder holds no dataset, not the one that the split was made on, or contradicts `own_mpp`.
     UsageError
-        An impossible fold, share, weight or architecture.
+        An impossible fold, fraction, weight or architecture.
     """
     joined = open_datasets(datasets, mpp=own_mpp)
     return FinetuneJob(

@@ -22,8 +22,8 @@ from wsi_nucssl.files import atomic_path
 from wsi_nucssl.runs import stop_requests
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.train.distributed import share_batch_statistics
+from wsi_nucssl.train.interval import Interval, Meter
 from wsi_nucssl.train.optimiser import OptimiserName, learning_rate, make_optimiser, running_average
-from wsi_nucssl.train.progress import Meter, Progress
 from wsi_nucssl.train.streams import Batch, LoaderStreams
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Loop:
     optimiser : "adamw", or "sgd" with momentum 0.9.
 
     A batch that does not fit into the device's memory is worked off in halves, quarters, … whose gradients are summed.
-    Batch norms then see the parts, one by one.
+    Batch norms then see these micro-batches, one by one.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Loop:
     ) -> None:
         self.task, self.steps, self.settings = task, steps, settings
         self.accelerator, self.loader_threads = accelerator, loader_threads
-        self.step, self.parts = 0, 1
+        self.step, self.micro_batches = 0, 1
         self._streams = LoaderStreams(accelerator.device)
         model = share_batch_statistics(model, accelerator)
         model = model.to(accelerator.device).to(memory_format=torch.channels_last)
@@ -88,8 +88,8 @@ class Loop:
         plain: nn.Module = self.accelerator.unwrap_model(self.model)
         return plain
 
-    def run(self, interval: int, on_interval: Callable[[Progress], None], state: Path) -> None:
-        """Train to the end of the schedule, calling `on_interval` every `interval` steps and at the end.
+    def run(self, every: int, on_interval: Callable[[Interval], None], state: Path) -> None:
+        """Train to the end of the schedule, calling `on_interval` `every` so many steps and at the end.
 
         Raises
         ------
@@ -105,10 +105,10 @@ class Loop:
                     raise Stopped(number)
                 batch = self._streams.take(meter.waiting(lambda: next(batches)))
                 meter.add(self._train_step(batch))
-                if self.step % interval == 0 or self.step == self.steps:
-                    progress = meter.read(self.step, self.accelerator)
-                    _check_finite(progress)
-                    on_interval(progress)
+                if self.step % every == 0 or self.step == self.steps:
+                    interval = meter.read(self.step, self.accelerator)
+                    _check_finite(interval)
+                    on_interval(interval)
                     meter = Meter(self.step)
 
     def _agreed(self, signal: int) -> int:
@@ -139,34 +139,36 @@ class Loop:
         """Accumulate the gradients of the batch's mean loss; returns the loss and what was logged."""
         self.optimiser.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}
-        parts = list(_chunks(batch, self.parts))
-        for number, (share, part) in enumerate(parts, start=1):
+        micro_batches = list(_divided(batch, self.micro_batches))
+        for number, (fraction, part) in enumerate(micro_batches, start=1):
             on_device = {
                 name: value.to(self.accelerator.device, non_blocking=True) for name, value in part.items()
             }
             synchronising = (
-                contextlib.nullcontext() if number == len(parts) else self.accelerator.no_sync(self.model)
+                contextlib.nullcontext()
+                if number == len(micro_batches)
+                else self.accelerator.no_sync(self.model)
             )
             with synchronising:
                 with self.accelerator.autocast():
                     loss, logged = self.task.loss(self.model, on_device)
-                self.accelerator.backward(loss * share)
+                self.accelerator.backward(loss * fraction)
             for name, value in {"loss": loss, **logged}.items():
-                values[name] = values.get(name, 0) + value.detach() * share
+                values[name] = values.get(name, 0) + value.detach() * fraction
         return values
 
     def _split_further(self, batch: Batch, error: RuntimeError) -> None:
         rows = len(next(iter(batch.values())))
-        if self.parts >= rows or self.accelerator.num_processes > 1:
+        if self.micro_batches >= rows or self.accelerator.num_processes > 1:
             raise ResourceError(
                 f"a step needs more memory than {self.accelerator.device} has",
                 remedy="Choose a smaller ⟨batch_size⟩, or smaller views",
             ) from error
-        self.parts *= 2
+        self.micro_batches *= 2
         torch.cuda.empty_cache()
 
     def _batch(self, step: int) -> Batch:
-        """This process's share of a step, where the device can fetch it."""
+        """This process's part of a step, where the device can fetch it."""
         index = step * self.accelerator.num_processes + self.accelerator.process_index
         return self._streams.make(lambda: self.task.batch(index))
 
@@ -212,19 +214,19 @@ class Loop:
         self.step = int(state["step"])
 
 
-def _check_finite(progress: Progress) -> None:
-    loss = progress.scalars["loss"]
+def _check_finite(interval: Interval) -> None:
+    loss = interval.scalars["loss"]
     if not math.isfinite(loss):
         raise UsageError(
-            f"the loss is {loss} by step {progress.step}: the training has diverged",
+            f"the loss is {loss} by step {interval.step}: the training has diverged",
             remedy="Lower the learning rate or the weights of the losses, and start again with ⟨overwrite⟩",
         )
 
 
-def _chunks(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:
-    """The batch in at most so many parts, each with its share of the rows."""
+def _divided(batch: Batch, count: int) -> Iterator[tuple[float, Batch]]:
+    """The batch in at most `count` micro-batches, each with its fraction of the rows."""
     rows = len(next(iter(batch.values())))
-    step = -(-rows // parts)
+    step = -(-rows // count)
     for first in range(0, rows, step):
         part = {name: value[first : first + step] for name, value in batch.items()}
         yield min(step, rows - first) / rows, part

@@ -29,7 +29,7 @@ class SegmentationLoss(nn.Module):
         probability p of the true class is below γ, −log p is replaced by −log γ + (1 − p² / γ²) / 2, so that labels
         that the network is sure are wrong pull less. 0 turns it off.
     teacher : float
-        Share of the cross-entropy with the teachers' probabilities, where a batch holds them (Hinton et al., 2015,
+        Fraction of the cross-entropy with the teachers' probabilities, where a batch holds them (Hinton et al., 2015,
         https://arxiv.org/abs/1503.02531).
     """
 

@@ -63,10 +63,10 @@ class RunningAverage(nn.Module):
     def update_parameters(self, model: nn.Module) -> None:
         """Follow the model by one step; the first one is taken as it is."""
         steps = int(self.n_averaged)
-        share = 1 - min(self.decay, (1 + steps) / (10 + steps)) if steps else 1.0
+        fraction = 1 - min(self.decay, (1 + steps) / (10 + steps)) if steps else 1.0
         pairs = list(zip(_values(self.module), _values(model), strict=True))
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([own for own, _ in floating], [current for _, current in floating], share)
+        torch._foreach_lerp_([own for own, _ in floating], [current for _, current in floating], fraction)
         counted = [pair for pair in pairs if not pair[0].is_floating_point()]
         if counted:  # batches, by batch norms
             torch._foreach_copy_([own for own, _ in counted], [current for _, current in counted])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -23,6 +24,7 @@ class PretrainRecipe(RecipeFile):
     """Everything that decides a pretrained encoder besides slides, task, architecture, mpp and seed."""
 
     guide: ClassVar[str] = "docs/pretrain.md"
+    former: ClassVar[Mapping[str, str]] = {"finer": "mpp_factor"}
 
     steps: int = Field(default=10_000, ge=1)
     batch_size: int = Field(
@@ -30,8 +32,8 @@ class PretrainRecipe(RecipeFile):
     )
     tile_px: int = Field(default=1000, ge=125)
     min_tissue: float = Field(default=0.1, ge=0, le=1)
-    finer: int = Field(
-        default=1, ge=1, le=8, description="read slides this many times finer where they have the detail"
+    mpp_factor: int = Field(
+        default=1, ge=1, le=8, description="read slides at mpp / mpp_factor where they have the detail"
     )
     decorrelation: float = Field(
         default=0.0, ge=0, description="weight of the mean redundancy of the encoder's feature maps"

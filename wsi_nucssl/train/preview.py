@@ -14,7 +14,7 @@ from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.spec import architecture
 from wsi_nucssl.train.crops import Crops
-from wsi_nucssl.train.finetune import FinetuneJob
+from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.images import read_images
 
 _COLUMNS: Final = 8

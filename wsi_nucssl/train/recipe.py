@@ -19,6 +19,21 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    former: ClassVar[Mapping[str, str]] = {}
+    """By names that settings had in version 0.1, and that are still taken: their present names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_former_names(cls, values: object) -> object:
+        return cls._renamed(values) if isinstance(values, Mapping) else values
+
+    @classmethod
+    def _renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        for name in cls.former.keys() & values.keys():
+            if cls.former[name] in values:
+                raise ValueError(f"{name} is called {cls.former[name]} now: give one of them")
+        return {cls.former.get(name, name): value for name, value in values.items()}
+
 
 class Augmentation(Section):
     """How a crop is varied. Probabilities `*_p`; ranges are symmetric around no change."""
@@ -68,7 +83,12 @@ class Loss(Section):
     truncation: float = Field(
         default=0.0, ge=0, lt=1, description="pixels of a lower probability than this weigh less; 0 is off"
     )
-    teacher: float = Field(default=0.5, ge=0, le=1, description="share of the teachers, where there are any")
+    teacher: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="fraction of the cross-entropy that is the teachers'",
+    )
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
@@ -131,7 +151,16 @@ class RecipeFile(Section):
         ------
         UsageError : an unknown name or a value out of range.
         """
-        return self.parse(merged(self.model_dump(), changes))
+        try:
+            named = self._renamed(changes)
+        except ValueError as error:
+            raise UsageError(str(error), remedy=f"See {self.guide} for the names") from error
+        return self.parse(merged(self.model_dump(), named))
+
+    def recorded(self) -> dict[str, Any]:
+        """As JSON values under the names that they had first, so that the runs of former versions can be resumed."""
+        first = {now: name for name, now in self.former.items()}
+        return {first.get(name, name): value for name, value in self.model_dump(mode="json").items()}
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,37 @@
-"""Encoders by name. A family is one module beside this one and one entry of `FAMILIES`."""
+"""Encoders by name.
+
+Reading names and help imports no torch. A family is one module beside this one and one line here, or entry points of
+the group `wsi_nucssl.encoders` in a package from outside, one for each of its members (docs/extending.md).
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from wsi_nucssl.errors import UsageError
-from wsi_nucssl.models.encoders.base import Encoder, EncoderFamily
-from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
-from wsi_nucssl.models.encoders.resnet import RESNETS
+from wsi_nucssl.registry import Plugin, Registry
 
-__all__ = ["ENCODERS", "FAMILIES", "Encoder", "EncoderFamily", "build_encoder", "encoder_family"]
+if TYPE_CHECKING:
+    from wsi_nucssl.models.encoders.base import Encoder, EncoderFamily
 
-FAMILIES: Final = (RESNETS, EFFICIENTNET_LITES)
-ENCODERS: Final = tuple(name for family in FAMILIES for name in family.names)
+__all__ = ["ENCODERS", "build_encoder", "encoder_family"]
+
+
+def _members(family: str, text: str, *names: str) -> tuple[Plugin, ...]:
+    return tuple(Plugin(name, f"{__name__}.{family}", text) for name in names)
+
+
+_RESNETS: Final = ("resnet18", "resnet34", "resnet50", "resnet101")
+_LITES: Final = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+
+ENCODERS: Final[Registry[EncoderFamily]] = Registry(
+    "encoder",
+    "wsi_nucssl.encoders",
+    *_members("resnet:RESNETS", "torchvision's ResNet; ImageNet weights are downloaded", *_RESNETS),
+    *_members(
+        "efficientnet_lite:EFFICIENTNET_LITES", "small and fast; ImageNet weights by [imagenet]", *_LITES
+    ),
+)
+"""The family of each encoder, by the encoder's name."""
 
 
 def encoder_family(name: str) -> EncoderFamily:
@@ -23,10 +42,7 @@ def encoder_family(name: str) -> EncoderFamily:
     UsageError
         No encoder is called that.
     """
-    for family in FAMILIES:
-        if name in family.names:
-            return family
-    raise UsageError(f"unknown encoder {name!r}", remedy=f"Choose one of {', '.join(ENCODERS)}")
+    return ENCODERS.get(name)
 
 
 def build_encoder(name: str) -> Encoder:
@@ -37,4 +53,4 @@ def build_encoder(name: str) -> Encoder:
     UsageError
         No encoder is called that.
     """
-    return encoder_family(name).build(name)
+    return ENCODERS.get(name).build(name)

@@ -18,7 +18,7 @@ class Encoder(nn.Module):
     Attributes
     ----------
     name : str
-        As in `ENCODERS`.
+        As in `ENCODERS`; an encoder sets it to the name that it is built by.
     channels : tuple of int
         Channels of the five feature maps, finest first.
     reductions : tuple of int
@@ -40,21 +40,15 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class EncoderFamily:
-    """Encoders of one kind: a module beside this one defines one, and `ENCODERS` lists it.
+    """Encoders of one kind: a module defines one, and `ENCODERS` lists its members.
 
     Attributes
     ----------
-    names : tuple of str
-        Of its members.
-    help : str
-        One line for people.
     build : callable
         Name → a randomly initialised encoder.
     imagenet : callable
         Name → its ImageNet weights as a state dict of `build(name)`; raises `WeightsError` where they cannot be had.
     """
 
-    names: tuple[str, ...]
-    help: str
     build: Callable[[str], Encoder]
     imagenet: Callable[[str], dict[str, Tensor]]

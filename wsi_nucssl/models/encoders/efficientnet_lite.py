@@ -149,9 +149,4 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     return dict(zip(names, published.values(), strict=False))  # the head comes last
 
 
-EFFICIENTNET_LITES: Final = EncoderFamily(
-    names=tuple(_SCALES),
-    help="EfficientNet-Lite; ImageNet weights come with the extra [imagenet]",
-    build=EfficientNetLiteEncoder,
-    imagenet=_imagenet,
-)
+EFFICIENTNET_LITES: Final = EncoderFamily(build=EfficientNetLiteEncoder, imagenet=_imagenet)

@@ -64,9 +64,4 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if not name.startswith("fc.")}
 
 
-RESNETS: Final = EncoderFamily(
-    names=("resnet18", "resnet34", "resnet50", "resnet101"),
-    help="ResNets of torchvision; ImageNet weights are downloaded",
-    build=ResNetEncoder,
-    imagenet=_imagenet,
-)
+RESNETS: Final = EncoderFamily(build=ResNetEncoder, imagenet=_imagenet)

@@ -131,10 +131,10 @@ def _ramp(view: Tensor, draws: Draws, upright: NDArray[np.bool_] | None = None) 
     return _numbers(view, np.cos(angle)) * steps + _numbers(view, np.sin(angle)) * steps[:, None]
 
 
-def _quantile(fields: Tensor, shares: Floats) -> Tensor:
-    """The value that a share (N,) of each smooth field (N, 1, S, S) lies below: (N, 1, 1, 1)."""
+def _quantile(fields: Tensor, fractions: Floats) -> Tensor:
+    """The value that a fraction (N,) of each smooth field (N, 1, S, S) lies below: (N, 1, 1, 1)."""
     values = fields[:, :, ::_THINNED, ::_THINNED].flatten(1).sort(dim=1).values
-    places = np.rint(shares * (values.shape[1] - 1)).astype(np.int64)
+    places = np.rint(fractions * (values.shape[1] - 1)).astype(np.int64)
     return values.gather(1, to_device(places, fields.device)[:, None])[:, :, None, None]
 
 

@@ -17,14 +17,28 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Progress:
-    """Where a loop stands at the end of an interval: means over its `steps` steps."""
+class Interval:
+    """Some steps of a loop, once they are done.
+
+    Attributes
+    ----------
+    step : int
+        The step that it ends with, counted from 1.
+    steps : int
+        How many it has.
+    scalars : dict
+        Means over its steps of the loss and of what was logged beside it.
+    seconds : float
+        From its first step to its end.
+    loader_fraction : float
+        Of these seconds, those in which the network waited for a batch.
+    """
 
     step: int
     steps: int
     scalars: dict[str, float]
     seconds: float
-    loader_share: float
+    loader_fraction: float
 
 
 class Meter:
@@ -46,9 +60,9 @@ class Meter:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
 
-    def read(self, step: int, accelerator: Accelerator) -> Progress:
+    def read(self, step: int, accelerator: Accelerator) -> Interval:
         """The interval that ends with `step`, over all processes."""
         count, seconds = step - self.first, perf_counter() - self.begun
         sums = mean_over_processes(self.sums, accelerator)
         scalars = {name: float(total) / count for name, total in sums.items()}
-        return Progress(step, count, scalars, seconds, self.waited / seconds)
+        return Interval(step, count, scalars, seconds, self.waited / seconds)

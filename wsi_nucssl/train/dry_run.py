@@ -14,27 +14,36 @@ import torch
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator
-from wsi_nucssl.train.pretrain import PretrainJob, make_loop
-from wsi_nucssl.train.progress import Progress
+from wsi_nucssl.train.interval import Interval
+from wsi_nucssl.train.pretrain_job import PretrainJob
+from wsi_nucssl.train.pretrain_loop import make_batches, make_loop
 
 _WARM: Final = 2
 """Steps that are not timed: the first ones allocate, choose algorithms and fill the loader."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What a rehearsal found.
+class CostEstimate:
+    """What a run would take, from a few steps of it.
 
     Attributes
     ----------
-    slides, tiles : slides, stores or images with tissue, and the tiles in them.
-    empty : files in which no tile was found.
-    parameters : of encoder and head.
-    seconds_per_step : with loading.
-    loader_share : part of that time that the network waits for tiles.
-    peak_bytes : memory at its highest: the device's, or this process's on the CPU.
-    parts : into how many parts a batch must be divided to fit into memory.
-    seconds : for the whole run.
+    slides, tiles : int
+        Slides, stores or images with tissue, and the tiles in them.
+    empty : tuple of Path
+        Files in which no tile was found.
+    parameters : int
+        Of encoder and head.
+    seconds_per_step : float
+        With loading.
+    loader_fraction : float
+        Of that time, in which the network waits for tiles.
+    peak_bytes : int
+        Memory at its highest: the device's, or this process's on the CPU.
+    micro_batches : int
+        Into how many parts a batch must be divided to fit into memory.
+    seconds : float
+        For the whole run.
     """
 
     slides: int
@@ -42,37 +51,40 @@ class Rehearsal:
     empty: tuple[Path, ...]
     parameters: int
     seconds_per_step: float
-    loader_share: float
+    loader_fraction: float
     peak_bytes: int
-    parts: int
+    micro_batches: int
     seconds: float
 
 
-def rehearse(job: PretrainJob, *, device: str = "auto", loader_threads: int = 1, steps: int = 3) -> Rehearsal:
+def dry_run(
+    job: PretrainJob, *, device: str = "auto", loader_threads: int = 1, steps: int = 3
+) -> CostEstimate:
     """Take `steps` timed steps of `job` and say what the whole run would take; writes nothing that stays.
 
     Raises
     ------
-    InputError, ResourceError, Stopped : as `pretrain`.
+    InputError, ResourceError, Stopped
+        As `pretrain`.
     """
     accelerator = make_accelerator(device, job.recipe.precision)
     single_threaded_opencv()
     short = replace(job, recipe=job.recipe.model_copy(update={"steps": _WARM + steps}))
-    seen: list[Progress] = []
+    seen: list[Interval] = []
     with open_source(job.sources, job.tiles, job.seed) as source, tempfile.TemporaryDirectory() as folder:
-        loop = make_loop(short, short.batches(source), accelerator, loader_threads)
+        loop = make_loop(short, make_batches(short, source), accelerator, loader_threads)
         loop.run(1, seen.append, Path(folder) / "state.pt")
     timed = seen[_WARM:]
-    total = sum(progress.seconds for progress in timed)
-    return Rehearsal(
+    total = sum(interval.seconds for interval in timed)
+    return CostEstimate(
         slides=len(source.groups),
         tiles=source.tiles,
         empty=source.empty,
         parameters=sum(p.numel() for p in loop.model.parameters()),
         seconds_per_step=total / steps,
-        loader_share=sum(progress.seconds * progress.loader_share for progress in timed) / total,
+        loader_fraction=sum(interval.seconds * interval.loader_fraction for interval in timed) / total,
         peak_bytes=_peak_bytes(accelerator.device),
-        parts=loop.parts,
+        micro_batches=loop.micro_batches,
         seconds=total / steps * job.recipe.steps,
     )
 

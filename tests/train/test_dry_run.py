@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 
-from wsi_nucssl.train.pretrain import PretrainJob, preview
+from wsi_nucssl.train.dry_run import dry_run
+from wsi_nucssl.train.pretrain import preview
+from wsi_nucssl.train.pretrain_job import PretrainJob
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
-from wsi_nucssl.train.rehearsal import rehearse
 
 
 @pytest.fixture
@@ -23,10 +24,10 @@ def job(tmp_path: Path) -> PretrainJob:
     return PretrainJob((tmp_path,), recipe, arch="resnet18")
 
 
-def test_a_rehearsal_says_what_the_run_would_take_and_leaves_nothing(job: PretrainJob) -> None:
+def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(job: PretrainJob) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
     before = sorted(job.sources[0].iterdir())
-    found = rehearse(job, device="cpu", steps=1)
+    found = dry_run(job, device="cpu", steps=1)
     AcceleratorState._reset_state(reset_partial_state=True)
     assert (found.slides, found.tiles) == (2, 5)
     assert [path.name for path in found.empty] == ["2.png"]

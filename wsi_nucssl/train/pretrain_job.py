@@ -1,0 +1,90 @@
+"""Everything that decides a pretrained encoder, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from wsi_nucssl._version import __version__
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.encoders import encoder_family
+from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
+from wsi_nucssl.pretext.groups import TileSettings
+from wsi_nucssl.pretext.tasks import TASKS
+from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+
+if TYPE_CHECKING:
+    from wsi_nucssl.pretext.sources import TileSource
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainJob:
+    """Everything that decides the pretrained weights.
+
+    Attributes
+    ----------
+    sources : tuple of Path
+        Slides, images, tile stores, folders of them.
+    recipe : PretrainRecipe
+    task : str
+        What to learn by, a name of `TASKS`.
+    arch : str
+        The encoder, a name of `ENCODERS`.
+    mpp : float
+        µm per px of the tiles.
+    slide_mpp : float or None
+        µm per level-0 px of the slides; None takes what each states.
+    seed : int
+        Of initialisation, of the order of tiles, of every view.
+
+    Raises
+    ------
+    UsageError
+        No source, an impossible mpp, or a task or encoder that is not there.
+    """
+
+    sources: tuple[Path, ...]
+    recipe: PretrainRecipe
+    task: str = "triplet-rank"
+    arch: str = architecture(DEFAULT_ARCHITECTURE).encoder
+    mpp: float = 0.25
+    slide_mpp: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        TASKS.get(self.task)
+        encoder_family(self.arch)
+        if not self.sources:
+            raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
+        Mpp.square(self.mpp)
+
+    @property
+    def tiles(self) -> TileSettings:
+        """Which tiles to take from the sources."""
+        recipe = self.recipe
+        return TileSettings(self.mpp, self.slide_mpp, recipe.tile_px, recipe.min_tissue, recipe.mpp_factor)
+
+    @property
+    def anchor_mpp(self) -> float:
+        """µm per px of an anchor as the network sees it."""
+        views = self.recipe.views
+        return self.mpp * views.geometry.anchor_in(self.recipe.tile_px) / views.view_px
+
+    def manifest(self, source: TileSource, processes: int = 1) -> dict[str, Any]:
+        """The run's identity: tiles by hash, settings by value."""
+        return {
+            "kind": "pretrain",
+            "version": __version__,
+            "torch": torch.__version__.split("+")[0],
+            "task": self.task,
+            "arch": self.arch,
+            "mpp": self.mpp,
+            "seed": self.seed,
+            "processes": processes,
+            "source": {"slides": len(source.groups), "tiles": source.tiles, "identity": source.identity},
+            "recipe": self.recipe.recorded(),
+        }
