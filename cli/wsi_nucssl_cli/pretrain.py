@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
+from wsi_nucssl_cli.options import Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.evaluate.probe import ProbeScores
@@ -20,8 +21,8 @@ Task = Literal["triplet-rank", "triplet", "rank", "jigsaw", "rotation", "colorme
 
 def pretrain(
     sources: Annotated[
-        list[Path],
-        typer.Argument(help="Slides, images, tile stores, or folders of them.", show_default=False),
+        list[str],
+        typer.Argument(help="Slides (files or URLs), images, tile stores, or folders.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
     task: Annotated[Task, typer.Option(help="What to learn by.")] = "triplet-rank",
@@ -61,6 +62,7 @@ def pretrain(
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
     from wsi_nucssl.datasets import DEFAULT_MPP
+    from wsi_nucssl.locations import locate
     from wsi_nucssl.models.spec import ARCHITECTURES, architecture_of
     from wsi_nucssl.train.pretrain import PretrainJob
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
@@ -74,7 +76,9 @@ def pretrain(
     if deshortcut:
         recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
     seen = DEFAULT_MPP * ARCHITECTURES[architecture_of(arch)].upscale
-    job = PretrainJob(tuple(sources), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed)
+    job = PretrainJob(
+        tuple(map(locate, sources)), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed
+    )
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return
@@ -135,7 +139,7 @@ def probe(
 
 def density(
     run: Annotated[Path, typer.Argument(help="A pretraining run whose task ranks.", show_default=False)],
-    inputs: Annotated[list[Path], typer.Argument(help="Images and slides.", show_default=False)],
+    inputs: Slides,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the pictures.", show_default=False)
     ],
@@ -148,10 +152,11 @@ def density(
 ) -> None:
     """Draw density maps: pairs of views of images, heat maps of slides."""
     from wsi_nucssl.evaluate.density import draw_density
+    from wsi_nucssl.locations import locate
 
     draw_density(
         run,
-        inputs,
+        [locate(path) for path in inputs],
         output,
         slide_mpp=slide_mpp,
         pairs=pairs,

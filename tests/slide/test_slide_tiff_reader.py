@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.slide import RGB, open_slide
-from wsi_nucssl.slide.aperio import associated_name, parse_description
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.tiff_reader import TiffReader
+from wsi_nucssl.slide.readers.aperio import associated_name, parse_description
+from wsi_nucssl.slide.readers.tiff import TiffReader
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.locations import Location
 from wsi_nucssl.models.encoders import build_encoder, encoder_family
 from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from wsi_nucssl.models.weights import save_encoder
@@ -56,7 +57,7 @@ class PretrainJob:
     seed : of initialisation, of the order of tiles, of every view.
     """
 
-    sources: tuple[Path, ...]
+    sources: tuple[Location, ...]
     recipe: PretrainRecipe
     task: TaskName = "triplet-rank"
     arch: str = ARCHITECTURES[DEFAULT_ARCHITECTURE].encoder
