@@ -82,9 +82,9 @@ def test_each_stored_tile_is_decoded_once(pyramid: Path, monkeypatch: pytest.Mon
     decoded: list[int] = []
     original = TiffReader._decode_tile
 
-    def counting(self: TiffReader, stored: Any, index: int) -> RGB:
+    def counting(self: TiffReader, stored: Any, index: int, data: bytes) -> RGB:
         decoded.append(index)
-        return original(self, stored, index)
+        return original(self, stored, index, data)
 
     monkeypatch.setattr(TiffReader, "_decode_tile", counting)
     with open_slide(pyramid, reader="tiff") as slide:

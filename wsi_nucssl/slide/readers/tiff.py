@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import tifffile
 
@@ -42,25 +44,30 @@ class TiffReader(Reader):
         width, height = stored.tile.width, stored.tile.height
         image = np.empty((*box.size.shape_rc, 3), np.uint8)
         for row in range(box.y0 // height, -(-box.y1 // height)):
-            for col in range(box.x0 // width, -(-box.x1 // width)):
+            cols = range(box.x0 // width, -(-box.x1 // width))
+            tiles = self._tiles(level, [row * stored.cols + col for col in cols])
+            for col, pixels in zip(cols, tiles, strict=True):
                 tile = Box(col * width, row * height, (col + 1) * width, (row + 1) * height)
                 part = tile.clip(box)
-                pixels = self._tile(level, row * stored.cols + col)
                 image[part.relative_to(box.origin).rc] = pixels[part.relative_to(tile.origin).rc]
         return image
 
-    def _tile(self, level: int, index: int) -> RGB:
-        pixels = self._cache.get((level, index))
-        if pixels is None:
-            pixels = self._decode_tile(self._tiff_levels[level], index)
-            self._cache.put((level, index), pixels)
-        return pixels
+    def _tiles(self, level: int, indexes: list[int]) -> Iterator[RGB]:
+        """One tile after another; the bytes of those that are not held are read together."""
+        stored = self._tiff_levels[level]
+        held = [self._cache.get((level, index)) for index in indexes]
+        missing = [index for index, pixels in zip(indexes, held, strict=True) if pixels is None]
+        data = iter(self._source.read_many([stored.range_of(index) for index in missing]))
+        for index, pixels in zip(indexes, held, strict=True):
+            if pixels is None:
+                pixels = self._decode_tile(stored, index, next(data))
+                self._cache.put((level, index), pixels)
+            yield pixels
 
-    def _decode_tile(self, stored: TiffLevel, index: int) -> RGB:
-        offset, count = int(stored.offsets[index]), int(stored.counts[index])
-        if count == 0:
+    def _decode_tile(self, stored: TiffLevel, index: int, data: bytes) -> RGB:
+        if not data:
             return np.full((*stored.tile.shape_rc, 3), WHITE, np.uint8)
-        data = self._source.read_at(offset, count)
+        offset, _ = stored.range_of(index)
         try:
             decoded = stored.decode(data, index, jpegtables=stored.jpegtables, _fullsize=False)[0]
         except (RuntimeError, ValueError, IndexError) as error:

@@ -60,6 +60,10 @@ class TiffLevel:
     decode: Decoder
     jpegtables: bytes | None
 
+    def range_of(self, index: int) -> tuple[int, int]:
+        """First byte and number of bytes of a segment; none for a tile that was left out of the file."""
+        return int(self.offsets[index]), int(self.counts[index])
+
 
 @dataclass(frozen=True, slots=True)
 class TiffLayout:
