@@ -7,11 +7,14 @@ from pathlib import Path
 
 from wsi_nucssl.errors import InputError, OutputError, SomeSlidesFailed, UsageError, WsiNucsslError
 from wsi_nucssl.files import safe_stem
+from wsi_nucssl.locations import Location
 
-OnFailure = Callable[[Path, WsiNucsslError], None]
+OnFailure = Callable[[Location, WsiNucsslError], None]
 
 
-def for_each_slide(slides: Iterable[Path], job: Callable[[Path], None], on_failure: OnFailure) -> None:
+def for_each_slide(
+    slides: Iterable[Location], job: Callable[[Location], None], on_failure: OnFailure
+) -> None:
     """Run `job` on every slide.
 
     Raises
@@ -33,19 +36,19 @@ def for_each_slide(slides: Iterable[Path], job: Callable[[Path], None], on_failu
         raise SomeSlidesFailed(f"{len(failed)} of {len(slides)} slides failed: {', '.join(failed)}")
 
 
-def outputs_in(directory: Path, slides: Iterable[Path], suffix: str) -> dict[Path, Path]:
+def outputs_in(directory: Path, slides: Iterable[Location], suffix: str) -> dict[Location, Path]:
     """Each slide's output in `directory`: its stem, made safe as a file name, and `suffix`.
 
     Raises
     ------
     UsageError : two slides would write the same file.
     """
-    outputs: dict[Path, Path] = {}
+    outputs: dict[Location, Path] = {}
     for slide in slides:
         output = directory / f"{safe_stem(slide)}{suffix}"
         if output in outputs.values():
             raise UsageError(
-                "two slides of this name would write the same file", path=slide, remedy="Run them apart"
+                "two slides of this name would write the same file", path=str(slide), remedy="Run them apart"
             )
         outputs[slide] = output
     return outputs

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from wsi_nucssl.errors import OutputError, OutputLocked, ResourceError
+from wsi_nucssl.locations import Location
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_OURS = {
@@ -113,7 +114,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def safe_stem(path: Path) -> str:
+def safe_stem(path: Location) -> str:
     """The file's stem as a name that is safe on every file system: letters, digits, dot, dash, underscore."""
     return re.sub(r"[^\w.-]+", "_", path.stem).strip("._") or "slide"
 

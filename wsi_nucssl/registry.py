@@ -70,6 +70,14 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self._plugins.values())
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.own_names or name in self._plugins
+
+    def in_turn(self) -> Iterator[T]:
+        """Each thing, imported as it is reached; what else is installed is looked at after ours."""
+        yield from map(self.get, self.own_names)
+        yield from map(self.get, self.names[len(self.own) :])
+
     @property
     def names(self) -> tuple[str, ...]:
         """Ours in their order, then those from outside by name."""
@@ -79,6 +87,11 @@ class Registry(Generic[T]):
     def own_names(self) -> tuple[str, ...]:
         """Of those that come with this package, without a look at what else is installed."""
         return tuple(plugin.name for plugin in self.own)
+
+    def table(self) -> str:
+        """Names and help of ours as a Markdown table, as the documentation shows them."""
+        rows = [f"| `{plugin.name}` | {plugin.help} |" for plugin in self.own]
+        return "\n".join([f"| {self.kind} | |", "|---|---|", *rows])
 
     def get(self, name: str) -> T:
         """The thing of that name.

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
+from wsi_nucssl.locations import Location
 
 MANIFEST: Final = "manifest.json"
 _LOCK: Final = ".lock"
@@ -40,7 +41,7 @@ def digest(manifest: Manifest) -> str:
 
 @contextlib.contextmanager
 def run_directory(
-    path: Path, manifest: Manifest, *, resume: bool, overwrite: bool, inputs: Iterable[Path] = ()
+    path: Path, manifest: Manifest, *, resume: bool, overwrite: bool, inputs: Iterable[Location] = ()
 ) -> Iterator[Path]:
     """Create, resume or replace the run at `path` and hold its lock.
 
@@ -84,9 +85,9 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
     write_atomic(here, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
 
 
-def _spare(path: Path, inputs: Iterable[Path]) -> None:
+def _spare(path: Path, inputs: Iterable[Location]) -> None:
     for each in inputs:
-        if each.resolve().is_relative_to(path.resolve()):
+        if isinstance(each, Path) and each.resolve().is_relative_to(path.resolve()):
             raise OutputExists(
                 f"it lies in {path}, which would be emptied", path=each, remedy="Choose another output"
             )

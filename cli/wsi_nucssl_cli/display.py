@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from wsi_nucssl.errors import WsiNucsslError, spelled
+from wsi_nucssl.locations import Location
 
 _PLAIN_SECONDS: Final = 10.0
 MAX_SEED: Final = 2**63 - 1
@@ -103,7 +103,7 @@ class SlideDisplay:
     ) -> None:
         self.end()
 
-    def begin(self, slide: Path) -> Meter:
+    def begin(self, slide: Location) -> Meter:
         """Start the meter of a slide."""
         self.end()
         self._meter = Meter(slide.name, self.unit, quiet=self.quiet)
@@ -115,7 +115,7 @@ class SlideDisplay:
             self._meter.stop()
             self._meter = None
 
-    def fail(self, slide: Path, error: WsiNucsslError) -> None:
+    def fail(self, slide: Location, error: WsiNucsslError) -> None:
         """Report a slide's error; the others go on."""
         self.end()
         say_error(error.message if error.path else f"{slide}: {error.message}")

@@ -10,18 +10,19 @@ import typer
 from rich.table import Table
 
 from wsi_nucssl_cli.display import out
+from wsi_nucssl_cli.options import OneSlide, ReaderName
 
 if TYPE_CHECKING:
     from wsi_nucssl.slide import RGB, SlideInfo
 
 
 def info(
-    slide: Annotated[Path, typer.Argument(help="Slide or image.", show_default=False)],
+    slide: OneSlide,
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
     ] = None,
     model_mpp: Annotated[float, typer.Option(help="µm per px to count tiles at.")] = 0.25,
-    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+    reader: ReaderName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     thumbnail: Annotated[
         Path | None, typer.Option(help="Write the thumbnail with the tissue mask to this PNG.")

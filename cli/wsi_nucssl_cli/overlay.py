@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from wsi_nucssl_cli.options import OneSlide, ReaderName
+
 
 def overlay(
-    slide: Annotated[Path, typer.Argument(help="Slide or image.", show_default=False)],
+    slide: OneSlide,
     geojson: Annotated[Path, typer.Argument(help="What segment wrote for it.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write.", show_default=False)],
     region: Annotated[
@@ -17,7 +19,7 @@ def overlay(
         typer.Option(help="X Y WIDTH HEIGHT in level-0 px.", show_default="the whole slide"),
     ] = None,
     zoom: Annotated[float, typer.Option(help="Picture px per level-0 px.", min=0.001, max=16)] = 1.0,
-    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+    reader: ReaderName = "auto",
 ) -> None:
     """Draw the outlines of a result on its slide."""
     from imagecodecs import png_encode

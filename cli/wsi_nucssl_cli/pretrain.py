@@ -12,6 +12,7 @@ from rich.table import Table
 from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
+from wsi_nucssl_cli.options import Slides
 from wsi_nucssl_cli.plugins import listed
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 def pretrain(
     sources: Annotated[
-        list[Path],
-        typer.Argument(help="Slides, images, tile stores, or folders of them.", show_default=False),
+        list[str],
+        typer.Argument(help="Slides (files or URLs), images, tile stores, or folders.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
     task: Annotated[str, typer.Option(help=f"What to learn by. {listed(TASKS)}")] = "triplet-rank",
@@ -60,6 +61,7 @@ def pretrain(
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
     from wsi_nucssl.datasets import DEFAULT_MPP
+    from wsi_nucssl.locations import locate
     from wsi_nucssl.models.spec import architecture, architecture_of
     from wsi_nucssl.train.dry_run import dry_run as estimate
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
@@ -73,7 +75,9 @@ def pretrain(
     if deshortcut:
         recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
     seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
-    job = PretrainJob(tuple(sources), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed)
+    job = PretrainJob(
+        tuple(map(locate, sources)), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed
+    )
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return
@@ -134,7 +138,7 @@ def probe(
 
 def density(
     run: Annotated[Path, typer.Argument(help="A pretraining run whose task ranks.", show_default=False)],
-    inputs: Annotated[list[Path], typer.Argument(help="Images and slides.", show_default=False)],
+    inputs: Slides,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the pictures.", show_default=False)
     ],
@@ -146,11 +150,12 @@ def density(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
 ) -> None:
     """Draw density maps: pairs of views of images, heat maps of slides."""
+    from wsi_nucssl.locations import locate
     from wsi_nucssl.probe.density import draw_density
 
     draw_density(
         run,
-        inputs,
+        [locate(path) for path in inputs],
         output,
         slide_mpp=slide_mpp,
         pairs=pairs,

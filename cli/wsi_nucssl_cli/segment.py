@@ -12,8 +12,10 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Format, Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out
+from wsi_nucssl_cli.options import ReaderName, Slides
 
 if TYPE_CHECKING:
+    from wsi_nucssl.locations import Location
     from wsi_nucssl.segment.pipeline import OnProgress, Progress
     from wsi_nucssl.segment.slides import SegmentSummary
 
@@ -26,7 +28,7 @@ def _batch_size(text: str) -> int | None:
 
 
 def segment(
-    slides: Annotated[list[Path], typer.Argument(help="Slides or images.", show_default=False)],
+    slides: Slides,
     output: Annotated[
         Path,
         typer.Option(
@@ -60,7 +62,7 @@ def segment(
     file_format: Annotated[
         Format | None, typer.Option("--format", help="By the output's name if not given.")
     ] = None,
-    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+    reader: ReaderName = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs and runs that are there.")
@@ -72,6 +74,7 @@ def segment(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens."""
+    from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.slides import outputs, segment_slides
 
@@ -89,7 +92,7 @@ def segment(
     display = _Display(quiet=quiet, verbose=verbose)
     with display:
         segment_slides(
-            outputs(slides, output, file_format),
+            outputs([locate(slide) for slide in slides], output, file_format),
             load_model(model or DEFAULT_MODEL),
             options,
             resume=resume,
@@ -107,7 +110,7 @@ class _Display(SlideDisplay):
         super().__init__("tiles", quiet=quiet)
         self.verbose = verbose
 
-    def watch(self, slide: Path) -> OnProgress:
+    def watch(self, slide: Location) -> OnProgress:
         """Begin a slide; returns what shows its progress."""
         meter = self.begin(slide)
 
@@ -117,7 +120,7 @@ class _Display(SlideDisplay):
 
         return show
 
-    def finish(self, slide: Path, summary: SegmentSummary) -> None:
+    def finish(self, slide: Location, summary: SegmentSummary) -> None:
         """Say what came out, and where it is."""
         self.end()
         if self.quiet:

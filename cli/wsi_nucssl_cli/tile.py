@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wsi_nucssl_cli.display import SlideDisplay, out
+from wsi_nucssl_cli.options import ReaderName, Slides
 
 if TYPE_CHECKING:
+    from wsi_nucssl.locations import Location
     from wsi_nucssl.tiles.ingest import TileProgress
     from wsi_nucssl.tiles.store import TileStore
 
 
 def tile(
-    slides: Annotated[list[Path], typer.Argument(help="Slides or images.", show_default=False)],
+    slides: Slides,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the stores, one a slide.")],
     mpp: Annotated[float, typer.Option(help="µm per px of the tiles.")] = 0.25,
     tile_size: Annotated[int, typer.Option(help="Side of a tile in px.")] = 1000,
@@ -30,7 +32,7 @@ def tile(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
-    reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
+    reader: ReaderName = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
     ] = None,
@@ -40,23 +42,24 @@ def tile(
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
     from wsi_nucssl.batch import outputs_in
     from wsi_nucssl.geometry import Mpp
+    from wsi_nucssl.locations import locate
     from wsi_nucssl.tiles.ingest import TileConfig
     from wsi_nucssl.tiles.slides import SlideSource, ingest_slides
 
     display = SlideDisplay(quiet=quiet)
 
-    def begin(slide: Path) -> Callable[[TileProgress], None]:
+    def begin(slide: Location) -> Callable[[TileProgress], None]:
         meter = display.begin(slide)
         return lambda progress: meter.update(progress.done, progress.total)
 
-    def finish(slide: Path, store: TileStore) -> None:
+    def finish(slide: Location, store: TileStore) -> None:
         display.end()
         if not quiet:
             out.print(f"{slide.name}: {len(store)} tiles in {store.path}", markup=False)
 
     with display:
         ingest_slides(
-            outputs_in(output, slides, ".zarr"),
+            outputs_in(output, [locate(slide) for slide in slides], ".zarr"),
             TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec),
             SlideSource(reader, slide_mpp),
             workers=workers,

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 import tifffile
 
+from wsi_nucssl.geometry import Size
 from wsi_nucssl.slide import RGB
+from wsi_nucssl.testing.slide_readers import pattern as pattern_of
 
 APERIO = "Aperio Image Library v12.0\r\n{w}x{h} (128x128) JPEG/RGB Q=90|AppMag = 40|MPP = 0.25"
 
 
 def _pattern(width: int, height: int) -> RGB:
-    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
-    red = 128 + 100 * np.sin(x / 17) * np.cos(y / 23)
-    green = (x + 2 * y) * 255 / (width + 2 * height)
-    blue = 128 + 90 * np.sin((x - y) / 31) + (x.astype(int) * 7 + y.astype(int) * 13) % 20
-    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+    return pattern_of(Size(width, height))
 
 
 def _write_tiff(path: Path, image: RGB, downsamples: tuple[int, ...] = (1,), **how: Any) -> Path:
@@ -32,6 +30,19 @@ def _write_tiff(path: Path, image: RGB, downsamples: tuple[int, ...] = (1,), **h
             level = np.ascontiguousarray(image[::downsample, ::downsample][:height, :width])
             tiff.write(level, subfiletype=min(index, 1), description=None if index else description, **how)
     return path
+
+
+def write_pyramid(path: Path, image: RGB) -> Path:
+    """A lossless generic tiled TIFF with levels 1, 2 and 4, at 0.25 µm per px."""
+    return _write_tiff(
+        path,
+        image,
+        (1, 2, 4),
+        compression="deflate",
+        predictor=True,
+        resolution=(40_000, 40_000),
+        resolutionunit="CENTIMETER",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -49,15 +60,7 @@ def write_tiff() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def pyramid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lossless generic tiled TIFF of 900 × 700 px with levels 1, 2 and 4, at 0.25 µm per px."""
-    return _write_tiff(
-        tmp_path_factory.mktemp("slides") / "pyramid.tif",
-        _pattern(900, 700),
-        (1, 2, 4),
-        compression="deflate",
-        predictor=True,
-        resolution=(40_000, 40_000),
-        resolutionunit="CENTIMETER",
-    )
+    return write_pyramid(tmp_path_factory.mktemp("slides") / "pyramid.tif", _pattern(900, 700))
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.slide import RGB, open_slide
-from wsi_nucssl.slide.aperio import associated_name, parse_description
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.tiff_reader import TiffReader
+from wsi_nucssl.slide.readers.aperio import associated_name, parse_description
+from wsi_nucssl.slide.readers.tiff import TiffReader
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_each_stored_tile_is_decoded_once(pyramid: Path, monkeypatch: pytest.Mon
     decoded: list[int] = []
     original = TiffReader._decode_tile
 
-    def counting(self: TiffReader, stored: Any, index: int) -> RGB:
+    def counting(self: TiffReader, stored: Any, index: int, data: bytes) -> RGB:
         decoded.append(index)
-        return original(self, stored, index)
+        return original(self, stored, index, data)
 
     monkeypatch.setattr(TiffReader, "_decode_tile", counting)
     with open_slide(pyramid, reader="tiff") as slide:

@@ -9,6 +9,7 @@ from typing import Protocol
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
 from wsi_nucssl.grid import Tile, TileGrid
+from wsi_nucssl.locations import Location
 from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.pretext.triplets import MIN_TILE_PX
 from wsi_nucssl.runs import digest
@@ -60,7 +61,7 @@ class TileGroup(Protocol):
     """
 
     @property
-    def path(self) -> Path: ...  # noqa: D102
+    def path(self) -> Location: ...  # noqa: D102
     @property
     def identity(self) -> str: ...  # noqa: D102
     @property
@@ -76,7 +77,7 @@ class TileGroup(Protocol):
 class SlideGroup:
     """Tissue tiles of a slide, or all tiles of a plain image, read when asked for."""
 
-    def __init__(self, path: Path, settings: TileSettings, pool: SlidePool) -> None:
+    def __init__(self, path: Location, settings: TileSettings, pool: SlidePool) -> None:
         self.path, self._settings, self._pool = path, settings, pool
         with pool.borrow(path) as slide:
             canvas, self.tile_px = _canvas(slide, settings)

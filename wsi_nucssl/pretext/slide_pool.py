@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import Slide, open_slide
 
 _BUDGET_BYTES: Final = 2 << 30
@@ -29,11 +29,11 @@ class SlidePool:
 
     def __init__(self, mpp: float | None = None, budget_bytes: int = _BUDGET_BYTES) -> None:
         self._mpp, self._budget = mpp, budget_bytes
-        self._open: OrderedDict[Path, _Open] = OrderedDict()
+        self._open: OrderedDict[Location, _Open] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def borrow(self, path: Path) -> Iterator[Slide]:
+    def borrow(self, path: Location) -> Iterator[Slide]:
         """The slide of that file; it stays open at least until the context ends."""
         with self._lock:
             entry = self._open.get(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsi_nucssl.errors import InputError
+from wsi_nucssl.locations import Location
 from wsi_nucssl.runs import digest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class TileSource:
         if not self.groups:
             raise InputError(
                 "no tile to learn from was found",
-                path=groups[0].path if groups else None,
+                path=str(groups[0].path) if groups else None,
                 remedy="Give slides with tissue, tile stores or folders of images; see ⟨min_tissue⟩",
             )
 
@@ -78,7 +79,7 @@ class TileSource:
 
 
 @contextlib.contextmanager
-def open_source(paths: Sequence[Path], settings: TileSettings, seed: int = 0) -> Iterator[TileSource]:
+def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0) -> Iterator[TileSource]:
     """Tiles from slides, images, folders of them, tile stores, folders of stores, in any mix; open in the context.
 
     Raises
@@ -93,17 +94,23 @@ def open_source(paths: Sequence[Path], settings: TileSettings, seed: int = 0) ->
     from wsi_nucssl.pretext.slide_pool import SlidePool
 
     with contextlib.closing(SlidePool(settings.slide_mpp)) as pool:
-        files = {path.resolve(): path for given in paths for path in _expand(given)}  # each once
+        files = {_key(path): path for given in paths for path in _expand(given)}  # each once
         groups = [
-            StoreGroup(path, settings) if path.is_dir() else SlideGroup(path, settings, pool)
+            StoreGroup(path, settings)
+            if isinstance(path, Path) and path.is_dir()
+            else SlideGroup(path, settings, pool)
             for path in files.values()
         ]
         yield TileSource(groups, seed)
 
 
-def _expand(path: Path) -> Iterator[Path]:
+def _key(path: Location) -> Location:
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def _expand(path: Location) -> Iterator[Location]:
     """Files and stores behind a path, by name."""
-    if not path.is_dir() or (path / "zarr.json").exists():
+    if not isinstance(path, Path) or not path.is_dir() or (path / "zarr.json").exists():
         yield path
         return
     found = [

@@ -18,6 +18,7 @@ from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import TileGrid
+from wsi_nucssl.locations import Location
 from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
@@ -40,7 +41,7 @@ Density = NDArray[np.float32]
 
 def draw_density(
     run: Path,
-    inputs: Sequence[Path],
+    inputs: Sequence[Location],
     directory: Path,
     *,
     slide_mpp: float | None = None,
@@ -87,7 +88,7 @@ def draw_density(
     model, info = load_pretext(run)
     model.to(torch_device(device))
 
-    def draw(path: Path) -> None:
+    def draw(path: Location) -> None:
         picture = pictures[path]
         if picture.exists() and not overwrite:
             raise OutputExists(
@@ -102,7 +103,7 @@ def draw_density(
 def _draw(
     model: PretextModel,
     mpp: float,
-    path: Path,
+    path: Location,
     picture: Path,
     slide_mpp: float | None,
     pairs: int,

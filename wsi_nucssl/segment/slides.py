@@ -19,6 +19,7 @@ from wsi_nucssl.export.features import CanvasTransform
 from wsi_nucssl.export.geojson import SUFFIXES, write_geojson
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import run_directory, stop_requests
@@ -68,7 +69,7 @@ def run_path(output: Path) -> Path:
 
 
 def segment_slide(
-    slide_path: Path,
+    slide_path: str | Location,
     output: Path,
     model: Model,
     options: SegmentOptions,
@@ -263,7 +264,9 @@ def _tidy(run: Path) -> None:
     remove_tree(run / _STORE)
 
 
-def outputs(slides: Sequence[Path], destination: Path, file_format: Format | None) -> dict[Path, Path]:
+def outputs(
+    slides: Sequence[Location], destination: Path, file_format: Format | None
+) -> dict[Location, Path]:
     """Each slide's output: `destination` itself for one slide and a file name, else a file in the folder `destination`.
 
     Raises
@@ -289,14 +292,14 @@ def outputs(slides: Sequence[Path], destination: Path, file_format: Format | Non
 
 
 def segment_slides(
-    targets: dict[Path, Path],
+    targets: dict[Location, Path],
     model: Model,
     options: SegmentOptions,
     *,
     resume: bool = False,
     overwrite: bool = False,
-    on_slide: Callable[[Path], OnProgress],
-    on_summary: Callable[[Path, SegmentSummary], None],
+    on_slide: Callable[[Location], OnProgress],
+    on_summary: Callable[[Location, SegmentSummary], None],
     on_failure: OnFailure,
 ) -> None:
     """Segment each slide into its file. A slide that fails is reported, and the others go on.
@@ -308,7 +311,7 @@ def segment_slides(
     """
     engine = open_engine(model, options.device, options.engine, options.views)
 
-    def segment_one(slide: Path) -> None:
+    def segment_one(slide: Location) -> None:
         summary = segment_slide(
             slide,
             targets[slide],

@@ -1,29 +1,56 @@
 """Slides: opening, reading at any resolution, tissue, description.
 
-Backends load when a slide is opened, not when this package is imported.
+Each name is imported when it is first used, and a reader's library when a slide is opened.
 """
 
-from wsi_nucssl.slide.base import RGB, Level, Slide
-from wsi_nucssl.slide.canvas import Canvas
-from wsi_nucssl.slide.describe import LevelInfo, SlideInfo, describe, thumbnail_with_mask
-from wsi_nucssl.slide.identity import identity
-from wsi_nucssl.slide.opening import READERS, open_slide
-from wsi_nucssl.slide.resolution import require_mpp
-from wsi_nucssl.slide.tissue import TissueMask, tissue_mask
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-__all__ = [
-    "READERS",
-    "RGB",
-    "Canvas",
-    "Level",
-    "LevelInfo",
-    "Slide",
-    "SlideInfo",
-    "TissueMask",
-    "describe",
-    "identity",
-    "open_slide",
-    "require_mpp",
-    "thumbnail_with_mask",
-    "tissue_mask",
-]
+if TYPE_CHECKING:
+    from wsi_nucssl.slide.base import RGB as RGB
+    from wsi_nucssl.slide.base import Level as Level
+    from wsi_nucssl.slide.base import Slide as Slide
+    from wsi_nucssl.slide.canvas import Canvas as Canvas
+    from wsi_nucssl.slide.description import LevelInfo as LevelInfo
+    from wsi_nucssl.slide.description import SlideInfo as SlideInfo
+    from wsi_nucssl.slide.description import describe as describe
+    from wsi_nucssl.slide.description import thumbnail_with_mask as thumbnail_with_mask
+    from wsi_nucssl.slide.fingerprint import identity as identity
+    from wsi_nucssl.slide.opening import open_slide as open_slide
+    from wsi_nucssl.slide.registry import READERS as READERS
+    from wsi_nucssl.slide.registry import DeclinedError as DeclinedError
+    from wsi_nucssl.slide.registry import SlideReader as SlideReader
+    from wsi_nucssl.slide.resolution import require_mpp as require_mpp
+    from wsi_nucssl.slide.tissue import TissueMask as TissueMask
+    from wsi_nucssl.slide.tissue import tissue_mask as tissue_mask
+
+_HOMES: Final = {
+    "READERS": "registry",
+    "RGB": "base",
+    "Canvas": "canvas",
+    "DeclinedError": "registry",
+    "Level": "base",
+    "LevelInfo": "description",
+    "Slide": "base",
+    "SlideInfo": "description",
+    "SlideReader": "registry",
+    "TissueMask": "tissue",
+    "describe": "description",
+    "identity": "fingerprint",
+    "open_slide": "opening",
+    "require_mpp": "resolution",
+    "thumbnail_with_mask": "description",
+    "tissue_mask": "tissue",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.locations import Location
 from wsi_nucssl.resample import RGB as RGB
 
 
@@ -23,10 +23,12 @@ class Level:
 class Slide(Protocol):
     """A whole-slide image, read-only and safe to share among threads.
 
+    Slides pickle as how to open them again, so that workers of a pool, of dask or of a DataLoader each open their own.
+
     Attributes
     ----------
-    path : the file (or folder) it came from.
-    reader : name of the backend: "openslide", "tiffslide", "tiff" or "image".
+    path : the file it came from: a `Path`, or a `Url` for one that is elsewhere.
+    reader : name of the backend in the registry of readers, such as "tiff" or "openslide".
     levels : finest first; `levels[0].downsample` is 1.
     mpp : µm per level-0 px, or None where the file does not say. Never guessed.
     mpp_source : where `mpp` comes from, for instance "aperio.MPP" or "given"; "" if unknown.
@@ -37,8 +39,8 @@ class Slide(Protocol):
     """
 
     @property
-    def path(self) -> Path:
-        """The file (or folder) it came from."""
+    def path(self) -> Location:
+        """The file it came from."""
         ...
 
     @property

@@ -60,7 +60,7 @@ class Canvas:
         if min(scale_x, scale_y) < _LEAST_SCALE:
             raise SlideError(
                 f"that enlarges the slide {1 / min(scale_x, scale_y):.0f} times",
-                path=slide.path,
+                path=str(slide.path),
                 remedy="Check ⟨mpp⟩",
             )
         self.slide = slide

@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +13,9 @@ import numpy as np
 
 from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
-from wsi_nucssl.slide.base import RGB, Level
+from wsi_nucssl.locations import Location, absolute
+from wsi_nucssl.slide.base import RGB, Level, Slide
+from wsi_nucssl.slide.opening import open_slide
 from wsi_nucssl.slide.resolution import stated_mpp
 
 WHITE = 255
@@ -34,18 +35,21 @@ class SlideMetadata:
 class Reader(ABC):
     """A slide on some backend; subclasses decode boxes that lie inside a level.
 
+    Their `name` is that under which they are registered: a slide pickles as its path, that name and the mpp given.
+
     Parameters
     ----------
-    path : the file.
+    path : the file, or its URL.
     metadata : what the backend learnt from it.
     mpp : µm per level-0 px given by the user; None takes what the file states.
     """
 
     name: str
 
-    def __init__(self, path: Path, metadata: SlideMetadata, mpp: float | None) -> None:
+    def __init__(self, path: Location, metadata: SlideMetadata, mpp: float | None) -> None:
         self._path = path
         self._metadata = metadata
+        self._given_mpp = mpp
         self._levels = tuple(Level(size, _downsample(metadata.sizes[0], size)) for size in metadata.sizes)
         self._bounds = metadata.bounds or Box.at(Point(0, 0), metadata.sizes[0])
         if mpp is None:
@@ -65,8 +69,8 @@ class Reader(ABC):
         """Give back the file handle. Closing twice is fine."""
 
     @property
-    def path(self) -> Path:
-        """The file."""
+    def path(self) -> Location:
+        """The file, or its URL."""
         return self._path
 
     @property
@@ -136,7 +140,7 @@ class Reader(ABC):
         """The label, macro or thumbnail image of that name."""
         if name not in self.associated_images:
             known = ", ".join(self.associated_images) or "none"
-            raise UsageError(f"no associated image {name!r}; this slide has: {known}", path=self._path)
+            raise UsageError(f"no associated image {name!r}; this slide has: {known}", path=str(self._path))
         return self._decode_associated(name)
 
     def __enter__(self) -> Self:
@@ -147,20 +151,27 @@ class Reader(ABC):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _open_again, (absolute(self._path), self.name, self._given_mpp)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path.name}: {self.dimensions}, mpp {self._mpp or 'unknown'}>"
 
     def _level(self, level: int) -> Level:
         if not 0 <= level < len(self._levels):
             raise UsageError(
-                f"no level {level}; this slide has 0 to {len(self._levels) - 1}", path=self._path
+                f"no level {level}; this slide has 0 to {len(self._levels) - 1}", path=str(self._path)
             )
         return self._levels[level]
 
     def _damaged(self, what: str) -> SlideError:
         return SlideError(
-            what, path=self._path, remedy="Copy or export the slide again; this file is damaged"
+            what, path=str(self._path), remedy="Copy or export the slide again; this file is damaged"
         )
+
+
+def _open_again(path: Location, reader: str, mpp: float | None) -> Slide:
+    return open_slide(path, reader=reader, mpp=mpp)
 
 
 def _downsample(finest: Size, size: Size) -> float:

@@ -44,7 +44,7 @@ def require_mpp(slide: Slide) -> Mpp:
     if slide.mpp is None:
         raise MissingMpp(
             "the file does not say how many µm a pixel covers",
-            path=slide.path,
+            path=str(slide.path),
             remedy="Give it with ⟨mpp⟩, for tile and pretrain with ⟨slide_mpp⟩ (40× scans are about 0.25, 20× 0.5)",
         )
     return slide.mpp

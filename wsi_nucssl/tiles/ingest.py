@@ -19,7 +19,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.runs import digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
-from wsi_nucssl.slide.describe import MIN_TISSUE, TILE_PX
+from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.store import StoreMetadata, TileStore

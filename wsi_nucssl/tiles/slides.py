@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_nucssl.batch import OnFailure, for_each_slide
+from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import open_slide
 from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest
 from wsi_nucssl.tiles.store import TileStore
@@ -21,14 +22,14 @@ class SlideSource:
 
 
 def ingest_slides(
-    targets: dict[Path, Path],
+    targets: dict[Location, Path],
     config: TileConfig,
     source: SlideSource,
     *,
     workers: int | None = None,
     overwrite: bool = False,
-    on_slide: Callable[[Path], Callable[[TileProgress], None]],
-    on_store: Callable[[Path, TileStore], None],
+    on_slide: Callable[[Location], Callable[[TileProgress], None]],
+    on_store: Callable[[Location, TileStore], None],
     on_failure: OnFailure,
 ) -> None:
     """Store the tissue tiles of each slide at its target. A slide that fails is reported, and the others go on.
@@ -39,7 +40,7 @@ def ingest_slides(
     ResourceError : at once; what was done is kept.
     """
 
-    def ingest_one(path: Path) -> None:
+    def ingest_one(path: Location) -> None:
         with open_slide(path, reader=source.reader, mpp=source.mpp) as slide:
             store = ingest(
                 slide, targets[path], config, workers=workers, overwrite=overwrite, on_progress=on_slide(path)

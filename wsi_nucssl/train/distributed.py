@@ -14,6 +14,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.locations import Location
 from wsi_nucssl.runs import Manifest, run_directory
 
 Precision = Literal["bf16", "fp32"]
@@ -50,7 +51,7 @@ def shared_run_directory(
     *,
     resume: bool,
     overwrite: bool,
-    inputs: Iterable[Path] = (),
+    inputs: Iterable[Location] = (),
 ) -> Iterator[Path]:
     """As `run_directory`; the first process holds it for all, and the others begin once it does."""
     if not accelerator.is_main_process:

@@ -11,6 +11,7 @@ from typing import Final
 
 import torch
 
+from wsi_nucssl.locations import Location
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator
@@ -48,7 +49,7 @@ class CostEstimate:
 
     slides: int
     tiles: int
-    empty: tuple[Path, ...]
+    empty: tuple[Location, ...]
     parameters: int
     seconds_per_step: float
     loader_fraction: float

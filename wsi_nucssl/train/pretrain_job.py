@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.locations import Location
 from wsi_nucssl.models.encoders import encoder_family
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.pretext.groups import TileSettings
@@ -27,7 +27,7 @@ class PretrainJob:
 
     Attributes
     ----------
-    sources : tuple of Path
+    sources : tuple of Location
         Slides, images, tile stores, folders of them.
     recipe : PretrainRecipe
     task : str
@@ -47,7 +47,7 @@ class PretrainJob:
         No source, an impossible mpp, or a task or encoder that is not there.
     """
 
-    sources: tuple[Path, ...]
+    sources: tuple[Location, ...]
     recipe: PretrainRecipe
     task: str = "triplet-rank"
     arch: str = architecture(DEFAULT_ARCHITECTURE).encoder

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
+from wsi_nucssl.slide.registry import IMAGE_MAGIC, TIFF_MAGIC, DeclinedError, SlideReader, starts_with
+from wsi_nucssl.slide.source import Source, as_file
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
@@ -26,10 +26,12 @@ class ImageReader(Reader):
 
     name = "image"
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
-        self._pixels, properties = _load(path)
+    def __init__(self, source: Source, mpp: float | None = None) -> None:
+        self._pixels, properties = _load(source)
+        source.close()
         height, width = self._pixels.shape[:2]
-        super().__init__(path, SlideMetadata((Size(width, height),), "image", properties, ()), mpp)
+        metadata = SlideMetadata((Size(width, height),), "image", properties, ())
+        super().__init__(source.location, metadata, mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:  # noqa: ARG002 - an image has one level
         return self._pixels[box.rc].copy()
@@ -41,11 +43,12 @@ class ImageReader(Reader):
         """Let go of the pixels' file; the file itself was closed on opening."""
 
 
-def _load(path: Path) -> tuple[RGB, dict[str, str]]:
+def _load(source: Source) -> tuple[RGB, dict[str, str]]:
+    path, file = str(source.location), as_file(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
+            image = Image.open(file, formats=_FORMATS)
         with image:
             _check(image, path)
             properties = {"image.format": str(image.format), **_tiff_resolution(image)}
@@ -53,7 +56,7 @@ def _load(path: Path) -> tuple[RGB, dict[str, str]]:
                 np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB"))
             ), properties
     except UnidentifiedImageError as error:
-        raise SlideError(
+        raise DeclinedError(
             "it is no image that can be read",
             path=path,
             remedy="Give a slide, or a PNG, JPEG, TIFF or WebP image",
@@ -61,22 +64,22 @@ def _load(path: Path) -> tuple[RGB, dict[str, str]]:
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise SlideError(
+        raise DeclinedError(
             f"the image is damaged: {error}", path=path, remedy="Copy or export it again"
         ) from error
 
 
-def _check(image: Image.Image, path: Path) -> None:
+def _check(image: Image.Image, path: str) -> None:
     if image.width * image.height > _MAX_PX:
         raise _too_large(path, f"{image.width} × {image.height} px")
     if image.mode not in _MODES:
-        raise SlideError(
+        raise DeclinedError(
             f"it is no 8-bit colour image (mode {image.mode})", path=path, remedy="Convert it to 8-bit RGB"
         )
 
 
-def _too_large(path: Path, detail: str) -> SlideError:
-    return SlideError(
+def _too_large(path: str, detail: str) -> DeclinedError:
+    return DeclinedError(
         f"the image is too large to be held whole ({detail})",
         path=path,
         remedy="Convert it to a tiled TIFF, for instance with: vips tiffsave IN OUT.tif --tile --pyramid",
@@ -94,3 +97,6 @@ def _tiff_resolution(image: Image.Image) -> dict[str, str]:
     found = {name: str(float(tags[tag])) for tag, name in _TIFF_TAGS.items() if tag in tags}
     unit = _UNITS.get(tags.get(_TIFF_RESOLUTION_UNIT, 2))
     return {**found, "tiff.ResolutionUnit": unit} if unit else found
+
+
+READER = SlideReader(starts_with(*IMAGE_MAGIC, *TIFF_MAGIC), ImageReader)

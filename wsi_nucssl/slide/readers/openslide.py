@@ -1,4 +1,7 @@
-"""Slides through OpenSlide: every vendor's format, and the reference for what a region means."""
+"""Slides through OpenSlide: every vendor's format, and the reference for what a region means.
+
+OpenSlide is imported where it is used, since this module is asked about every file that the fast reader does not take.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import openslide
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
+from wsi_nucssl.slide.registry import IMAGE_MAGIC, SlideReader, local_path, starts_with
+from wsi_nucssl.slide.source import Source
 
 _CELL_PX = 512
 _CELL_CACHE_BYTES = 64 << 20
@@ -28,13 +32,17 @@ class OpenSlideReader(Reader):
 
     name = "openslide"
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: float | None = None) -> None:
+        import openslide
+
+        path = local_path(source, self.name)
         try:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
             raise SlideError(
                 f"OpenSlide cannot open it: {error}", path=path, remedy="Check that the file is complete"
             ) from error
+        source.close()
         self._cells = TileCache(_CELL_CACHE_BYTES)
         self._closing = threading.Lock()
         self._closed = False
@@ -67,6 +75,8 @@ class OpenSlideReader(Reader):
         return pixels
 
     def _read(self, level: int, box: Box) -> RGB:
+        import openslide
+
         downsample = self._slide.level_downsamples[level]
         location = round(box.x0 * downsample), round(box.y0 * downsample)
         try:
@@ -76,6 +86,8 @@ class OpenSlideReader(Reader):
         return flatten_alpha(np.asarray(region))
 
     def _decode_associated(self, name: str) -> RGB:
+        import openslide
+
         try:
             return flatten_alpha(np.asarray(self._slide.associated_images[name]))
         except openslide.OpenSlideError as error:
@@ -88,6 +100,18 @@ class OpenSlideReader(Reader):
                 self._slide.close()
             self._closed = True
             self._cells.clear()
+
+
+def _is_known(source: Source) -> bool:
+    if not isinstance(source.location, Path) or _is_image(source):
+        return False
+    import openslide
+
+    return openslide.OpenSlide.detect_format(source.location) is not None
+
+
+_is_image = starts_with(*IMAGE_MAGIC)
+READER = SlideReader(_is_known, OpenSlideReader)
 
 
 def _bounds(properties: dict[str, str]) -> Box | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Size
-from wsi_nucssl.slide import aperio
+from wsi_nucssl.slide.readers import aperio
+from wsi_nucssl.slide.registry import DeclinedError
+from wsi_nucssl.slide.source import Source, as_file
 
 Decoder = Callable[..., tuple[NDArray[Any] | None, Any, Any]]
 
@@ -42,12 +43,9 @@ _TRUNCATED = "Copy the slide again: its end is missing"
 _UNITS = {1: "none", 2: "inch", 3: "centimeter"}
 
 
-class UnsupportedTiffError(SlideError):
-    """A TIFF that is sound as far as we can tell but that another reader understands better."""
-
-
-def _unsupported(what: str, path: Path) -> UnsupportedTiffError:
-    return UnsupportedTiffError(what, path=path, remedy="Leave the choice to ⟨reader⟩ auto")
+def _unsupported(what: str, path: str) -> DeclinedError:
+    """The TIFF is sound as far as we can tell, but another reader understands it better."""
+    return DeclinedError(what, path=path, remedy="Leave the choice to ⟨reader⟩ auto")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +60,10 @@ class TiffLevel:
     decode: Decoder
     jpegtables: bytes | None
 
+    def range_of(self, index: int) -> tuple[int, int]:
+        """First byte and number of bytes of a segment; none for a tile that was left out of the file."""
+        return int(self.offsets[index]), int(self.counts[index])
+
 
 @dataclass(frozen=True, slots=True)
 class TiffLayout:
@@ -73,24 +75,25 @@ class TiffLayout:
     properties: Mapping[str, str]
 
 
-def parse_layout(path: Path) -> TiffLayout:
+def parse_layout(source: Source) -> TiffLayout:
     """Read a TIFF's directories.
 
     Raises
     ------
-    UnsupportedTiffError : the pixels are stored in a way that this reader does not fully understand.
+    DeclinedError : the pixels are stored in a way that this reader does not fully understand.
     SlideError : the file is no TIFF, damaged or truncated.
     """
+    path = str(source.location)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            return _layout(tiff, path)
+        with as_file(source) as file, tifffile.TiffFile(file) as tiff:
+            return _layout(tiff, source.size, path)
     except _MALFORMED as error:
         raise SlideError(
             f"its TIFF directories cannot be read: {error}", path=path, remedy=_TRUNCATED
         ) from error
 
 
-def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
+def _layout(tiff: tifffile.TiffFile, length: int, path: str) -> TiffLayout:
     foreign = [name[3:] for name in _FOREIGN if getattr(tiff, name)]
     if foreign:
         raise _unsupported(f"it is a TIFF of its own kind ({foreign[0]})", path)
@@ -100,7 +103,7 @@ def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
     from_aperio = aperio.is_aperio(first.description)
     level_pages = [first] + [page for page in pages[1:] if _is_level(page, from_aperio)]
     level_pages.sort(key=lambda page: -page.imagewidth)
-    levels = tuple(_level(page, path) for page in level_pages)
+    levels = tuple(_level(page, length, path) for page in level_pages)
     _check_pyramid(levels, path)
     associated = {
         name: index
@@ -112,7 +115,7 @@ def _layout(tiff: tifffile.TiffFile, path: Path) -> TiffLayout:
     )
 
 
-def _check_last_directory(tiff: tifffile.TiffFile, last: tifffile.TiffPage, path: Path) -> None:
+def _check_last_directory(tiff: tifffile.TiffFile, last: tifffile.TiffPage, path: str) -> None:
     """The chain of directories ends with a zero; tifffile leaves out, without an error, what a cut file lacks."""
     form, file = tiff.tiff, tiff.filehandle
     file.seek(last.offset)
@@ -129,7 +132,7 @@ def _is_level(page: tifffile.TiffPage, from_aperio: bool) -> bool:
     return bool(page.is_tiled and (from_aperio or page.subfiletype & 1))
 
 
-def _level(page: tifffile.TiffPage, path: Path) -> TiffLevel:
+def _level(page: tifffile.TiffPage, length: int, path: str) -> TiffLevel:
     _check_understood(page, path)
     size = Size(page.imagewidth, page.imagelength)
     tile = (
@@ -147,7 +150,7 @@ def _level(page: tifffile.TiffPage, path: Path) -> TiffLevel:
             remedy="The header is damaged; copy the slide again",
         )
     offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
-    length, end = path.stat().st_size, int((offsets + counts).max())
+    end = int((offsets + counts).max())
     if end > length:
         raise SlideError(
             f"it is truncated: {length} bytes, but tiles reach to {end}", path=path, remedy=_TRUNCATED
@@ -155,7 +158,7 @@ def _level(page: tifffile.TiffPage, path: Path) -> TiffLevel:
     return TiffLevel(size, tile, cols, offsets, counts, page.decode, page.jpegtables)
 
 
-def _check_understood(page: tifffile.TiffPage, path: Path) -> None:
+def _check_understood(page: tifffile.TiffPage, path: str) -> None:
     faults = {
         f"compression {page.compression}": page.compression not in _CODECS,
         f"photometric interpretation {page.photometric}": page.photometric not in _PHOTOMETRIC,
@@ -171,7 +174,7 @@ def _check_understood(page: tifffile.TiffPage, path: Path) -> None:
             raise _unsupported(f"the fast TIFF reader does not read {fault}", path)
 
 
-def _check_pyramid(levels: tuple[TiffLevel, ...], path: Path) -> None:
+def _check_pyramid(levels: tuple[TiffLevel, ...], path: str) -> None:
     finest = levels[0].size
     for level in levels[1:]:
         ratio = finest.width / level.size.width

@@ -12,7 +12,7 @@ from scipy import ndimage
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.slide.base import RGB, Slide
 from wsi_nucssl.slide.canvas import Canvas
-from wsi_nucssl.slide.identity import identity
+from wsi_nucssl.slide.fingerprint import identity
 from wsi_nucssl.slide.tissue import TissueMask, read_whole, tissue_mask
 
 TILE_PX = 1000

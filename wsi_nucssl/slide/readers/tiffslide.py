@@ -1,4 +1,7 @@
-"""Slides through tiffslide: tifffile's formats, OpenSlide's interface."""
+"""Slides through tiffslide: tifffile's formats, OpenSlide's interface.
+
+Tiffslide is imported when a slide is opened, since this module is asked about files that others take in the end.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ import math
 import struct
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
-import tiffslide
 
-from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
+from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
+from wsi_nucssl.slide.source import Source
 
 _NOT_READ = (
-    tiffslide.TiffFileError,
     tifffile.TiffFileError,
     struct.error,
     ValueError,
@@ -33,15 +36,17 @@ class TiffSlideReader(Reader):
 
     name = "tiffslide"
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: float | None = None) -> None:
+        path = local_path(source, self.name)
         try:
             self._slide, found = _open(path)
         except _NOT_READ as error:
-            raise SlideError(
+            raise DeclinedError(
                 f"tiffslide cannot open it: {error}",
                 path=path,
                 remedy="Check that the file is complete, or leave the choice to ⟨reader⟩ auto",
             ) from error
+        source.close()
         self._lock = threading.Lock()
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
@@ -69,7 +74,12 @@ class TiffSlideReader(Reader):
             self._slide.close()
 
 
-def _open(path: Path) -> tuple[tiffslide.TiffSlide, dict[str, str]]:
+READER = SlideReader(starts_with(*TIFF_MAGIC), TiffSlideReader)
+
+
+def _open(path: Path) -> tuple[Any, dict[str, str]]:
+    import tiffslide
+
     slide = tiffslide.TiffSlide(path)
     try:
         return slide, {key: str(value) for key, value in slide.properties.items() if value is not None}

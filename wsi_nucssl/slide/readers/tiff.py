@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import tifffile
@@ -13,14 +11,16 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata, flatten_alpha
-from wsi_nucssl.slide.tiff_layout import TiffLevel, parse_layout
+from wsi_nucssl.slide.readers.tiff_layout import TiffLevel, parse_layout
+from wsi_nucssl.slide.registry import TIFF_MAGIC, SlideReader, starts_with
+from wsi_nucssl.slide.source import Source, as_file
 
 _CACHE_BYTES = 128 << 20
 _MAX_ASSOCIATED_PX = 100_000_000
 
 
 class TiffReader(Reader):
-    """Threads share one file descriptor by positioned reads and one cache of decoded tiles.
+    """Threads share one source by reads at an offset and one cache of decoded tiles.
 
     Decoding releases the GIL, so that reading scales with threads. A tile left out of the file (length 0) is
     white.
@@ -28,43 +28,46 @@ class TiffReader(Reader):
 
     name = "tiff"
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
-        layout = parse_layout(path)
+    def __init__(self, source: Source, mpp: float | None = None) -> None:
+        layout = parse_layout(source)
         self._tiff_levels = layout.levels
         self._associated = layout.associated
         self._cache = TileCache(_CACHE_BYTES)
         sizes = tuple(level.size for level in layout.levels)
         names = tuple(sorted(layout.associated))
-        super().__init__(path, SlideMetadata(sizes, layout.vendor, layout.properties, names), mpp)
-        self._file = _PositionedFile(path)
+        metadata = SlideMetadata(sizes, layout.vendor, layout.properties, names)
+        super().__init__(source.location, metadata, mpp)
+        self._source = source
 
     def _decode(self, level: int, box: Box) -> RGB:
         stored = self._tiff_levels[level]
         width, height = stored.tile.width, stored.tile.height
         image = np.empty((*box.size.shape_rc, 3), np.uint8)
         for row in range(box.y0 // height, -(-box.y1 // height)):
-            for col in range(box.x0 // width, -(-box.x1 // width)):
+            cols = range(box.x0 // width, -(-box.x1 // width))
+            tiles = self._tiles(level, [row * stored.cols + col for col in cols])
+            for col, pixels in zip(cols, tiles, strict=True):
                 tile = Box(col * width, row * height, (col + 1) * width, (row + 1) * height)
                 part = tile.clip(box)
-                pixels = self._tile(level, row * stored.cols + col)
                 image[part.relative_to(box.origin).rc] = pixels[part.relative_to(tile.origin).rc]
         return image
 
-    def _tile(self, level: int, index: int) -> RGB:
-        pixels = self._cache.get((level, index))
-        if pixels is None:
-            pixels = self._decode_tile(self._tiff_levels[level], index)
-            self._cache.put((level, index), pixels)
-        return pixels
+    def _tiles(self, level: int, indexes: list[int]) -> Iterator[RGB]:
+        """One tile after another; the bytes of those that are not held are read together."""
+        stored = self._tiff_levels[level]
+        held = [self._cache.get((level, index)) for index in indexes]
+        missing = [index for index, pixels in zip(indexes, held, strict=True) if pixels is None]
+        data = iter(self._source.read_many([stored.range_of(index) for index in missing]))
+        for index, pixels in zip(indexes, held, strict=True):
+            if pixels is None:
+                pixels = self._decode_tile(stored, index, next(data))
+                self._cache.put((level, index), pixels)
+            yield pixels
 
-    def _decode_tile(self, stored: TiffLevel, index: int) -> RGB:
-        offset, count = int(stored.offsets[index]), int(stored.counts[index])
-        if count == 0:
+    def _decode_tile(self, stored: TiffLevel, index: int, data: bytes) -> RGB:
+        if not data:
             return np.full((*stored.tile.shape_rc, 3), WHITE, np.uint8)
-        try:
-            data = self._file.read(offset, count)
-        except OSError as error:
-            raise self._damaged(f"tile {index} at byte {offset} cannot be read: {error}") from error
+        offset, _ = stored.range_of(index)
         try:
             decoded = stored.decode(data, index, jpegtables=stored.jpegtables, _fullsize=False)[0]
         except (RuntimeError, ValueError, IndexError) as error:
@@ -74,7 +77,7 @@ class TiffReader(Reader):
         return _as_rgb(decoded[0])
 
     def _decode_associated(self, name: str) -> RGB:
-        with tifffile.TiffFile(self._path) as tiff:
+        with as_file(self._source) as file, tifffile.TiffFile(file) as tiff:
             page = tiff.pages[self._associated[name]].aspage()
             if Size(page.imagewidth, page.imagelength).area > _MAX_ASSOCIATED_PX:
                 raise self._damaged(f"its {name} image declares {page.imagewidth} × {page.imagelength} px")
@@ -85,7 +88,7 @@ class TiffReader(Reader):
 
     def close(self) -> None:
         """Give back the file handle. Closing twice is fine."""
-        self._file.close()
+        self._source.close()
         self._cache.clear()
 
 
@@ -93,19 +96,4 @@ def _as_rgb(pixels: RGB) -> RGB:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else flatten_alpha(pixels)
 
 
-class _PositionedFile:
-    """Reads at an offset, from any thread: `pread` where there is one, else seek and read under a lock."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._lock = threading.Lock()
-
-    def read(self, offset: int, count: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), count, offset)
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.read(count)
-
-    def close(self) -> None:
-        self._file.close()
+READER = SlideReader(starts_with(*TIFF_MAGIC), TiffReader)

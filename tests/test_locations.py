@@ -1,0 +1,52 @@
+"""A URL stays a URL, and nothing secret of it is printed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from wsi_nucssl.batch import outputs_in
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.locations import Url, absolute, locate, without_secrets
+
+SIGNED = "https://ann:pass@host.org/b/x%20y.svs?X-Amz-Signature=5ecret"
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://b/x.svs", "memory://x.svs", "HTTPS://h/x.svs", "simplecache::s3://b/x.svs"]
+)
+def test_a_url_is_taken_for_one(text: str) -> None:
+    url = locate(text)
+    assert isinstance(url, Url)
+    assert (url.raw, str(url), url.name, url.stem, url.suffix) == (text, text, "x.svs", "x", ".svs")
+    assert locate(url) is absolute(url) is url
+    assert pickle.loads(pickle.dumps(url)) == url
+
+
+@pytest.mark.parametrize("text", ["a.svs", "/a/b.svs", "a::b.svs", "C://a/b.svs", "s3:/b/x.svs", "a?b"])
+def test_anything_else_is_a_path(text: str) -> None:
+    assert locate(text) == locate(Path(text)) == Path(text)
+
+
+def test_a_file_url_is_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "a b.svs"
+    assert locate(path.as_uri()) == path
+
+
+def test_secrets_are_not_printed() -> None:
+    url = locate(SIGNED)
+    assert isinstance(url, Url)
+    assert str(url) == "https://host.org/b/x%20y.svs"
+    assert url.stem == "x y"
+    assert "5ecret" not in repr(url) + f"{url}"
+    assert without_secrets(f"403 for url={SIGNED!r}, sorry") == f"403 for url='{url}', sorry"
+
+
+def test_outputs_are_named_after_urls_as_after_paths(tmp_path: Path) -> None:
+    slides = [locate(SIGNED), locate("s3://b/a.svs"), Path("b.svs")]
+    names = [output.name for output in outputs_in(tmp_path, slides, ".geojson").values()]
+    assert names == ["x_y.geojson", "a.geojson", "b.geojson"]
+    with pytest.raises(UsageError, match=r"s3://c/a\.svs: two slides of this name"):
+        outputs_in(tmp_path, [*slides, locate("s3://c/a.svs")], ".geojson")

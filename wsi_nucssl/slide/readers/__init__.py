@@ -1,0 +1,1 @@
+"""One file a reader; `wsi_nucssl.slide.registry` lists them."""
