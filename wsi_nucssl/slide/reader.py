@@ -14,10 +14,9 @@ import numpy as np
 
 from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
-from wsi_nucssl.slide.base import RGB, Level
+from wsi_nucssl.slide.base import RGB, WHITE, Level
 from wsi_nucssl.slide.resolution import stated_mpp
-
-WHITE = 255
+from wsi_nucssl.slide.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class SlideMetadata:
     bounds: Box | None = None
 
 
-class Reader(ABC):
+class Reader(Views, ABC):
     """A slide on some backend; subclasses decode boxes that lie inside a level.
 
     Parameters
@@ -146,9 +145,6 @@ class Reader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._path.name}: {self.dimensions}, mpp {self._mpp or 'unknown'}>"
 
     def _level(self, level: int) -> Level:
         if not 0 <= level < len(self._levels):

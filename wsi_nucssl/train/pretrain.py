@@ -12,9 +12,9 @@ import torch
 from accelerate import Accelerator
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.encoders import build_encoder, encoder_family
 from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from wsi_nucssl.models.weights import save_encoder
@@ -68,7 +68,9 @@ class PretrainJob:
         encoder_family(self.arch)
         if not self.sources:
             raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
-        Mpp.square(self.mpp)
+        one_of("task", self.task, TaskName)
+        whole("seed", self.seed, 0)
+        self.tiles  # noqa: B018 (its settings check themselves)
 
     @property
     def tiles(self) -> TileSettings:
