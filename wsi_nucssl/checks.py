@@ -38,7 +38,7 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> None
         It is no whole number, or outside.
     """
     number = _is_whole(value)
-    if not number or int(value) < least or (most is not None and int(value) > most):  # type: ignore[call-overload]
+    if not number or int(value) < least or (most is not None and int(value) > most):
         raise UsageError(f"⟨{name}⟩ must be a whole number {_range(least, most)}, not {value!r}")
 
 
@@ -71,7 +71,7 @@ def as_number(value: object) -> float | None:
 
 def as_whole(value: object) -> int | None:
     """A whole number as an int, numpy's included; None for anything else, booleans and 2.0 too."""
-    return int(value) if _is_whole(value) else None  # type: ignore[call-overload, no-any-return]
+    return int(value) if _is_whole(value) else None
 
 
 def _is_whole(value: object) -> bool:
