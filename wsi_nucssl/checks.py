@@ -6,8 +6,9 @@ Parameters appear in messages as ⟨name⟩ (see `errors.spelled`).
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, SupportsFloat, SupportsIndex, get_args
 
 from wsi_nucssl.errors import UsageError
 
@@ -37,8 +38,8 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> None
     UsageError
         It is no whole number, or outside.
     """
-    number = _is_whole(value)
-    if not number or int(value) < least or (most is not None and int(value) > most):
+    number = as_whole(value)
+    if number is None or number < least or (most is not None and number > most):
         raise UsageError(f"⟨{name}⟩ must be a whole number {_range(least, most)}, not {value!r}")
 
 
@@ -60,10 +61,10 @@ def within(name: str, value: object, least: float, most: float, *, above: bool =
 
 def as_number(value: object) -> float | None:
     """A finite real number as a float, numpy's included; None for anything else, text and booleans too."""
-    if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
         return None
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
@@ -71,11 +72,9 @@ def as_number(value: object) -> float | None:
 
 def as_whole(value: object) -> int | None:
     """A whole number as an int, numpy's included; None for anything else, booleans and 2.0 too."""
-    return int(value) if _is_whole(value) else None
-
-
-def _is_whole(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
+    if isinstance(value, bool) or getattr(value, "ndim", 0) != 0 or not isinstance(value, SupportsIndex):
+        return None
+    return operator.index(value)
 
 
 def _range(least: int, most: int | None) -> str:

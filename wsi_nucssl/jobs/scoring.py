@@ -128,8 +128,9 @@ def benchmark(
     from wsi_nucssl.evaluate.benchmark import benchmark as run
     from wsi_nucssl.evaluate.contestants import Contestant, Network, PredictionFolder
     from wsi_nucssl.evaluate.stress import PERTURBATIONS
-    from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+    from wsi_nucssl.models.weights import Model
     from wsi_nucssl.segment.engine import open_engine
+    from wsi_nucssl.segment.region import as_model
 
     one_of("split", split, SplitName)
     if by is not None:
@@ -137,10 +138,14 @@ def benchmark(
     SegmentOptions(device=device, engine=engine, views=views)
     folders = paths("predictions", predictions) if predictions else ()
     opened = open_datasets(paths("datasets", datasets), mpp=None if mpp is None else Mpp.parse(mpp).mean)
-    wanted = [model] if isinstance(model, str | PathLike | Model) else list(model or ())
+    wanted: list[PathArgument | Model | None]
+    if model is None or isinstance(model, str | PathLike | Model):
+        wanted = [] if model is None and folders else [model]
+    else:
+        wanted = [*model]
     predictors: list[Contestant] = []
-    for each in wanted or ([] if folders else [DEFAULT_MODEL]):
-        loaded = each if isinstance(each, Model) else load_model(each)
+    for each in wanted:
+        loaded = as_model(each)
         predictors.append(Network(loaded, open_engine(loaded, device, engine, views)))
     predictors += [PredictionFolder.open(folder) for folder in folders]
     report = run(

@@ -88,7 +88,7 @@ def segment_slide(
     >>> summary = wn.segment_slide("slide.svs", "nuclei.geojson")  # doctest: +SKIP
     >>> result = wn.read_nuclei(summary.output, slide="slide.svs")  # doctest: +SKIP
     """
-    from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+    from wsi_nucssl.segment.region import as_model
     from wsi_nucssl.segment.slides import segment_slide as run
 
     options = SegmentOptions(
@@ -102,11 +102,10 @@ def segment_slide(
         origin=origin,
         keep_probabilities=keep_probabilities,
     )
-    loaded = model if isinstance(model, Model) else load_model(model or DEFAULT_MODEL)
     return run(
         Path(slide),
         Path(output),
-        loaded,
+        as_model(model),
         options,
         resume=resume,
         overwrite=overwrite,

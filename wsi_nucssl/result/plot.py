@@ -101,7 +101,8 @@ def _numbers(result: Result, column: str) -> NDArray[np.float64]:
         raise UsageError(
             f"⟨color_by⟩ {column!r} is no column of numbers", remedy=f"Choose one of {', '.join(known)}"
         )
-    return table[column].to_numpy(np.float64)
+    values: NDArray[np.float64] = table[column].to_numpy(np.float64)
+    return values
 
 
 def _add_nuclei(

@@ -77,9 +77,9 @@ def read_nuclei(
     try:
         origin = Point.parse(header.get("origin_l0", bounds.origin if bounds and not header else (0, 0)))
         outlines = _outlines(features, origin)
-        measured = _columns(features) if header else {}
         resolution = _resolution(header.get("slide_mpp"), mpp, stated)
         frame = _frame(header, outlines, bounds, resolution, origin)
+        measured = _columns(features) if header else _geometry(outlines, resolution) | _columns(features)
     except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise InputError(
             f"a feature is not a polygon with measurements ({error})", path=path, remedy="Give polygons only"
@@ -87,7 +87,7 @@ def read_nuclei(
     return Result(
         ids=np.array([_id(feature, index) for index, feature in enumerate(features)], dtype=np.str_),
         polygons=outlines,
-        measurements=measured or _geometry(outlines, resolution) | _columns(features),
+        measurements=measured,
         frame=frame,
         header=header,
         picture=picture,

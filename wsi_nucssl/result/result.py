@@ -97,13 +97,16 @@ class Result:
         """Some of the nuclei: by a mask, by row numbers or a slice, as pandas and numpy have them."""
         picked = np.arange(len(self))[rows.to_numpy() if isinstance(rows, pd.Series) else rows]
         chosen = np.atleast_1d(picked).astype(np.intp)
-        return replace(
+        part = replace(
             self,
             ids=self.ids[chosen],
             polygons=self.polygons[chosen],
             measurements={name: values[chosen] for name, values in self.measurements.items()},
             _features=self._features.take(chosen),
         )
+        if "table" in vars(self):  # it may hold columns that were added
+            vars(part)["table"] = self.table.iloc[chosen].reset_index(drop=True)
+        return part
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -229,7 +232,7 @@ class Result:
         from wsi_nucssl.result.plot import as_png_uri
 
         picture = f'<img alt="nuclei" src="{as_png_uri(self)}">'
-        rows = self.table.head(5).to_html(index=False, max_cols=9, float_format="{:.2f}".format)
+        rows = self.table.iloc[:5, :7].to_html(index=False, float_format="{:.2f}".format)
         return (
             f"<div><strong>{html.escape(self._title())}</strong><br>{html.escape(self._summary())}</div>"
             f'<div style="display:flex;gap:1em;align-items:flex-start">{picture}{rows}</div>'

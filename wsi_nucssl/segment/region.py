@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import islice
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,12 +123,25 @@ def segment(
     box = None if region is None else Box.parse(region)
     if isinstance(source, np.ndarray):
         _check_image(source, options.mpp)
-    loaded = model if isinstance(model, Model) else load_model(model or DEFAULT_MODEL)
+    loaded = as_model(model)
     opened = engine if not isinstance(engine, str) else open_engine(loaded, device, engine, views)
     if isinstance(source, np.ndarray):
         return _segment_array(source, box, loaded, opened, options)
     with _opened(source, options) as slide:
         return _segment_slide(slide, box, loaded, opened, options, on_windows)
+
+
+def as_model(given: str | PathLike[str] | Model | None) -> Model:
+    """A model as people give it: by name, by path, loaded already, or the default.
+
+    Raises
+    ------
+    WeightsError
+        There is no such model.
+    """
+    if isinstance(given, Model):
+        return given
+    return load_model(DEFAULT_MODEL if given is None else fspath(given))
 
 
 def _check_image(image: NDArray[np.uint8], mpp: float | None) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
-from wsi_nucssl.slide.base import RGB, WHITE, Level
+from wsi_nucssl.slide.base import RGB, Level
+from wsi_nucssl.slide.base import WHITE as WHITE
 from wsi_nucssl.slide.resolution import stated_mpp
 from wsi_nucssl.slide.views import Views
 

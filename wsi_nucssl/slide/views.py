@@ -117,7 +117,11 @@ class Views:
         canvas = _canvas(self, mpp)
         name = f"slide-{identity(self)}-{self.reader}-{canvas.scale_x!r}-{canvas.scale_y!r}"
         chunks = (CHUNK_PX, CHUNK_PX, 3)
-        return dask.array.from_array(_Pixels(canvas), chunks, name, meta=np.empty((0, 0, 0), np.uint8))
+        no_pixels = np.empty((0, 0, 0), np.uint8)
+        lazy: dask.array.Array = dask.array.from_array(  # type: ignore[no-untyped-call]
+            _Pixels(canvas), chunks, name, meta=no_pixels
+        )
+        return lazy
 
     def __repr__(self: Slide) -> str:
         levels = ", ".join(f"{level.downsample:g}" for level in self.levels)
@@ -179,7 +183,8 @@ class _Pixels:
         places = [*(index if isinstance(index, tuple) else (index,)), *[slice(None)] * 3][:3]
         (rows, row), (cols, col) = (_span(self.shape[axis], places[axis]) for axis in (0, 1))
         pixels = self.canvas.read(Box(cols.start, rows.start, cols.stop, rows.stop))
-        return pixels[row, col, places[2]]
+        part: RGB = pixels[row, col, places[2]]
+        return part
 
 
 def _span(length: int, index: Any) -> tuple[range, Any]:
