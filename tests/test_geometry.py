@@ -87,3 +87,51 @@ def test_resolution_of_a_pixel_of_the_same_area() -> None:
     assert Mpp(0.2, 0.45).mean == pytest.approx(0.3)
     assert Mpp.square(0.25) == Mpp(0.25, 0.25)
     assert (str(Mpp.square(0.25)), str(Mpp(0.2, 0.45)), str(Size(3, 4))) == ("0.25", "0.2 × 0.45", "3 × 4")
+
+
+@given(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 9), st.integers(1, 9))
+def test_what_people_type_becomes_a_box(x: int, y: int, width: int, height: int) -> None:
+    box = Box.parse((x, y, width, height))
+    assert box == Box.at(Point(x, y), Size(width, height))
+    assert box.xywh == (x, y, width, height)
+    assert Box.parse([x, y, width, height]) == Box.parse(np.array(box.xywh)) == Box.parse(box) == box
+    assert Point.parse((x, y)) == Point.parse(np.array([x, y])) == Point.parse(Point(x, y)) == Point(x, y)
+
+
+NO_BOX = [(1, 2, 3), (1, 2, 3, 4, 5), (1, 2, 3.0, 4), (1, 2, -3, 4), (0, 0, 0, 3), (0, 0, True, 3), "abcd"]
+NO_BOX += [None, 7, {1, 2, 3, 4}, dict.fromkeys((1, 2, 3, 4), 1), (float("nan"), 0, 1, 1), Box(3, 3, 3, 9)]
+
+
+@pytest.mark.parametrize("value", NO_BOX)
+def test_what_is_no_box_is_refused_by_name(value: object) -> None:
+    with pytest.raises(UsageError, match="`window`"):
+        Box.parse(value, "window")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [(1,), (1, 2.5), "xy", None, 3])
+def test_what_is_no_point_is_refused_by_name(value: object) -> None:
+    with pytest.raises(UsageError, match="`seed`"):
+        Point.parse(value, "seed")  # type: ignore[arg-type]
+
+
+def test_a_resolution_is_a_number_or_two() -> None:
+    assert Mpp.parse(0.5) == Mpp.parse(np.float64(0.5)) == Mpp.parse(Mpp(0.5, 0.5)) == Mpp(0.5, 0.5)
+    assert Mpp.parse((0.5, 0.25)) == Mpp(0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 0, -1, "0.5", None, True, (0.5,), (0.5, 0), 1000]
+)
+def test_what_is_no_resolution_is_refused_by_name(value: object) -> None:
+    with pytest.raises(UsageError, match="`slide_mpp`"):
+        Mpp.parse(value, "slide_mpp")  # type: ignore[arg-type]
+
+
+@given(boxes(), st.sampled_from([0.25, 0.499, 1.0, 2.0, 3.7]), st.sampled_from([0.3, 1.0, 2.5]))
+def test_a_box_in_larger_or_smaller_px_is_the_least_that_covers_it(box: Box, x: float, y: float) -> None:
+    covering = box.in_px_of(x, y)
+    noise = 1e-5
+    assert covering.x0 * x <= box.x0 + noise < (covering.x0 + 1) * x + 2 * noise
+    assert covering.y0 * y <= box.y0 + noise < (covering.y0 + 1) * y + 2 * noise
+    assert (covering.x1 - 1) * x < box.x1 + noise <= covering.x1 * x + 2 * noise
+    assert (covering.y1 - 1) * y < box.y1 + noise <= covering.y1 * y + 2 * noise

@@ -1,17 +1,23 @@
-"""Whole-slide nucleus segmentation with instance-aware self-supervised pretraining.
+"""Nuclei in whole-slide images: pretrain on your slides, fine-tune on your labels, segment for QuPath.
 
 Everything below is imported when it is first used, so that `import wsi_nucssl` costs nothing.
 
->>> import wsi_nucssl
->>> model = wsi_nucssl.load_model("liteunet0x2-nuclei")  # doctest: +SKIP
->>> summary = wsi_nucssl.segment_slide(slide, output, model, wsi_nucssl.SegmentOptions())  # doctest: +SKIP
+>>> import wsi_nucssl as wn
+>>> result = wn.segment("slide.svs", region=(1000, 2000, 1024, 1024))  # doctest: +SKIP
+>>> result.table.area_um2.mean()  # doctest: +SKIP
+>>> result.plot()  # doctest: +SKIP
+
+One name a job (`segment`, `segment_slide`, `pretrain`, `finetune`, `benchmark`), and what they are made of.
+docs/python.md is a tour.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
 
 from wsi_nucssl._version import __version__ as __version__
 
+TYPE_CHECKING = (
+    False  # type checkers know the name; importing it from typing takes most of the time that is spent here
+)
 if TYPE_CHECKING:
     from wsi_nucssl.datasets import Split as Split
     from wsi_nucssl.datasets import open_dataset as open_dataset
@@ -22,45 +28,55 @@ if TYPE_CHECKING:
     from wsi_nucssl.geometry import Mpp as Mpp
     from wsi_nucssl.geometry import Point as Point
     from wsi_nucssl.geometry import Size as Size
+    from wsi_nucssl.jobs.scoring import benchmark as benchmark
+    from wsi_nucssl.jobs.segmenting import segment_slide as segment_slide
+    from wsi_nucssl.jobs.training import finetune as finetune
+    from wsi_nucssl.jobs.training import pretrain as pretrain
+    from wsi_nucssl.metrics import aji as aji
     from wsi_nucssl.models.weights import load_model as load_model
     from wsi_nucssl.nuclei.instances import label_instances as label_instances
     from wsi_nucssl.nuclei.settings import InstanceConfig as InstanceConfig
     from wsi_nucssl.nuclei.table import Nuclei as Nuclei
+    from wsi_nucssl.result import Result as Result
+    from wsi_nucssl.result import read_nuclei as read_nuclei
     from wsi_nucssl.segment.images import segment_image as segment_image
-    from wsi_nucssl.segment.options import SegmentOptions as SegmentOptions
-    from wsi_nucssl.segment.slides import segment_slide as segment_slide
+    from wsi_nucssl.segment.region import segment as segment
     from wsi_nucssl.slide import Canvas as Canvas
     from wsi_nucssl.slide import open_slide as open_slide
     from wsi_nucssl.slide import tissue_mask as tissue_mask
     from wsi_nucssl.tiles.ingest import TileConfig as TileConfig
     from wsi_nucssl.tiles.ingest import ingest as ingest
     from wsi_nucssl.tiles.store import TileStore as TileStore
-    from wsi_nucssl.train.finetune import finetune as finetune
-    from wsi_nucssl.train.finetune_job import FinetuneJob as FinetuneJob
+    from wsi_nucssl.train.tile_loader import tile_loader as tile_loader
 
-_HOMES: Final = {
+_HOMES = {
     "Box": "geometry",
     "Canvas": "slide",
-    "FinetuneJob": "train.finetune",
     "InstanceConfig": "nuclei.instances",
     "Mpp": "geometry",
     "Nuclei": "nuclei.table",
     "Point": "geometry",
-    "SegmentOptions": "segment.options",
+    "Result": "result",
     "Size": "geometry",
     "Split": "datasets",
     "TileConfig": "tiles.ingest",
     "TileStore": "tiles.store",
     "WsiNucsslError": "errors",
-    "finetune": "train.finetune",
+    "aji": "metrics",
+    "benchmark": "jobs.scoring",
+    "finetune": "jobs.training",
     "ingest": "tiles.ingest",
     "label_instances": "nuclei.instances",
     "load_model": "models.weights",
     "open_dataset": "datasets",
     "open_engine": "engines.opening",
     "open_slide": "slide",
+    "pretrain": "jobs.training",
+    "read_nuclei": "result",
+    "segment": "segment",
     "segment_image": "segment.images",
-    "segment_slide": "segment.slides",
+    "segment_slide": "jobs.segmenting",
+    "tile_loader": "train.tile_loader",
     "tissue_mask": "slide",
     "write_geojson": "export.geojson",
 }
@@ -71,7 +87,8 @@ __all__ = [*_HOMES, "__version__"]
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    return home if _HOMES[name] == name else getattr(home, name)  # a room that is called: see `rooms`
 
 
 def __dir__() -> list[str]:

@@ -2,14 +2,21 @@
 
 Geometry is (x, y) with x to the right and y down; arrays are (row, col[, channel]). Pixel (x, y) covers the half-open
 square [x, x + 1) × [y, y + 1), QuPath's pixel-corner convention. `Box.rc` is the one bridge between the two worlds.
+
+People type tuples and floats; `Point.parse`, `Box.parse` and `Mpp.parse` turn them into these values at the door.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from wsi_nucssl.checks import as_number, as_whole
 from wsi_nucssl.errors import UsageError
+
+_ROUNDING = 1e-6
+"""Px: an excess of this little over a whole px is rounding noise, as for `Canvas`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,29 @@ class Point:
 
     x: int
     y: int
+
+    @classmethod
+    def parse(cls, value: Point | Sequence[int], name: str = "point") -> Point:
+        """A point as people type it, (x, y) in whole px.
+
+        Parameters
+        ----------
+        value : Point or sequence of int
+            The point, or its two numbers.
+        name : str
+            The parameter that it was given for, to be named if something is wrong.
+
+        Raises
+        ------
+        UsageError
+            It is not two whole numbers.
+        """
+        if isinstance(value, Point):
+            return value
+        numbers = _whole_numbers(value, 2)
+        if numbers is None:
+            raise UsageError(f"⟨{name}⟩ is (x, y) in whole px, not {value!r}")
+        return cls(*numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +93,49 @@ class Box:
         """The box of the given size whose top left pixel is `origin`."""
         return cls(origin.x, origin.y, origin.x + size.width, origin.y + size.height)
 
+    @classmethod
+    def parse(cls, value: Box | Sequence[int], name: str = "region") -> Box:
+        """A box as people type it, (x, y, width, height) in whole px: not its far corner.
+
+        Parameters
+        ----------
+        value : Box or sequence of int
+            The box, or its four numbers. It must hold a pixel.
+        name : str
+            The parameter that it was given for, to be named if something is wrong.
+
+        Raises
+        ------
+        UsageError
+            It is not four whole numbers, or its width or height is not positive.
+
+        Examples
+        --------
+        >>> Box.parse((10, 20, 300, 200))
+        Box(x0=10, y0=20, x1=310, y1=220)
+        """
+        if isinstance(value, Box):
+            box = value
+        else:
+            numbers = _whole_numbers(value, 4)
+            if numbers is None:
+                raise UsageError(f"⟨{name}⟩ is (x, y, width, height) in whole px, not {value!r}")
+            x, y, width, height = numbers
+            if width <= 0 or height <= 0:
+                raise UsageError(
+                    f"⟨{name}⟩ {value!r} has no pixel: it is (x, y, width, height), and here width × height "
+                    f"is {width} × {height}"
+                )
+            box = cls(x, y, x + width, y + height)
+        if box.is_empty:
+            raise UsageError(f"⟨{name}⟩ {box} has no pixel")
+        return box
+
+    @property
+    def xywh(self) -> tuple[int, int, int, int]:
+        """(x, y, width, height), as `parse` reads it."""
+        return self.x0, self.y0, self.width, self.height
+
     @property
     def width(self) -> int:
         """Columns."""
@@ -105,6 +178,15 @@ class Box:
         """The box with `margin` more pixels on each side."""
         return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
 
+    def in_px_of(self, scale_x: float, scale_y: float) -> Box:
+        """The least box of px of `scale_x` × `scale_y` px of this box's that covers it."""
+        return Box(
+            math.floor(self.x0 / scale_x + _ROUNDING),
+            math.floor(self.y0 / scale_y + _ROUNDING),
+            math.ceil(self.x1 / scale_x - _ROUNDING),
+            math.ceil(self.y1 / scale_y - _ROUNDING),
+        )
+
     def clip(self, other: Box) -> Box:
         """The part inside `other`; an empty box where they do not meet."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
@@ -144,6 +226,31 @@ class Mpp:
         """The same resolution along both axes."""
         return cls(value, value)
 
+    @classmethod
+    def parse(cls, value: Mpp | float | Sequence[float], name: str = "mpp") -> Mpp:
+        """A resolution as people type it: µm per px along both axes, or (x, y).
+
+        Parameters
+        ----------
+        value : Mpp, float or pair of float
+            The resolution.
+        name : str
+            The parameter that it was given for, to be named if something is wrong.
+
+        Raises
+        ------
+        UsageError
+            It is no positive, finite number, nor two of them.
+        """
+        if isinstance(value, Mpp):
+            return value
+        numbers = (value, value) if as_number(value) is not None else value
+        if not isinstance(numbers, str) and isinstance(numbers, Sequence) and len(numbers) == 2:
+            x, y = map(as_number, numbers)
+            if x is not None and y is not None and 0 < x < 1000 and 0 < y < 1000:
+                return cls(x, y)
+        raise UsageError(f"⟨{name}⟩ is µm per px, a positive number such as 0.25, not {value!r}")
+
     @property
     def mean(self) -> float:
         """Geometric mean: the side of a square pixel of the same area."""
@@ -151,3 +258,16 @@ class Mpp:
 
     def __str__(self) -> str:
         return f"{self.x:.4g}" if self.x == self.y else f"{self.x:.4g} × {self.y:.4g}"
+
+
+def _whole_numbers(value: object, count: int) -> list[int] | None:
+    """As many whole numbers from a sequence or an array; None if it holds anything else."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
+        return None
+    if len(value) != count:
+        return None
+    try:
+        numbers = [as_whole(value[index]) for index in range(count)]
+    except (KeyError, TypeError):  # a dict, a set
+        return None
+    return None if None in numbers else [number for number in numbers if number is not None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.checks import whole, within
 
 Probabilities = NDArray[np.uint8]
 """(3, row, col) uint8: P(body) and P(boundary) in 255ths, hematoxylin OD in steps of `stain.OD_STEP`."""
@@ -41,12 +41,10 @@ class InstanceConfig:
     min_area_px: int = 16
 
     def __post_init__(self) -> None:
-        for name, value in (("body", self.body), ("foreground", self.foreground)):
-            if not 0 < value <= 1:
-                raise UsageError(f"the {name} threshold must lie in (0, 1], not {value}")
+        for name in ("body", "foreground"):
+            within(name, getattr(self, name), 0, 1, above=True)
         for name in ("regrow_px", "min_marker_px", "min_area_px"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} cannot be negative: {getattr(self, name)}")
+            whole(name, getattr(self, name), 0)
 
     @property
     def body_byte(self) -> int:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.checks import whole, within
+from wsi_nucssl.errors import InputError
 from wsi_nucssl.geometry import Box, Mpp, Size
 from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.locations import Location
@@ -38,16 +39,12 @@ class TileSettings:
     mpp_factor: int = 1
 
     def __post_init__(self) -> None:
-        if self.tile_px < MIN_TILE_PX:
-            raise UsageError(
-                f"tiles of {self.tile_px} px are too small", remedy=f"Use {MIN_TILE_PX} px or more"
-            )
-        if not 0 <= self.min_tissue <= 1:
-            raise UsageError(f"a tissue part of {self.min_tissue}", remedy="Choose a part from 0 to 1")
-        if not 1 <= self.mpp_factor <= 8:
-            raise UsageError(
-                f"an mpp divided by {self.mpp_factor}", remedy="Choose a whole number from 1 to 8"
-            )
+        Mpp.parse(self.mpp)
+        if self.slide_mpp is not None:
+            Mpp.parse(self.slide_mpp, "slide_mpp")
+        whole("tile_px", self.tile_px, MIN_TILE_PX)
+        within("min_tissue", self.min_tissue, 0, 1)
+        whole("mpp_factor", self.mpp_factor, 1, 8)
 
 
 class TileGroup(Protocol):

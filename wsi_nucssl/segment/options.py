@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from wsi_nucssl.engines.registry import VIEWS
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.checks import one_of, whole
+from wsi_nucssl.engines.registry import ENGINES, VIEWS
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.devices import Device
 
 Origin = Literal["qupath", "level0"]
@@ -42,15 +43,17 @@ class SegmentOptions:
     keep_probabilities: bool = False
 
     def __post_init__(self) -> None:
-        _least("⟨workers⟩", self.workers, 1)
+        for name, allowed in (
+            ("device", Device),
+            ("engine", ("auto", *ENGINES.names)),
+            ("origin", Origin),
+            ("views", VIEWS),
+        ):
+            one_of(name, getattr(self, name), allowed)
+        if self.mpp is not None:
+            Mpp.parse(self.mpp)
+        whole("workers", self.workers, 1)
         if self.batch_size is not None:
-            _least("⟨batch_size⟩", self.batch_size, 1)
+            whole("batch_size", self.batch_size, 1)
         if self.block_px is not None:
-            _least("block_px", self.block_px, 64)
-        if self.views not in VIEWS:
-            raise UsageError(f"⟨views⟩ takes 1, 2, 4 or 8 views, not {self.views}")
-
-
-def _least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} must be at least {least}, not {value}")
+            whole("block_px", self.block_px, 64)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.locations import Location
 from wsi_nucssl.resample import RGB as RGB
+
+if TYPE_CHECKING:
+    import dask.array
+
+WHITE = 255
+"""What lies outside a slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,18 @@ class Slide(Protocol):
 
     def associated_image(self, name: str) -> RGB:
         """The label, macro or thumbnail image of that name, uint8 RGB."""
+        ...
+
+    def thumbnail(self, max_side: int = 512) -> RGB:
+        """All of the slide in at most `max_side` px a side, uint8 RGB (row, col, 3): `views.Views.thumbnail`."""
+        ...
+
+    def read(self, region: Box | Sequence[int], mpp: Mpp | float | Sequence[float] | None = None) -> RGB:
+        """A region, (x, y, width, height) in level-0 px, at any resolution: `views.Views.read`."""
+        ...
+
+    def dask(self, mpp: Mpp | float | Sequence[float] | None = None) -> dask.array.Array:
+        """The whole slide as a lazy array (row, col, 3): `views.Views.dask`."""
         ...
 
     def close(self) -> None:

@@ -10,8 +10,7 @@ import numpy as np
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.resample import resample, resampled_length, triangle_taps
-from wsi_nucssl.slide.base import RGB, Slide
-from wsi_nucssl.slide.reader import WHITE
+from wsi_nucssl.slide.base import RGB, WHITE, Slide
 from wsi_nucssl.slide.resolution import require_mpp
 
 _LEVEL_TOLERANCE = 1.02

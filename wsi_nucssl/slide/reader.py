@@ -15,10 +15,10 @@ from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.locations import Location, absolute
 from wsi_nucssl.slide.base import RGB, Level, Slide
+from wsi_nucssl.slide.base import WHITE as WHITE
 from wsi_nucssl.slide.opening import open_slide
 from wsi_nucssl.slide.resolution import stated_mpp
-
-WHITE = 255
+from wsi_nucssl.slide.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class SlideMetadata:
     bounds: Box | None = None
 
 
-class Reader(ABC):
+class Reader(Views, ABC):
     """A slide on some backend; subclasses decode boxes that lie inside a level.
 
     Their `name` is that under which they are registered: a slide pickles as its path, that name and the mpp given.
@@ -153,9 +153,6 @@ class Reader(ABC):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _open_again, (absolute(self._path), self.name, self._given_mpp)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._path.name}: {self.dimensions}, mpp {self._mpp or 'unknown'}>"
 
     def _level(self, level: int) -> Level:
         if not 0 <= level < len(self._levels):

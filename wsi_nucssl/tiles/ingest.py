@@ -13,7 +13,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, UsageError
+from wsi_nucssl.checks import one_of, whole, within
+from wsi_nucssl.errors import InputError, OutputExists, RunMismatch
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
@@ -49,12 +50,10 @@ class TileConfig:
     codec: CodecName = "zstd"
 
     def __post_init__(self) -> None:
-        if not 16 <= self.tile_px <= 16384:
-            raise UsageError(f"a tile of {self.tile_px} px", remedy="Choose a side from 16 to 16384")
-        if not 0 <= self.min_tissue <= 1:
-            raise UsageError(f"a tissue part of {self.min_tissue}", remedy="Choose a part from 0 to 1")
-        if self.codec not in CODECS:
-            raise UsageError(f"no codec {self.codec!r}", remedy=f"Choose one of {', '.join(CODECS)}")
+        object.__setattr__(self, "mpp", Mpp.parse(self.mpp))  # a float, as people type it
+        whole("tile_px", self.tile_px, 16, 16384)
+        within("min_tissue", self.min_tissue, 0, 1)
+        one_of("codec", self.codec, CODECS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.checks import whole
 from wsi_nucssl.datasets import Dataset, Split
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import UsageError
@@ -73,7 +74,8 @@ class FinetuneJob:
             )
         if not self.split.train:
             raise UsageError("nothing to train on: the split holds no training image")
-        Mpp.square(self.mpp)
+        Mpp.parse(self.mpp)
+        whole("seed", self.seed, 0)
         names = {sample.dataset for sample in self.dataset}
         for name, weight in self.weights.items():
             if names == {""}:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsi_nucssl.checks import whole, within
 from wsi_nucssl.datasets import (
     Dataset,
     Split,
@@ -42,6 +43,10 @@ class SplitChoice:
     fraction: float = 1.0
     held_out: tuple[str, ...] = ()
     train_all: bool = False
+
+    def __post_init__(self) -> None:
+        whole("seed", self.seed, 0)
+        within("fraction", self.fraction, 0, 1, above=True)
 
     def apply(self, dataset: Dataset) -> Split:
         """The split of this dataset; one read from a file is checked against the images."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.checks import whole
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.encoders import encoder_family
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
@@ -60,7 +60,8 @@ class PretrainJob:
         encoder_family(self.arch)
         if not self.sources:
             raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
-        Mpp.square(self.mpp)
+        whole("seed", self.seed, 0)
+        self.tiles  # noqa: B018 (its settings check themselves)
 
     @property
     def tiles(self) -> TileSettings:

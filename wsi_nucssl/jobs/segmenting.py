@@ -1,0 +1,115 @@
+"""`segment_slide`: a slide's nuclei into a file, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wsi_nucssl.jobs.arguments import PathArgument
+from wsi_nucssl.models.devices import Device
+from wsi_nucssl.segment.options import Origin, SegmentOptions
+
+if TYPE_CHECKING:
+    from wsi_nucssl.engines.base import Engine
+    from wsi_nucssl.models.weights import Model
+    from wsi_nucssl.segment.pipeline import OnProgress
+    from wsi_nucssl.segment.slides import SegmentSummary
+
+_DEFAULT: Final = SegmentOptions()
+
+
+def segment_slide(
+    slide: PathArgument,
+    output: PathArgument,
+    *,
+    model: PathArgument | Model | None = None,
+    mpp: float | None = _DEFAULT.mpp,
+    device: Device = _DEFAULT.device,
+    engine: str | Engine = _DEFAULT.engine,
+    views: int = _DEFAULT.views,
+    batch_size: int | None = _DEFAULT.batch_size,
+    workers: int = _DEFAULT.workers,
+    origin: Origin = _DEFAULT.origin,
+    reader: str = _DEFAULT.reader,
+    keep_probabilities: bool = _DEFAULT.keep_probabilities,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: OnProgress = lambda _: None,
+) -> SegmentSummary:
+    """Write the nuclei of one slide to a file, as `wsi-nucssl segment` does: resumable, in bounded memory.
+
+    Parameters
+    ----------
+    slide : str or Path
+        The slide's file.
+    output : str or Path
+        A .geojson or .geojson.gz file; work goes on in `output`.run beside it.
+    model : str, Path or Model, optional
+        A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
+    mpp : float, optional
+        µm per px of level 0; goes before what the slide says.
+    device : {"auto", "cpu", "cuda"}
+        What the network runs on.
+    engine : {"auto", "torch", "openvino", "int8"} or Engine
+        How it runs; what `open_engine` gave spares setting it up for each of many slides.
+    views : int
+        Mirrored and rotated views to average over: 1, 2, 4 or 8.
+    batch_size : int, optional
+        Windows at a time; by default, chosen by device.
+    workers : int
+        Threads that read, and as many that extract; they never change the result.
+    origin : {"qupath", "level0"}
+        What coordinates count from: the slide's bounds, as in QuPath, or its corner.
+    reader : str
+        Backend for the slide; "auto" chooses by content.
+    keep_probabilities : bool
+        Leave the probability zarr in the run directory.
+    resume, overwrite : bool
+        Go on with a run that was stopped; replace what is there.
+    on_progress : callable
+        Is told of progress.
+
+    Returns
+    -------
+    SegmentSummary
+        The file, how many nuclei, how long it took, and how well the seams do not show.
+
+    Raises
+    ------
+    SlideError, MissingMpp
+        The slide cannot be read, or does not say its mpp.
+    OutputExists, OutputLocked, RunMismatch
+        The output cannot be taken.
+    UsageError
+        An option is none.
+
+    Examples
+    --------
+    >>> import wsi_nucssl as wn
+    >>> summary = wn.segment_slide("slide.svs", "nuclei.geojson")  # doctest: +SKIP
+    >>> result = wn.read_nuclei(summary.output, slide="slide.svs")  # doctest: +SKIP
+    """
+    from wsi_nucssl.segment.region import as_model
+    from wsi_nucssl.segment.slides import segment_slide as run
+
+    options = SegmentOptions(
+        mpp=mpp,
+        reader=reader,
+        device=device,
+        engine=engine if isinstance(engine, str) else "auto",
+        views=views,
+        batch_size=batch_size,
+        workers=workers,
+        origin=origin,
+        keep_probabilities=keep_probabilities,
+    )
+    return run(
+        Path(slide),
+        Path(output),
+        as_model(model),
+        options,
+        resume=resume,
+        overwrite=overwrite,
+        on_progress=on_progress,
+        engine=None if isinstance(engine, str) else engine,
+    )

@@ -1,0 +1,274 @@
+"""`pretrain` and `finetune`: an encoder from slides, a model from annotated images, in one call each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from wsi_nucssl.checks import one_of
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths, recipe_of
+
+if TYPE_CHECKING:
+    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+    from wsi_nucssl.train.recipe import Recipe
+
+TrainDevice = Literal["auto", "cpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """What `pretrain` and `finetune` leave.
+
+    Attributes
+    ----------
+    folder : Path
+        The run directory; `segment` takes it as `model`, `finetune` as `encoder`.
+    weights : Path
+        The weights in it.
+    validation_aji : float or None
+        Of the calibrated model on the held-out images; None for pretraining, or where nothing was held out.
+    """
+
+    folder: Path
+    weights: Path
+    validation_aji: float | None = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The run's history.csv: a row an epoch or interval."""
+        return pd.read_csv(self.folder / "history.csv")
+
+
+def pretrain(
+    sources: Paths,
+    run: PathArgument,
+    *,
+    task: str = "triplet-rank",
+    arch: str = "efficientnet-lite0",
+    recipe: PathArgument | Mapping[str, Any] | PretrainRecipe | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    deshortcut: bool = False,
+    mpp: float | None = None,
+    slide_mpp: float | None = None,
+    seed: int = 0,
+    device: TrainDevice = "auto",
+    loader_threads: int = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Callable[[Mapping[str, float], str | None], None] = lambda _row, _warning: None,
+) -> TrainingRun:
+    """Learn an encoder from slides without a label, as `wsi-nucssl pretrain` does.
+
+    Parameters
+    ----------
+    sources : str, Path or sequence of them
+        Slides, images, tile stores, or folders of them.
+    run : str or Path
+        Run directory.
+    task : str
+        What to learn by: docs/pretrain.md lists the tasks.
+    arch : str
+        The encoder.
+    recipe : str, Path, mapping or PretrainRecipe, optional
+        A recipe's YAML file or its values; what is left out keeps its default.
+    steps, batch_size : int, optional
+        Steps, and tiles a step; the recipe's if not given.
+    deshortcut : bool
+        Blur and noise each view after resizing: see docs/pretrain.md.
+    mpp : float, optional
+        µm per px of the tiles; by default what the network that `arch` is made for sees.
+    slide_mpp : float, optional
+        µm per px of the slides' level 0, where they do not say.
+    seed : int
+        Of initialisation, tiles and views.
+    device : {"auto", "cpu"}
+        What to train on.
+    loader_threads : int
+        Threads that read tiles.
+    resume, overwrite : bool
+        Go on with a run that was stopped; start again.
+    report : callable
+        Is given each row of history.csv, and what is wrong with the run if anything is.
+
+    Returns
+    -------
+    TrainingRun
+        Its folder is what `finetune` takes as `encoder`.
+
+    Raises
+    ------
+    InputError
+        A slide cannot be used, or there is no tissue.
+    OutputExists, OutputLocked, RunMismatch
+        The run directory cannot be taken.
+    UsageError
+        An option is none.
+
+    Examples
+    --------
+    >>> import wsi_nucssl as wn
+    >>> encoder = wn.pretrain("slides/", "runs/ssl", steps=20_000)  # doctest: +SKIP
+    >>> model = wn.finetune("tiles/", "runs/mine", encoder=encoder.folder)  # doctest: +SKIP
+    """
+    from wsi_nucssl.datasets import DEFAULT_MPP
+    from wsi_nucssl.models.spec import architecture, architecture_of
+    from wsi_nucssl.train.pretrain import pretrain as train
+    from wsi_nucssl.train.pretrain_job import PretrainJob
+    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+
+    one_of("device", device, TrainDevice)
+    given = {"steps": steps, "batch_size": batch_size}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if deshortcut:
+        changes["views"] = {"deshortcut": {"enabled": True}}
+    seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
+    job = PretrainJob(
+        paths("sources", sources),
+        recipe_of(PretrainRecipe, recipe).changed(changes),
+        task,
+        arch,
+        seen if mpp is None else Mpp.parse(mpp).mean,
+        slide_mpp,
+        seed,
+    )
+    result = train(
+        job,
+        Path(run),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        loader_threads=loader_threads,
+        report=report,
+    )
+    return TrainingRun(Path(run), result.weights)
+
+
+def finetune(
+    datasets: Paths,
+    run: PathArgument,
+    *,
+    arch: str = "liteunet0x2",
+    encoder: PathArgument = "none",
+    start: PathArgument = "",
+    recipe: PathArgument | Mapping[str, Any] | Recipe | None = None,
+    epochs: int | None = None,
+    weights: Mapping[str, float] | None = None,
+    teachers: Sequence[PathArgument] = (),
+    fraction: float = 1.0,
+    fold: str = "",
+    hold_out: Sequence[str] = (),
+    train_all: bool = False,
+    split: PathArgument | None = None,
+    mpp: float | None = None,
+    seed: int = 0,
+    device: TrainDevice = "auto",
+    loader_threads: int = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Callable[[Mapping[str, float]], None] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> TrainingRun:
+    """Train a network on annotated images, as `wsi-nucssl finetune` does.
+
+    Parameters
+    ----------
+    datasets : str, Path or sequence of them
+        Folders of annotated images: docs/datasets.md says how they may lie there.
+    run : str or Path
+        Run directory.
+    arch : str
+        The network; docs/models.md lists them.
+    encoder : str or Path
+        Where its encoder starts: "none", "imagenet", a pretraining run or a weights file.
+    start : str or Path
+        A model of the same architecture to go on from, such as a bundled one.
+    recipe : str, Path, mapping or Recipe, optional
+        A recipe's YAML file or its values; what is left out keeps its default.
+    epochs : int, optional
+        The recipe's if not given.
+    weights : mapping of str to float, optional
+        How often a px of the dataset of that name is seen, relative to others.
+    teachers : sequence of str or Path
+        Models whose probabilities are learnt beside the labels.
+    fraction : float
+        Share of the training images to use.
+    fold : str
+        "i/k", the i-th of k folds instead of the hold-out.
+    hold_out : sequence of str
+        Names of datasets that validate and never train.
+    train_all : bool
+        Train on every image; nothing validates.
+    split : str or Path, optional
+        A split.json to use instead.
+    mpp : float, optional
+        µm per px of images of which no file says it.
+    seed : int
+        Of the split, the initialisation and every crop.
+    device : {"auto", "cpu"}
+        What to train on.
+    loader_threads : int
+        Threads that prepare crops.
+    resume, overwrite : bool
+        Go on with a run that was stopped; start again.
+    report : callable, optional
+        Is given each row of history.csv.
+    warn : callable
+        Is told of what makes scores doubtful.
+
+    Returns
+    -------
+    TrainingRun
+        Its folder is what `segment` and `benchmark` take as a model.
+
+    Raises
+    ------
+    DatasetError
+        An image or label cannot be used.
+    OutputExists, OutputLocked, RunMismatch
+        The run directory cannot be taken.
+    UsageError
+        An option is none.
+
+    Examples
+    --------
+    >>> import wsi_nucssl as wn
+    >>> run = wn.finetune("tiles/", "runs/mine", start="liteunet0x2-nuclei", epochs=10)  # doctest: +SKIP
+    >>> run.table.validation_aji.max()  # doctest: +SKIP
+    """
+    from wsi_nucssl.train.finetune import finetune as train
+    from wsi_nucssl.train.job import SplitChoice, make_job
+    from wsi_nucssl.train.recipe import Recipe
+
+    one_of("device", device, TrainDevice)
+    chosen = recipe_of(Recipe, recipe)
+    job = make_job(
+        paths("datasets", datasets),
+        split=SplitChoice(
+            seed, None if split is None else Path(split), fold, fraction, tuple(hold_out), train_all
+        ),
+        recipe=chosen if epochs is None else chosen.changed({"epochs": epochs}),
+        arch=arch,
+        encoder=str(encoder),
+        start=str(start),
+        own_mpp=None if mpp is None else Mpp.parse(mpp).mean,
+        seed=seed,
+        weights=weights,
+        teachers=[str(each) for each in teachers],
+    )
+    result = train(
+        job,
+        Path(run),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        loader_threads=loader_threads,
+        report=report,
+        warn=warn,
+    )
+    return TrainingRun(Path(run), result.weights, result.validation_aji)

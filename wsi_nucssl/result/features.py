@@ -1,0 +1,116 @@
+"""Where the GeoJSON of a result comes from: nuclei of a run, or the Features of a file that was read."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.export.features import CanvasTransform, Classification, FeatureFormatter
+from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.files import write_atomic
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.nuclei.table import Nuclei
+
+
+class Features(Protocol):
+    """The GeoJSON Features of a result, in its order."""
+
+    def write(self, path: Path, header: Mapping[str, object]) -> None:
+        """Write them as a FeatureCollection, atomically."""
+        ...
+
+    def as_json(self) -> bytes:
+        """All of them as a JSON list."""
+        ...
+
+    def take(self, rows: NDArray[np.intp]) -> Features:
+        """Those of some rows, in that order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExtractedFeatures:
+    """Of nuclei, as `segment_slide` writes them.
+
+    Attributes
+    ----------
+    nuclei : in canvas px.
+    transform : from canvas px to the level-0 px of files.
+    mpp : µm per canvas px.
+    identity : what tells the slide from others.
+    """
+
+    nuclei: Nuclei
+    transform: CanvasTransform
+    mpp: Mpp
+    identity: str
+
+    def write(self, path: Path, header: Mapping[str, object]) -> None:
+        """See `Features.write`."""
+        write_geojson(
+            path, [self.nuclei], self.transform, mpp=self.mpp, identity=self.identity, header=header
+        )
+
+    def as_json(self) -> bytes:
+        """See `Features.as_json`."""
+        formatter = FeatureFormatter(self.transform, self.mpp, self.identity, Classification())
+        return b"[" + bytes(formatter.format(self.nuclei)) + b"]"
+
+    def take(self, rows: NDArray[np.intp]) -> Features:
+        """See `Features.take`."""
+        return ExtractedFeatures(_take(self.nuclei, rows), self.transform, self.mpp, self.identity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadFeatures:
+    """Of a file, as they were read."""
+
+    features: tuple[Mapping[str, Any], ...]
+
+    def write(self, path: Path, header: Mapping[str, object]) -> None:
+        """See `Features.write`."""
+        if not path.name.endswith((".geojson", ".geojson.gz")):
+            raise UsageError(
+                "the name must end in .geojson or .geojson.gz", path=path, remedy="Choose another name"
+            )
+        ours = b'"wsi_nucssl":' + orjson.dumps(dict(header)) + b"," if header else b""
+        lines = b",\n".join(orjson.dumps(feature) for feature in self.features)
+        text = b'{"type":"FeatureCollection",' + ours + b'"features":[\n' + lines + b"\n]}\n"
+        write_atomic(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+    def as_json(self) -> bytes:
+        """See `Features.as_json`."""
+        return orjson.dumps(self.features)
+
+    def take(self, rows: NDArray[np.intp]) -> Features:
+        """See `Features.take`."""
+        return ReadFeatures(tuple(self.features[row] for row in rows))
+
+
+def _take(nuclei: Nuclei, rows: NDArray[np.intp]) -> Nuclei:
+    rings, polygon_offsets = _gather(nuclei.polygon_offsets, rows)
+    vertices, ring_offsets = _gather(nuclei.ring_offsets, rings)
+    return Nuclei(
+        nuclei.seed_xy[rows],
+        nuclei.ring_xy[vertices],
+        ring_offsets,
+        polygon_offsets,
+        nuclei.measurements[rows],
+        nuclei.truncated[rows],
+    )
+
+
+def _gather(offsets: NDArray[np.int64], rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Of a ragged array the items of some rows, by index, and the offsets that these then have."""
+    lengths = np.diff(offsets)[rows]
+    taken = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    items = np.repeat(offsets[rows] - taken[:-1], lengths) + np.arange(taken[-1])
+    return items.astype(np.intp), taken

@@ -1,0 +1,151 @@
+"""Nuclei drawn on their slide by matplotlib: https://matplotlib.org."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Box
+from wsi_nucssl.result.outlines import exteriors
+
+if TYPE_CHECKING:
+    from wsi_nucssl.result.result import Result
+
+_PICTURE_PX: Final = 1600
+_OUTLINE: Final = "#00a050"
+_FILL: Final = 0.4
+_LIGHT_VIRIDIS: Final = ListedColormap(colormaps["viridis"](np.linspace(0.25, 1, 256)), "light viridis")
+"""Without its dark end, which does not show on dark nuclei."""
+_THIN: Final = 0.6
+_MANY: Final = 2000
+"""From this many nuclei on, lines are thin."""
+_PERCENTILES: Final = (1, 99)
+"""The colours' range: a few extreme nuclei would take all the contrast."""
+_UNITS: Final = {"_um2": "µm²", "_um": "µm", "_px2": "px²", "_px": "px"}
+_BAR: Final = 0.2
+"""The longest scale bar, as a part of the picture's width."""
+
+
+def draw(
+    result: Result,
+    ax: Axes | None,
+    *,
+    color_by: str | None,
+    region: Box | None,
+    picture: bool,
+    cmap: str | None,
+) -> Axes:
+    """See `Result.plot`."""
+    values = None if color_by is None else _numbers(result, color_by)
+    ax = _new_axes(region or result.frame.region) if ax is None else ax
+    shown = region or result.frame.region
+    if picture and result.picture is not None:
+        pixels = result.picture.read(shown, _PICTURE_PX)
+        ax.imshow(pixels, extent=(shown.x0, shown.x1, shown.y1, shown.y0), interpolation="antialiased")
+    colors = _add_nuclei(ax, result, values, cmap)
+    ax.set(xlim=(shown.x0, shown.x1), ylim=(shown.y1, shown.y0), aspect="equal")
+    ax.set(xlabel="x (level-0 px)", ylabel="y (level-0 px)")
+    if color_by is not None:
+        beside = ax.inset_axes((1.02, 0, 0.03, 1))
+        ax.figure.colorbar(colors, cax=beside, extend="both", label=label_of(color_by))
+    _draw_scale_bar(ax, shown, result.frame.mpp.x if result.frame.mpp else None)
+    return ax
+
+
+def as_png_uri(result: Result, side_inches: float = 3.6) -> str:
+    """A small plot of outlines as a PNG in a data URI."""
+    figure = Figure(figsize=(side_inches, side_inches), dpi=100, layout="constrained")
+    ax = draw(result, figure.subplots(), color_by=None, region=None, picture=True, cmap=None)
+    ax.set_axis_off()
+    for nuclei in ax.collections:
+        nuclei.set_linewidth(_THIN)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def label_of(column: str) -> str:
+    """A column's name as people read it: "area (µm²)" for "area_um2"."""
+    for ending, unit in _UNITS.items():
+        if column.endswith(ending):
+            return f"{column.removesuffix(ending).replace('_', ' ')} ({unit})"
+    return column.replace("_", " ")
+
+
+def _new_axes(shown: Box) -> Axes:
+    """Of a new figure, of the picture's shape and a colour bar beside it."""
+    import matplotlib.pyplot as plt
+
+    aspect = min(max(shown.height / shown.width, 0.4), 1.6)
+    _, ax = plt.subplots(figsize=(8, 1 + 6.2 * aspect), layout="constrained")
+    return ax
+
+
+def _numbers(result: Result, column: str) -> NDArray[np.float64]:
+    table = result.table
+    known = [name for name in table.columns if table[name].dtype.kind in "biuf"]
+    if column not in known:
+        raise UsageError(
+            f"⟨color_by⟩ {column!r} is no column of numbers", remedy=f"Choose one of {', '.join(known)}"
+        )
+    values: NDArray[np.float64] = table[column].to_numpy(np.float64)
+    return values
+
+
+def _add_nuclei(
+    ax: Axes, result: Result, values: NDArray[np.float64] | None, cmap: str | None
+) -> ScalarMappable:
+    """Outlines, or nuclei filled so lightly that the tissue shows; returns what the colour bar shows."""
+    rings, owners = exteriors(result.polygons)
+    width = 1.2 if len(rings) < _MANY else _THIN
+    low, high = (0.0, 1.0) if values is None or not len(values) else np.nanpercentile(values, _PERCENTILES)
+    colors = ScalarMappable(Normalize(low, high if high > low else low + 1), cmap or _LIGHT_VIRIDIS)
+    if values is None:
+        nuclei = PolyCollection(rings, facecolors="none", edgecolors=_OUTLINE, linewidths=width)
+    else:
+        edges = colors.to_rgba(values[owners])
+        faces = colors.to_rgba(values[owners], alpha=_FILL)
+        nuclei = PolyCollection(rings, facecolors=faces, edgecolors=edges, linewidths=width)
+    ax.add_collection(nuclei)
+    return colors
+
+
+def _draw_scale_bar(ax: Axes, shown: Box, mpp: float | None) -> None:
+    """A bar of a round length in the lower left corner, on white so that it shows on any tissue."""
+    unit, per_px = ("µm", mpp) if mpp else ("px", 1.0)
+    longest = _BAR * shown.width * per_px
+    length = max(step for step in _round_lengths(longest) if step <= longest)
+    text, unit = (f"{length / 1000:g}", "mm") if unit == "µm" and length >= 1000 else (f"{length:g}", unit)
+    bar = AnchoredSizeBar(
+        ax.transData,
+        length / per_px,
+        f"{text} {unit}",
+        "lower left",
+        pad=0.4,
+        borderpad=0.6,
+        sep=4,
+        size_vertical=shown.height / 200,
+        label_top=True,
+        fill_bar=True,
+    )
+    bar.patch.set(alpha=0.85, linewidth=0)
+    ax.add_artist(bar)
+
+
+def _round_lengths(longest: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten up to about `longest`."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return [power, 2 * power, 5 * power]

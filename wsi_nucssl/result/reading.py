@@ -1,0 +1,186 @@
+"""`read_nuclei`: a GeoJSON file back into a `Result`, ours or another program's."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import shapely
+from numpy.typing import NDArray
+
+from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.export.features import TRUNCATED as QUPATH_TRUNCATED
+from wsi_nucssl.export.reading import read_geojson
+from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.result.building import COLUMNS, TRUNCATED
+from wsi_nucssl.result.features import ReadFeatures
+from wsi_nucssl.result.outlines import Outlines, bounding_box
+from wsi_nucssl.result.picture import SlidePicture
+from wsi_nucssl.result.result import Frame, Result
+from wsi_nucssl.slide import Slide, open_slide
+
+_OURS = "wsi_nucssl"
+
+
+def read_nuclei(
+    path: str | PathLike[str],
+    *,
+    mpp: Mpp | float | Sequence[float] | None = None,
+    slide: str | PathLike[str] | Slide | None = None,
+) -> Result:
+    """Read a GeoJSON file of nuclei, written by this package, by QuPath or by anybody.
+
+    A file of this package gives back the result that was written: ids, polygons, measurements and resolution. Of other
+    programs' files, whatever measurements they hold become columns under their own names, `area_px2` and
+    `perimeter_px` are those of the polygons, and µm columns appear where the resolution is known. All is read into
+    memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .geojson or .geojson.gz file.
+    mpp : float, pair of float or Mpp, optional
+        µm per level-0 px, where neither the file nor `slide` says it.
+    slide : str, Path or Slide, optional
+        The slide that the nuclei are of: for plots, and for the bounds that the coordinates in QuPath's own files
+        count from.
+
+    Returns
+    -------
+    Result
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        The file is no GeoJSON, or a Feature is no polygon.
+    UsageError
+        `mpp` contradicts what the file says by more than 2 %.
+
+    Examples
+    --------
+    >>> result = read_nuclei("nuclei.geojson")  # doctest: +SKIP
+    >>> result.table.area_um2.median()  # doctest: +SKIP
+    """
+    path = Path(path)
+    content = read_geojson(path)
+    header = content.get(_OURS, {})
+    if not isinstance(header, dict):
+        raise InputError(f"its member {_OURS!r} is no object", path=path, remedy="Export it again")
+    features = content["features"]
+    picture, bounds, stated = _of_slide(slide)
+    try:
+        origin = Point.parse(header.get("origin_l0", bounds.origin if bounds and not header else (0, 0)))
+        outlines = _outlines(features, origin)
+        resolution = _resolution(header.get("slide_mpp"), mpp, stated)
+        frame = _frame(header, outlines, bounds, resolution, origin)
+        measured = _columns(features) if header else _geometry(outlines, resolution) | _columns(features)
+    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+        raise InputError(
+            f"a feature is not a polygon with measurements ({error})", path=path, remedy="Give polygons only"
+        ) from error
+    return Result(
+        ids=np.array([_id(feature, index) for index, feature in enumerate(features)], dtype=np.str_),
+        polygons=outlines,
+        measurements=measured,
+        frame=frame,
+        header=header,
+        picture=picture,
+        _features=ReadFeatures(tuple(features)),
+    )
+
+
+def _of_slide(
+    slide: str | PathLike[str] | Slide | None,
+) -> tuple[SlidePicture | None, Box | None, Mpp | None]:
+    """What lies under the nuclei, the slide's bounds and its resolution, as far as a slide is given."""
+    if slide is None:
+        return None, None, None
+    if isinstance(slide, str | PathLike):
+        with open_slide(Path(slide)) as opened:
+            return _of_slide(opened)
+    return SlidePicture.of(slide), slide.bounds, slide.mpp
+
+
+def _resolution(stated: Any, given: Any, of_slide: Mpp | None) -> Mpp | None:
+    """µm per level-0 px by the file, else as given, else by the slide."""
+    wanted = None if given is None else Mpp.parse(given)
+    known = of_slide if stated is None else Mpp.parse(stated, "slide_mpp")
+    if wanted and known and abs(wanted.mean / known.mean - 1) > 0.02:
+        raise UsageError(
+            f"⟨mpp⟩ {wanted} contradicts the {known} µm per px of the file or the slide",
+            remedy="Leave ⟨mpp⟩ out",
+        )
+    return known or wanted
+
+
+def _frame(
+    header: Mapping[str, Any], outlines: Outlines, bounds: Box | None, mpp: Mpp | None, origin: Point
+) -> Frame:
+    """Where the nuclei lie: as our header says, or on level 0 within the box around them."""
+    if "region_l0" in header:
+        region = Box.parse(header["region_l0"])
+    else:
+        region = bounds if bounds and header else bounding_box(outlines)
+    scale_x, scale_y = 1.0, 1.0
+    if "scale_l0" in header:
+        scale_x, scale_y = map(float, header["scale_l0"])
+    elif "model_mpp" in header and mpp is not None:
+        scale_x, scale_y = header["model_mpp"] / mpp.x, header["model_mpp"] / mpp.y
+    return Frame(region, region.in_px_of(scale_x, scale_y), scale_x, scale_y, mpp, origin)
+
+
+def _outlines(features: Sequence[Mapping[str, Any]], origin: Point) -> Outlines:
+    """The geometries in level-0 px, (n,); only polygons and multipolygons."""
+    texts = [orjson.dumps(feature["geometry"]).decode() for feature in features]
+    shapes: Outlines = np.asarray(shapely.from_geojson(texts), dtype=object)
+    kinds = {shapely.GeometryType.POLYGON.value, shapely.GeometryType.MULTIPOLYGON.value}
+    others = [int(kind) for kind in shapely.get_type_id(shapes) if kind not in kinds]
+    if others:
+        raise ValueError(f"{len(others)} of {len(shapes)} features are no polygons")
+    return shapes if origin == Point(0, 0) else _moved(shapes, origin)
+
+
+def _moved(shapes: Outlines, origin: Point) -> Outlines:
+    moved: Outlines = shapely.transform(shapes, lambda xy: xy + np.array([origin.x, origin.y]))
+    return moved
+
+
+def _columns(features: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """The measurements by column: ours by our names, others by their own; NaN where a nucleus lacks one."""
+    rows = [_measurements(feature) for feature in features]
+    names = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name != QUPATH_TRUNCATED)])
+    columns: dict[str, NDArray[Any]] = {
+        COLUMNS.get(name, name): np.array([row.get(name, np.nan) for row in rows], np.float64)
+        for name in names
+    }
+    known = {name: values for name, values in columns.items() if not np.isnan(values).all() or not rows}
+    return {**known, TRUNCATED: np.array([QUPATH_TRUNCATED in row for row in rows], np.bool_)}
+
+
+def _measurements(feature: Mapping[str, Any]) -> Mapping[str, float]:
+    """The measurements of a Feature; older QuPath wrote a list of name and value."""
+    found = (feature.get("properties") or {}).get("measurements") or {}
+    if isinstance(found, list):
+        return {each["name"]: each["value"] for each in found}
+    return dict(found)
+
+
+def _geometry(outlines: Outlines, mpp: Mpp | None) -> dict[str, NDArray[Any]]:
+    """Area and perimeter of the polygons themselves."""
+    area, perimeter = shapely.area(outlines), shapely.length(outlines)
+    columns = {"area_px2": area, "perimeter_px": perimeter}
+    if mpp is not None:
+        columns |= {"area_um2": area * mpp.x * mpp.y, "perimeter_um": perimeter * mpp.mean}
+    return columns
+
+
+def _id(feature: Mapping[str, Any], index: int) -> str:
+    """A Feature's id; one made of its place and geometry where it has none."""
+    known = feature.get("id")
+    return str(known) if known else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{index} {feature['geometry']}"))

@@ -1,0 +1,340 @@
+"""Segment a region of a slide, or an image, in memory: the nuclei that the whole slide's run would give there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from itertools import islice
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_nucssl._version import __version__
+from wsi_nucssl.engines.base import Engine, default_batch_size, predict_batch
+from wsi_nucssl.engines.opening import open_engine
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.grid import ORIGIN, Tile
+from wsi_nucssl.models.devices import Device
+from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+from wsi_nucssl.nuclei.seams import extract_block
+from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.result.building import from_nuclei
+from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
+from wsi_nucssl.result.result import Result
+from wsi_nucssl.segment.blending import blended, keep_window
+from wsi_nucssl.segment.images import predict_image
+from wsi_nucssl.segment.options import Origin, SegmentOptions
+from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.windows import read_window
+from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
+from wsi_nucssl.threads import prefetch, thread_pool
+
+_DEFAULT: Final = SegmentOptions()
+
+OnWindows = Callable[[int], object]
+"""Is told after each batch how many windows have been predicted by now."""
+
+
+def segment(
+    source: str | PathLike[str] | Slide | NDArray[np.uint8],
+    *,
+    region: Box | Sequence[int] | None = None,
+    mpp: Mpp | float | None = _DEFAULT.mpp,
+    model: str | PathLike[str] | Model | None = None,
+    device: Device = _DEFAULT.device,
+    engine: str | Engine = _DEFAULT.engine,
+    views: int = _DEFAULT.views,
+    batch_size: int | None = _DEFAULT.batch_size,
+    workers: int = _DEFAULT.workers,
+    origin: Origin = _DEFAULT.origin,
+    reader: str = _DEFAULT.reader,
+    on_windows: OnWindows = lambda _: None,
+) -> Result:
+    """Find the nuclei of a slide, a region of it, or an image, in memory.
+
+    The nuclei of a region are, to the last byte of their GeoJSON, those of `segment_slide` on the whole slide (with the
+    same model, engine and batch size) whose *seed*, the first pixel of a nucleus's marker, lies in the region. So at
+    the region's rim a nucleus is either there whole, beyond the rim if it reaches that far, or not there at all; two
+    regions side by side share none and miss none. `Result.labels` alone is cut at the rim. Only the windows around the
+    region are predicted. For whole slides on disk, `segment_slide` is resumable and needs less memory.
+
+    Parameters
+    ----------
+    source : str, Path, Slide or ndarray
+        A slide's file, an open slide, or an RGB image, uint8 (row, col, 3).
+    region : Box or sequence of int, optional
+        (x, y, width, height) in level-0 px, or px of the image; all of it by default.
+    mpp : float or Mpp, optional
+        µm per px of an image; of level 0 of a slide that does not say it.
+    model : str, Path or Model, optional
+        A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave; the default model if not
+        given.
+    device, engine : str
+        What the network runs on; `engine` may also be what `open_engine` gave, which spares setting it up again for
+        each of many calls.
+    views : int
+        Mirrored and rotated views to average over: 1, 2, 4 or 8.
+    batch_size : int, optional
+        Windows at a time; by default, chosen by device.
+    workers : int
+        Threads that read; they never change the result.
+    origin : {"qupath", "level0"}
+        What coordinates in GeoJSON count from: the slide's bounds, as QuPath's reader does, or its corner.
+    reader : str
+        Backend for a slide given by its path.
+    on_windows : callable
+        Is called with the number of windows predicted by now.
+
+    Returns
+    -------
+    Result
+        In the order of `segment_slide`.
+
+    Raises
+    ------
+    SlideError, MissingMpp
+        The slide cannot be read, or does not say its mpp.
+    UsageError
+        The region holds no pixel of the slide, an image comes without `mpp`, or an option is none.
+    WeightsError
+        There is no such model.
+
+    Examples
+    --------
+    >>> import wsi_nucssl as wn
+    >>> result = wn.segment("slide.svs", region=(1000, 2000, 1024, 1024))  # doctest: +SKIP
+    >>> result.table.area_um2.mean()  # doctest: +SKIP
+    """
+    options = SegmentOptions(
+        mpp=None if mpp is None else Mpp.parse(mpp).mean,
+        reader=reader,
+        device=device,
+        engine=engine if isinstance(engine, str) else "auto",
+        views=views,
+        batch_size=batch_size,
+        workers=workers,
+        origin=origin,
+    )
+    box = None if region is None else Box.parse(region)
+    if isinstance(source, np.ndarray):
+        _check_image(source, options.mpp)
+    loaded = as_model(model)
+    opened = engine if not isinstance(engine, str) else open_engine(loaded, device, engine, views)
+    if isinstance(source, np.ndarray):
+        return _segment_array(source, box, loaded, opened, options)
+    with _opened(source, options) as slide:
+        return _segment_slide(slide, box, loaded, opened, options, on_windows)
+
+
+def as_model(given: str | PathLike[str] | Model | None) -> Model:
+    """A model as people give it: by name, by path, loaded already, or the default.
+
+    Raises
+    ------
+    WeightsError
+        There is no such model.
+    """
+    if isinstance(given, Model):
+        return given
+    return load_model(DEFAULT_MODEL if given is None else fspath(given))
+
+
+def _check_image(image: NDArray[np.uint8], mpp: float | None) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise UsageError(
+            f"an image is uint8 RGB of shape (row, col, 3), not {image.dtype} of shape {image.shape}",
+            remedy="Drop its alpha channel, or scale it to 0 … 255 and convert it",
+        )
+    if mpp is None:
+        raise UsageError(
+            "an image in memory has no resolution", remedy="Give ⟨mpp⟩, its µm per px, such as 0.25"
+        )
+
+
+def _opened(source: str | PathLike[str] | Slide, options: SegmentOptions) -> AbstractContextManager[Slide]:
+    """The slide; one that is open stays the caller's to close."""
+    if isinstance(source, str | PathLike):
+        return open_slide(Path(source), reader=options.reader, mpp=options.mpp)
+    if options.mpp is not None:
+        raise UsageError("⟨mpp⟩ is for slides that are opened here", remedy="Give it to open_slide instead")
+    return nullcontext(source)
+
+
+def _segment_slide(
+    slide: Slide,
+    region: Box | None,
+    model: Model,
+    engine: Engine,
+    options: SegmentOptions,
+    on_windows: OnWindows,
+) -> Result:
+    canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
+    assert slide.mpp is not None  # the canvas has asked for it
+    shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
+    plan = make_plan(canvas, tissue_mask(slide), upscale=engine.upscale)
+    batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
+    windows = _Windows(canvas, plan, engine, batch_size, options.workers, on_windows)
+    core = shown.in_px_of(plan.scale_x, plan.scale_y).clip(plan.box)
+    corner = slide.bounds.origin if options.origin == "qupath" else ORIGIN
+    slide_identity = identity(slide)
+    header = {
+        "slide": slide_identity,
+        "slide_name": slide.path.name,
+        "slide_mpp": [slide.mpp.x, slide.mpp.y],
+        "mpp_source": slide.mpp_source,
+        "reader": slide.reader,
+        **_provenance(model, engine, batch_size),
+        "origin": options.origin,
+    }
+    return from_nuclei(
+        Nuclei.concatenate(_blocks(windows, plan, core, model)),
+        region=shown,
+        scale_x=plan.scale_x,
+        scale_y=plan.scale_y,
+        mpp=slide.mpp,
+        answer_mpp=Mpp.square(model.info.mpp),
+        origin=corner,
+        identity=slide_identity,
+        header=header,
+        picture=SlidePicture.of(slide),
+    )
+
+
+def _blocks(windows: _Windows, plan: Plan, core: Box, model: Model) -> Iterator[Nuclei]:
+    """The nuclei seeded in `core`, block by block in the order of a slide's run."""
+    for block in plan.active:
+        part = block.core.clip(core)
+        if part.is_empty:
+            continue
+        windows.forget_above(part.y0 - MAX_HALO)
+        yield extract_block(windows.read, part, plan.box, model.info.instances, halo=HALO, max_halo=MAX_HALO)
+
+
+class _Windows:
+    """The probabilities of a slide, predicted where they are asked for: as `ProbabilityStore.read`, in memory."""
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        plan: Plan,
+        engine: Engine,
+        batch_size: int,
+        workers: int,
+        on_windows: OnWindows,
+    ) -> None:
+        self._canvas, self._plan, self._engine = canvas, plan, engine
+        self._batch_size, self._workers, self._on_windows = batch_size, workers, on_windows
+        self._selected = {(tile.row, tile.col) for tile in plan.selected}
+        self._kept: dict[tuple[int, int], Probabilities] = {}
+        self._count = 0
+
+    def read(self, box: Box) -> Probabilities:
+        """The planes of `box`, inside the extent; background where no window is selected."""
+        grid = self._plan.windows
+        asked = [tile for tile in grid.overlapping(box.grow(grid.blend)) if self._is_missing(tile)]
+        self._predict(asked)
+        return blended(grid, box, lambda tile: self._kept.get((tile.row, tile.col)))
+
+    def forget_above(self, y: int) -> None:
+        """Drop the windows that lie above `y`, in output px: blocks come in raster order."""
+        grid = self._plan.windows
+        for row, col in [place for place in self._kept if grid.at(*place).core.y1 + grid.blend < y]:
+            del self._kept[row, col]
+
+    def _is_missing(self, tile: Tile) -> bool:
+        place = tile.row, tile.col
+        return place in self._selected and place not in self._kept
+
+    def _predict(self, tiles: Sequence[Tile]) -> None:
+        """Readers work ahead of the engine."""
+        streams = self._engine.streams
+        with thread_pool(self._workers) as reading, thread_pool(streams) as predicting:
+            windows = prefetch(reading, self._workers + self._batch_size * streams, self._read, tiles)
+            for batch in prefetch(
+                predicting, streams + 1, self._predict_batch, _batches(windows, self._batch_size)
+            ):
+                self._kept.update(batch)
+                self._count += len(batch)
+                self._on_windows(self._count)
+
+    def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
+        return tile, read_window(self._canvas.read, tile, self._plan.windows)
+
+    def _predict_batch(
+        self, batch: list[tuple[Tile, NDArray[np.uint8]]]
+    ) -> dict[tuple[int, int], Probabilities]:
+        planes = predict_batch(self._engine, [pixels for _, pixels in batch], self._batch_size)
+        pairs = zip(batch, planes, strict=True)
+        grid = self._plan.windows
+        return {(tile.row, tile.col): keep_window(grid, tile, pixels, each) for (tile, pixels), each in pairs}
+
+
+def _batches(
+    items: Iterator[tuple[Tile, NDArray[np.uint8]]], size: int
+) -> Iterator[list[tuple[Tile, NDArray[np.uint8]]]]:
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def _segment_array(
+    image: NDArray[np.uint8], region: Box | None, model: Model, engine: Engine, options: SegmentOptions
+) -> Result:
+    assert options.mpp is not None
+    image = np.ascontiguousarray(image)
+    shown = _inside(region, Box(0, 0, image.shape[1], image.shape[0]))
+    scale = model.info.mpp / options.mpp
+    probabilities = predict_image(engine, image, scale=scale)
+    extent = Box(0, 0, probabilities.shape[2], probabilities.shape[1])
+    name = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
+    nuclei = extract_block(
+        lambda box: probabilities[:, *box.rc],
+        shown.in_px_of(scale, scale).clip(extent),
+        extent,
+        model.info.instances,
+        halo=HALO,
+        max_halo=MAX_HALO,
+    )
+    return from_nuclei(
+        nuclei,
+        region=shown,
+        scale_x=scale,
+        scale_y=scale,
+        mpp=Mpp.square(options.mpp),
+        answer_mpp=Mpp.square(model.info.mpp),
+        origin=Point(0, 0),
+        identity=name,
+        header={"slide": name, "slide_mpp": [options.mpp] * 2, **_provenance(model, engine, 1)},
+        picture=ArrayPicture(image),
+    )
+
+
+def _inside(region: Box | None, whole: Box) -> Box:
+    """The part of a region that is there; all if none is given."""
+    if region is None:
+        return whole
+    if not region.overlaps(whole):
+        raise UsageError(f"⟨region⟩ {region} lies outside the slide, which is {whole}")
+    return region.clip(whole)
+
+
+def _provenance(model: Model, engine: Engine, batch_size: int) -> dict[str, Any]:
+    info = model.info
+    return {
+        "kind": "segment",
+        "version": __version__,
+        "model": info.name,
+        "model_sha256": model.sha256,
+        "model_mpp": info.mpp,
+        "input_mpp": info.input_mpp,
+        "hematoxylin_mpp": info.input_mpp,
+        "instances": asdict(info.instances),
+        "engine": engine.name,
+        "batch_size": batch_size,
+    }
