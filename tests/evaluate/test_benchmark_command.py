@@ -14,9 +14,9 @@ from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import holdout, open_dataset
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.evaluate.tables import PAPER, Tables
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import ModelInfo
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl_cli.app import app
 

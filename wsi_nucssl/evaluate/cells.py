@@ -16,8 +16,9 @@ from wsi_nucssl.evaluate.contestants import Network
 from wsi_nucssl.evaluate.tables import WITHOUT_PRETRAINING, Budget, Changes, Column, Row
 from wsi_nucssl.files import safe_stem, sha256_file, write_atomic
 from wsi_nucssl.models.devices import Device
+from wsi_nucssl.models.info import weights_path
 from wsi_nucssl.models.spec import ARCHITECTURES
-from wsi_nucssl.models.weights import load_model, weights_path
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.pretext.tasks import TaskName
 from wsi_nucssl.runs import digest
 from wsi_nucssl.train.finetune import FinetuneJob, finetune

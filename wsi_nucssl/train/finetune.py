@@ -19,11 +19,12 @@ from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.info import ModelInfo, weights_path
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.models.tensors import load_encoder, save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model, seen_by, weights_path
+from wsi_nucssl.models.weights import load_model, seen_by
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.runs import digest
 from wsi_nucssl.train.calibrate import Predicted, calibrate
