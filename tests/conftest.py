@@ -13,6 +13,12 @@ ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("WSI_NUCSSL_SHARED", ROOT.parent / "shared"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is kept between runs is kept in a folder of the tests' own; subprocesses inherit it."""
+    os.environ["WSI_NUCSSL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def _data(*parts: str) -> Path:
     path = SHARED.joinpath("data", *parts)
     if not path.exists():

@@ -18,8 +18,9 @@ from scripts.gpu_day.slices import Deadline, joined, read_index, run_slice, same
 from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.interval import Interval

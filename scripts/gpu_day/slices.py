@@ -13,9 +13,9 @@ from typing import Any, Final
 from scripts.gpu_day.bundle import MIB
 from wsi_nucssl.errors import InputError, RunMismatch
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.tensors import Storage, save_model
-from wsi_nucssl.models.weights import ModelInfo
 from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
 

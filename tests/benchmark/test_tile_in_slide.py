@@ -17,8 +17,9 @@ from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.metrics import aji
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
-from wsi_nucssl.models.weights import Model, ModelInfo
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.slides import segment_slide

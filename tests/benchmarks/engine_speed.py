@@ -20,7 +20,7 @@ def main() -> None:
     """Print a line for each architecture; untrained weights take as long as trained ones."""
     window = np.random.default_rng(0).integers(0, 256, (1, SIDE_PX, SIDE_PX, 3), np.uint8)
     for arch in ARCHITECTURES:
-        engine = OpenVinoEngine(export_graph(build(arch)), ARCHITECTURES[arch].upscale)
+        engine = OpenVinoEngine(export_graph(build(arch)), ARCHITECTURES[arch].upscale, exact_division=True)
         engine.predict(window)
         begun = perf_counter()
         with ThreadPoolExecutor(engine.streams) as pool:

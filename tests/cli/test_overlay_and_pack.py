@@ -12,9 +12,10 @@ import pytest
 
 from tests.cli.commands import SAMPLE, Ended
 from wsi_nucssl.geometry import Point, Size
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.slide import open_slide
 

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.models.encoders import build_encoder, resnet
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import Storage, load_encoder, rewrite_info, save_encoder, save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 
 INFO = ModelInfo(

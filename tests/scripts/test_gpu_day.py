@@ -30,9 +30,10 @@ from wsi_nucssl.datasets import Dataset, everything, join_datasets, open_dataset
 from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.errors import InputError, OutputExists, ResourceError, UsageError, WeightsError
 from wsi_nucssl.models.encoders import build_encoder
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_encoder, save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.images import network_input, predict_image
 from wsi_nucssl.train.crops import Crops

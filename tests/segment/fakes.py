@@ -14,7 +14,8 @@ import tifffile
 
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.models.weights import Model, ModelInfo
+from wsi_nucssl.models.info import ModelInfo
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.windows import repeat_px
 from wsi_nucssl.slide import RGB, Slide

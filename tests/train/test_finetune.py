@@ -29,7 +29,8 @@ from wsi_nucssl.errors import (
     WsiNucsslError,
 )
 from wsi_nucssl.files import sha256_file
-from wsi_nucssl.models.weights import load_model, seen_images
+from wsi_nucssl.models.info import seen_images
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.train.finetune import finetune
 from wsi_nucssl.train.job import SplitChoice, make_job, parse_weights
 

@@ -13,9 +13,10 @@ from tests.train.tiny import recipe, write_dataset
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import WeightsError
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.train.crops import Crops

@@ -12,9 +12,10 @@ from tests.train.tiny import scene, write_dataset
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics import aji
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.targets import three_class

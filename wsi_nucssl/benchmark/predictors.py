@@ -18,7 +18,8 @@ from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.files import sha256_file
-from wsi_nucssl.models.weights import Model, ModelInfo, seen_images
+from wsi_nucssl.models.info import ModelInfo, seen_images
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.images import segment_image
 

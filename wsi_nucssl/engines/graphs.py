@@ -6,11 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import write_atomic
@@ -28,11 +28,20 @@ class Graph:
         """SHA-256 of the graph."""
         return hashlib.sha256(self.xml + self.bin).hexdigest()
 
+    def to_bytes(self, **metadata: str) -> bytes:
+        """Two tensors of bytes in safetensors, with what else is to be said."""
+        tensors = {name: np.frombuffer(getattr(self, name), np.uint8) for name in ("xml", "bin")}
+        return save(tensors, metadata=metadata or None)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """What `to_bytes` wrote."""
+        return cls(**{name: tensor.tobytes() for name, tensor in load(content).items()})
+
 
 def write_graph(path: Path, graph: Graph, key: str, header: dict[str, Any]) -> None:
     """Write a graph atomically, as two tensors of bytes in safetensors; `header` is kept under `key`."""
-    tensors = {name: np.frombuffer(getattr(graph, name), np.uint8) for name in ("xml", "bin")}
-    write_atomic(path, save(tensors, metadata={key: json.dumps(header)}))
+    write_atomic(path, graph.to_bytes(**{key: json.dumps(header)}))
 
 
 def read_graph(path: Path, key: str) -> tuple[Graph, dict[str, Any]]:

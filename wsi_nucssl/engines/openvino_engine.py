@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from importlib.metadata import version
 from typing import Any, Final
 
 import openvino
 
 from wsi_nucssl.engines.base import BodyBoundary, Windows
+from wsi_nucssl.engines.cache import cached, keep
 from wsi_nucssl.engines.graphs import Graph
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.weights import Model
@@ -20,10 +22,15 @@ _MOST_SHAPES: Final = 2
 """Compiled at a time: that of slides, and its transpose for rotated views of small images."""
 
 
+_EXPORT: Final = 1
+"""Raised when `exporting` makes other graphs than before."""
+
+
 class OpenVinoEngine:
     """OpenVINO on the CPU: bf16 where the processor has it, float32 elsewhere; int8 where a graph is quantised.
 
     Cores are shared out among a few streams: batches side by side wait for one another less than the threads of one.
+    What is compiled for a shape of windows is kept for the next run.
 
     Parameters
     ----------
@@ -33,19 +40,23 @@ class OpenVinoEngine:
         Of the network behind it.
     kind : str
         Tells a graph that is not the network as it is from others, in the engine's name.
+    exact_division : bool
+        As PyTorch's frontend marks divisions and files forget: not to be replaced by multiplications, which round
+        otherwise.
     """
 
     batch_px = 0
 
-    def __init__(self, graph: Graph, upscale: int, *, kind: str = "") -> None:
+    def __init__(self, graph: Graph, upscale: int, *, kind: str = "", exact_division: bool = False) -> None:
         # Two threads that are the first to ask OpenVINO for a numpy type wait for one another for ever, one with the
         # interpreter's lock and one with pybind11's: so ask here, before there are threads.
         openvino.Type.u8.to_dtype()
         self._core = openvino.Core()
-        self.bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.bf16 = "BF16" in self._abilities
         self._precision = f"{kind}{'bf16' if self.bf16 else 'fp32'}"
         self.upscale = upscale
-        self._graph = self._core.read_model(graph.xml, graph.bin)
+        self._graph, self._exact_division = graph, exact_division
         self._version = openvino.get_version().split("-")[0]
         self.streams = min(_MOST_STREAMS, _usable_cores())
         self._requests: dict[tuple[int, ...], queue.SimpleQueue[Any]] = {}
@@ -73,25 +84,73 @@ class OpenVinoEngine:
 
     def _compile(self, shape: tuple[int, ...]) -> queue.SimpleQueue[Any]:
         """As many inference requests as there are streams, for batches of one shape."""
-        self._graph.reshape(list(shape))
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 else "f32",
             "NUM_STREAMS": self.streams,
             "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
         }
-        compiled = self._core.compile_model(self._graph, "CPU", settings)
+        key = self._compiled_key(shape, settings)
+        compiled = self._kept(key, settings)
+        if compiled is None:
+            compiled = self._core.compile_model(self._model(shape), "CPU", settings)
+            keep(key, compiled.export_model().getvalue())
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.streams):
             requests.put(compiled.create_infer_request())
         return requests
 
+    def _compiled_key(self, shape: tuple[int, ...], settings: dict[str, Any]) -> str:
+        """Everything that what is compiled depends on."""
+        processor = (
+            self._core.get_property("CPU", "FULL_DEVICE_NAME"),
+            sorted(self._abilities),
+            _usable_cores(),
+        )
+        identity = (
+            self._graph.digest,
+            self._exact_division,
+            openvino.get_version(),
+            processor,
+            shape,
+            settings,
+        )
+        return f"compiled {identity}"
+
+    def _kept(self, key: str, settings: dict[str, Any]) -> Any:
+        """What an earlier run compiled, if it is there and this OpenVINO takes it."""
+        entry = cached(key)
+        try:
+            return entry and self._core.import_model(entry, "CPU", settings)
+        except RuntimeError:  # all that OpenVINO raises
+            return None
+
+    def _model(self, shape: tuple[int, ...]) -> Any:
+        model = self._core.read_model(self._graph.xml, self._graph.bin)
+        if self._exact_division:
+            for operation in model.get_ops():
+                if operation.get_type_name() == "Divide":
+                    operation.get_rt_info()["nonconvertable_divide_0"] = True
+        model.reshape(list(shape))
+        return model
+
 
 def open_openvino(model: Model, device: str) -> OpenVinoEngine:
-    """See `registry.OpenEngine`."""
+    """See `registry.OpenEngine`; the network is exported when it is met for the first time."""
     refuse_cuda(device)
+    return OpenVinoEngine(_exported(model), model.info.upscale, exact_division=True)
+
+
+def _exported(model: Model) -> Graph:
+    """The network as a graph, from the cache where it is there."""
+    key = f"exported {_EXPORT} {model.sha256} openvino {version('openvino')} torch {version('torch')}"
+    entry = cached(key)
+    if entry is not None:
+        return Graph.from_bytes(entry)
     from wsi_nucssl.engines.exporting import export_graph
 
-    return OpenVinoEngine(export_graph(model.network), model.info.upscale)
+    graph = export_graph(model.network)
+    keep(key, graph.to_bytes())
+    return graph
 
 
 def refuse_cuda(device: str) -> None:

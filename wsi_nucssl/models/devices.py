@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from wsi_nucssl.errors import UsageError
@@ -41,6 +44,18 @@ def chosen_device(name: str) -> Literal["cpu", "cuda"]:
 
 
 def _cuda_at_hand() -> bool:
+    """PyTorch's answer; where there is no driver for a GPU, without the seconds that importing PyTorch takes."""
+    if not _driver_at_hand():
+        return False
     import torch
 
     return torch.cuda.is_available()
+
+
+def _driver_at_hand() -> bool:
+    """NVIDIA's library, or the device of AMD's, which PyTorch calls CUDA too."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True

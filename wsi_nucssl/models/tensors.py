@@ -17,40 +17,37 @@ from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import encoder_family
 from wsi_nucssl.models.encoders.base import Encoder
-from wsi_nucssl.models.networks import build
-from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.spec import architecture
-from wsi_nucssl.models.weights import (
+from wsi_nucssl.models.info import (
     ENCODER_KEY,
     MODEL_KEY,
-    Model,
     ModelInfo,
     damaged,
     parse_info,
     read_header,
     weights_path,
 )
+from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.resunet import ResUNet
+from wsi_nucssl.models.spec import architecture
 
 Storage = Literal["float32", "bfloat16", "int8"]
 
 _SCALE: Final = ".int8_scale"
 
 
-def read_network(model: Model) -> ResUNet:
-    """The network of a model, as `Model.network`.
+def read_network(path: Path, info: ModelInfo, sha256: str) -> ResUNet:
+    """The network in a file of that hash, as `Model.network`.
 
     Raises
     ------
     WeightsError
         The tensors do not fit the architecture, or the file is another one by now.
     """
-    content = model.path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != model.sha256:
-        raise WeightsError(
-            "the weights changed while they were in use", path=model.path, remedy="Start again"
-        )
-    network = build(model.info.arch)
-    _fill(network, _unpack(load(content)), model.path)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise WeightsError("the weights changed while they were in use", path=path, remedy="Start again")
+    network = build(info.arch)
+    _fill(network, _unpack(load(content)), path)
     return network.eval()
 
 

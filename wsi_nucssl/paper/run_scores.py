@@ -17,7 +17,8 @@ from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.files import safe_stem, sha256_file
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device
-from wsi_nucssl.models.weights import load_model, weights_path
+from wsi_nucssl.models.info import weights_path
+from wsi_nucssl.models.weights import load_model
 
 MeanScores = Mapping[str, float | None]
 """Mean over images of each metric, by name; None where it is undefined."""

@@ -18,8 +18,9 @@ from wsi_nucssl.engines.int8 import quantised_path
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics import aji
+from wsi_nucssl.models.info import seen_images
 from wsi_nucssl.models.tensors import rewrite_info
-from wsi_nucssl.models.weights import Model, seen_images
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.instances import LabelImage, label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.segment.images import predict_image

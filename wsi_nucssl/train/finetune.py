@@ -12,8 +12,8 @@ from accelerate import Accelerator
 
 from wsi_nucssl.datasets import implausible
 from wsi_nucssl.errors import WeightsError
+from wsi_nucssl.models.info import weights_path
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.weights import weights_path
 from wsi_nucssl.train.crops import Crops, LabelledImage, single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
 from wsi_nucssl.train.finetune_job import FinetuneJob

@@ -17,8 +17,8 @@ from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.info import weights_path
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
-from wsi_nucssl.models.weights import weights_path
 from wsi_nucssl.runs import digest
 from wsi_nucssl.train.recipe import Recipe
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 import imagecodecs
 
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import ModelInfo, load_model
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.train.calibrate import Predicted, calibrate
 from wsi_nucssl.train.crops import LabelledImage

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import WeightsError
-from wsi_nucssl.models.weights import load_model, seen_images
+from wsi_nucssl.models.info import seen_images
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.images import predict_image
 
 
