@@ -11,7 +11,8 @@ from wsi_nucssl.datasets.monuseg import monuseg_2018
 from wsi_nucssl.datasets.mpp import DEFAULT_MPP
 from wsi_nucssl.datasets.organs import MONUSEG_2018_TEST, MONUSEG_2018_TRAINING, organ_of
 from wsi_nucssl.datasets.plausibility import doubtful_mpp, implausible
-from wsi_nucssl.datasets.reading import Layout, open_dataset, open_datasets
+from wsi_nucssl.datasets.reading import open_dataset, open_datasets
+from wsi_nucssl.datasets.registry import LAYOUTS, Layout
 from wsi_nucssl.datasets.resolution import describe_mpp
 from wsi_nucssl.datasets.sample import Dataset, Sample
 from wsi_nucssl.datasets.split_rules import everything, fraction, hold_out_dataset, holdout, k_fold
@@ -19,6 +20,7 @@ from wsi_nucssl.datasets.splits import Entry, Split
 
 __all__ = [
     "DEFAULT_MPP",
+    "LAYOUTS",
     "MONUSEG_2018_TEST",
     "MONUSEG_2018_TRAINING",
     "Dataset",

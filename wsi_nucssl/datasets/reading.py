@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from wsi_nucssl.datasets import folders, pannuke
 from wsi_nucssl.datasets.joining import dataset_names, join_datasets
 from wsi_nucssl.datasets.organs import patients_of
+from wsi_nucssl.datasets.registry import LAYOUTS
 from wsi_nucssl.datasets.resolution import with_resolution
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError, UsageError
 
-Layout = Literal["auto", "folders", "beside", "pannuke"]
 
-_OPENERS: dict[str, Callable[[Path], Dataset | None]] = {
-    "pannuke": pannuke.open_pannuke,
-    "folders": folders.open_folders,
-    "beside": folders.open_beside,
-}
-_KNOWN = (
-    "Known layouts: a folder of images and one of labels (images/ + labels/, Tissue Images/ + Annotations/), "
-    "images and annotations of the same name in one folder, or PanNuke's images.npy and masks.npy"
-)
-
-
-def open_dataset(path: Path, *, layout: Layout = "auto", mpp: float | None = None) -> Dataset:
+def open_dataset(path: Path, *, layout: str = "auto", mpp: float | None = None) -> Dataset:
     """Open a folder of annotated images; no image is read yet.
 
     Each image's resolution comes from its Aperio XML (`MicronsPerPixel`; the annotation itself, or
@@ -38,7 +25,7 @@ def open_dataset(path: Path, *, layout: Layout = "auto", mpp: float | None = Non
     path : the dataset's folder.
     layout : "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside"
         (image and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy
-        files) or "auto" (the first that fits).
+        files), one that another package adds, or "auto" (the first of `wsi_nucssl.datasets.LAYOUTS` that fits).
     mpp : float, optional
         µm per px of the images of which no file says it.
 
@@ -48,17 +35,17 @@ def open_dataset(path: Path, *, layout: Layout = "auto", mpp: float | None = Non
         mpp that is none, or that differs from `mpp` by more than 2 %.
     UsageError : the layout is unknown, or `mpp` lies outside 0.05 … 4.
     """
-    if layout != "auto" and layout not in _OPENERS:
-        raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(_OPENERS)}")
+    if layout != "auto" and layout not in LAYOUTS:
+        raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(LAYOUTS.names)}")
     if not path.is_dir():
         raise DatasetError("no such folder", path=path, remedy="Give the folder that holds the images")
-    openers = _OPENERS.values() if layout == "auto" else [_OPENERS[layout]]
-    for opener in openers:
-        dataset = opener(path)
+    for candidate in LAYOUTS.in_turn() if layout == "auto" else [LAYOUTS.get(layout)]:
+        dataset = candidate.open(path)
         if dataset is not None:
             return with_resolution(_with_patients(dataset), mpp)
     fault = "the layout is not one we know" if layout == "auto" else f"the layout is not {layout!r}"
-    raise DatasetError(f"no dataset found: {fault}", path=path, remedy=_KNOWN)
+    known = "; ".join(f"{plugin.name} ({plugin.help})" for plugin in LAYOUTS)
+    raise DatasetError(f"no dataset found: {fault}", path=path, remedy=f"Known layouts: {known}")
 
 
 def open_datasets(paths: Sequence[Path], *, mpp: float | None = None) -> Dataset:

@@ -1,4 +1,4 @@
-"""Datasets of one file per image: images and annotations in two folders, or side by side in one."""
+"""Datasets of one file per image: which annotation belongs to which."""
 
 from __future__ import annotations
 
@@ -7,43 +7,33 @@ from functools import partial
 from pathlib import Path
 
 from wsi_nucssl.datasets.hematoxylin import NOTE, PLANE_ENDING, read_hematoxylin
-from wsi_nucssl.datasets.images import IMAGE_SUFFIXES, read_rgb
-from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
+from wsi_nucssl.datasets.images import read_rgb
+from wsi_nucssl.datasets.label_files import read_labels
 from wsi_nucssl.datasets.monuseg import notes_on
 from wsi_nucssl.datasets.organs import organ_of
 from wsi_nucssl.datasets.sample import Dataset, Sample
 from wsi_nucssl.errors import DatasetError
 
-_IMAGE_FOLDERS = ("images", "tissue images")
-_LABEL_FOLDERS = ("labels", "masks", "annotations")
-_LABEL_ENDINGS = ("_mask", "_labels", "_label")
-_PICTURE_OF_LABELS = "_poly"
-"""CPM puts a drawing of the outlines beside each image, under the image's name and this ending."""
+LABEL_ENDINGS = ("_mask", "_labels", "_label")
 
 
-def open_folders(path: Path) -> Dataset | None:
-    """A folder of images and a folder of annotations under one roof; None if `path` is not that."""
-    folders = {child.name.lower(): child for child in path.iterdir() if child.is_dir()}
-    images = next((folders[name] for name in _IMAGE_FOLDERS if name in folders), None)
-    labels = next((folders[name] for name in _LABEL_FOLDERS if name in folders), None)
-    if images is None or labels is None:
-        return None
-    return _dataset(path, "folders", _files(images, IMAGE_SUFFIXES), _files(labels, LABEL_SUFFIXES))
+def pair_files(path: Path, layout: str, images: list[Path], labels: list[Path]) -> Dataset:
+    """The dataset of images and annotations that have the same names, but for `LABEL_ENDINGS`.
 
+    Parameters
+    ----------
+    path : Path
+        The dataset's folder.
+    layout : str
+        Name of the layout.
+    images, labels : list[Path]
+        Files that `read_rgb` and `read_labels` read.
 
-def open_beside(path: Path) -> Dataset | None:
-    """Image and annotation of the same name in one folder; None if `path` is not that.
-
-    An annotation that is itself a picture must end in _mask or _label, or it would be taken for an image.
+    Raises
+    ------
+    DatasetError
+        An image has no annotation, an annotation no image, or two files claim one name.
     """
-    images = _files(path, IMAGE_SUFFIXES)
-    labels = [file for file in _files(path, LABEL_SUFFIXES) if file.suffix.lower() not in IMAGE_SUFFIXES]
-    labels += [file for file in images if file.stem.endswith(_LABEL_ENDINGS)]
-    images = [file for file in images if file not in labels and not file.stem.endswith(_PICTURE_OF_LABELS)]
-    return _dataset(path, "beside", images, labels) if images and labels else None
-
-
-def _dataset(path: Path, layout: str, images: list[Path], labels: list[Path]) -> Dataset:
     image_of, label_of = _by_id(images, path), _by_id(labels, path)
     _check_complete(path, image_of, label_of)
     samples = tuple(_sample(name, image_of[name], label_of[name]) for name in sorted(image_of))
@@ -68,7 +58,7 @@ def _sample(name: str, image: Path, label: Path) -> Sample:
     )
 
 
-def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+def files_in(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     """Files of these suffixes, by name; hidden ones are the system's, not the dataset's."""
     return sorted(
         file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")
@@ -77,7 +67,7 @@ def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
 
 def _image_stem(file: Path) -> str:
     """Name of the image that a file belongs to: its own, without the ending of a label or plane."""
-    for ending in (*_LABEL_ENDINGS, PLANE_ENDING):
+    for ending in (*LABEL_ENDINGS, PLANE_ENDING):
         if file.stem.endswith(ending):
             return file.stem.removesuffix(ending)
     return file.stem

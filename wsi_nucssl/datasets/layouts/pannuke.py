@@ -11,6 +11,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from wsi_nucssl.datasets.label_files import NPY_FAULTS
+from wsi_nucssl.datasets.registry import Layout
 from wsi_nucssl.datasets.sample import Dataset, Image, LabelImage, Sample, Shape
 from wsi_nucssl.errors import DatasetError
 
@@ -34,6 +35,9 @@ def open_pannuke(path: Path) -> Dataset | None:
         )
     samples = [sample for fold in folds for sample in _fold(fold)]
     return Dataset(path, "pannuke", tuple(sorted(samples, key=lambda sample: sample.id)))
+
+
+LAYOUT = Layout(open_pannuke)
 
 
 def _fold(images: Path) -> list[Sample]:

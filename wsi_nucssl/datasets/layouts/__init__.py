@@ -1,0 +1,1 @@
+"""One file a layout; `wsi_nucssl.datasets.registry` lists them."""
