@@ -54,7 +54,7 @@ app.command("finetune")(finetune.finetune)
 app.command("calibrate")(calibrate.calibrate)
 app.command("pack")(pack.pack)
 app.command("quantise")(quantise.quantise)
-app.command("benchmark")(benchmark.benchmark)
+app.command("benchmark", epilog=benchmark.METRICS_HELP)(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
 
 

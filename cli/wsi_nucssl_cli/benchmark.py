@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
+from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl_cli.display import Meter, out, say_warning
+
+METRICS_HELP: Final = f"Metrics: {', '.join(METRICS.own_names)}, and those that packages add."
 
 
 def benchmark(
@@ -66,8 +69,7 @@ def benchmark(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
-    """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
-
+    """Score models, or anybody's predictions, on annotated images, with intervals."""
     from wsi_nucssl.benchmark.predictors import Network, PredictionFolder, Predictor
     from wsi_nucssl.benchmark.run import benchmark as run_benchmark
     from wsi_nucssl.benchmark.stress import PERTURBATIONS

@@ -32,6 +32,7 @@ def calibrate(
 ) -> None:
     """Fit thresholds, regrowth and smallest sizes to images that the models did not see, all together."""
     from wsi_nucssl.datasets import dataset_names, open_dataset
+    from wsi_nucssl.metrics import METRICS
     from wsi_nucssl.models.weights import load_model
     from wsi_nucssl.train.calibrate import calibrate as fit
     from wsi_nucssl.train.calibrate import predict_unseen, score, write_settings
@@ -41,10 +42,10 @@ def calibrate(
         loaded, {name: open_dataset(path, mpp=mpp) for name, path in dataset_names(dataset).items()}
     )
     start = loaded[0].info.instances
-    before, after = score(sources, start), fit(sources, start)
+    before, after, aji = score(sources, start), fit(sources, start), METRICS.get("aji")
     for name, images in sources.items():
-        change = f"{100 * before.means[name]:.2f} → {100 * after.means[name]:.2f}"
-        out.print(f"{name}: {len(images)} images, AJI {change}", markup=False)
+        change = f"{aji.text(before.means[name])} → {aji.text(after.means[name])} {aji.unit.symbol}"
+        out.print(f"{name}: {len(images)} images, {aji.title} {change}", markup=False)
     out.print(f"{before.config}\n→ {after.config}", markup=False)
     for target in targets:
         write_settings(target, after, {"models": [model.sha256 for model in loaded]})

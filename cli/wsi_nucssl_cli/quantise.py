@@ -30,15 +30,17 @@ def quantise(
     """Quantise a model for --engine int8, on images that its split did not hold out; needs wsi-nucssl[int8]."""
     from wsi_nucssl.benchmark.quantise import check_quantised, quantise_on
     from wsi_nucssl.datasets import dataset_names, open_dataset
+    from wsi_nucssl.metrics import METRICS
     from wsi_nucssl.models.weights import load_model
 
     loaded = load_model(model)
     path, images = quantise_on(loaded, open_dataset(dataset, mpp=mpp), overwrite=overwrite)
     out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, calibrated on {images} images", markup=False)
     sets = {name: open_dataset(each, mpp=mpp) for name, each in dataset_names(check).items()} if check else {}
-    costs = check_quantised(loaded, sets) if sets else {}
+    costs, aji = check_quantised(loaded, sets) if sets else {}, METRICS.get("aji")
     for name, cost in costs.items():
-        figures = f"AJI {100 * cost.aji:.2f} → {100 * cost.aji_int8:.2f}, {cost.speed:.2f} times as fast"
+        change = f"{aji.text(cost.aji)} → {aji.text(cost.aji_int8)} {aji.unit.symbol}"
+        figures = f"{aji.title} {change}, {cost.speed:.2f} times as fast"
         out.print(f"{name}: {figures}", markup=False)
     if costs:
         kept = all(cost.accepted for cost in costs.values())

@@ -91,6 +91,7 @@ def benchmark(
     with locked(out):
         if not overwrite and not (resume and (out / _WORK).exists()):
             _check_free(out)
+        dataset = dataset.hashed()
         selection = select(dataset, predictors, split, split_file)
         ids = [entry.id for entry in selection.entries]
         if overlays:

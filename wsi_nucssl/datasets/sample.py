@@ -42,6 +42,7 @@ class Sample:
     stains : "h&e", or "hematoxylin" where the image is a rendering of that plane alone.
     dataset : name of the dataset among joined ones; "" for a lone one.
     patient : whom it comes from, or None where the id does not tell. Images of one patient share this.
+    known_hashes : what `hashes` answers, where it has been asked before (`Dataset.hashed`).
     """
 
     id: str
@@ -54,7 +55,7 @@ class Sample:
     stains: Stains = "h&e"
     dataset: str = ""
     patient: str | None = None
-    _hashes: list[tuple[str, str]] = field(default_factory=list, init=False, repr=False, compare=False)
+    known_hashes: tuple[str, str] | None = field(default=None, repr=False, compare=False)
 
     def image(self) -> Image:
         """The RGB image, uint8 (row, col, 3).
@@ -123,12 +124,12 @@ class Sample:
 
     def hashes(self) -> tuple[str, str]:
         """Hex SHA-256 of the image's raw RGB bytes, and of the labels as little-endian int32; both row by
-        row, at the image's own resolution. Read once and remembered.
+        row, at the image's own resolution. Read from disk unless they are known.
         """
-        if not self._hashes:
-            image, labels = self.pair()
-            self._hashes.append((_sha256(image), _sha256(labels.astype("<i4", copy=False))))
-        return self._hashes[0]
+        if self.known_hashes is not None:
+            return self.known_hashes
+        image, labels = self.pair()
+        return _sha256(image), _sha256(labels.astype("<i4", copy=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,17 @@ class Dataset:
         DatasetError : an id is not in the dataset, or none was given.
         """
         return replace(self, samples=tuple(self[name] for name in sorted(set(ids))))
+
+    def hashed(self) -> Dataset:
+        """The same samples, read once, so that who asks for hashes again need not read and decode every image again.
+
+        Raises
+        ------
+        DatasetError : a file cannot be read, or the sizes of an image and its labels differ.
+        """
+        return replace(
+            self, samples=tuple(replace(sample, known_hashes=sample.hashes()) for sample in self.samples)
+        )
 
     def __len__(self) -> int:
         return len(self.samples)

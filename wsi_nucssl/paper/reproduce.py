@@ -69,6 +69,7 @@ def reproduce(
     if spent.images is not None:
         dataset = dataset.subset(dataset.ids[: spent.images])
     with locked(out):
+        dataset, test = dataset.hashed(), test.hashed() if test else None
         setup = Setup(dataset, test, spent, out, device, tuple(unlabelled), steps or Steps())
         grid = _run(table, setup, on_experiment)
         text = _markdown(table, grid, _remarks(table, setup, budget))
