@@ -52,11 +52,11 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, group: str, *own: Plugin) -> None:
-        self.kind, self.group, self._own = kind, group, own
+        self.kind, self.group, self.own = kind, group, own
 
     @cached_property
     def _plugins(self) -> dict[str, Plugin]:
-        plugins = {plugin.name: plugin for plugin in self._own}
+        plugins = {plugin.name: plugin for plugin in self.own}
         for entry in sorted(entry_points(group=self.group)):
             plugin = _from_outside(entry)
             other = plugins.setdefault(plugin.name, plugin)
@@ -76,14 +76,9 @@ class Registry(Generic[T]):
         return tuple(self._plugins)
 
     @property
-    def own(self) -> tuple[Plugin, ...]:
-        """Those that come with this package, without a look at what else is installed."""
-        return self._own
-
-    @property
     def own_names(self) -> tuple[str, ...]:
         """Of those that come with this package, without a look at what else is installed."""
-        return tuple(plugin.name for plugin in self._own)
+        return tuple(plugin.name for plugin in self.own)
 
     def get(self, name: str) -> T:
         """The thing of that name.
@@ -93,7 +88,7 @@ class Registry(Generic[T]):
         UsageError
             There is none, or the package that adds it cannot be imported.
         """
-        plugin = next((each for each in self._own if each.name == name), None) or self._plugins.get(name)
+        plugin = next((each for each in self.own if each.name == name), None) or self._plugins.get(name)
         if plugin is None:
             raise UsageError(f"no {self.kind} {name!r}", remedy=f"Choose one of {', '.join(self.names)}")
         module, _, attribute = plugin.target.partition(":")

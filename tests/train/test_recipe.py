@@ -85,4 +85,3 @@ def test_a_former_name_is_still_taken_and_kept_in_manifests(tmp_path: Path) -> N
         PretrainRecipe.load(write(tmp_path, "finer: 2\nmpp_factor: 2\n"))
     with pytest.raises(UsageError, match="finer is called mpp_factor now"):
         PretrainRecipe().changed({"finer": 2, "mpp_factor": 2})
-
