@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal
 import typer
 
 from wsi_nucssl.engines.registry import ENGINES
+from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl_cli.display import Meter, out, say_warning
 
 METRICS_HELP: Final = f"Metrics: {', '.join(METRICS.own_names)}, and those that packages add."

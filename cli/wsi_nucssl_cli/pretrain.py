@@ -11,9 +11,9 @@ from rich.table import Table
 
 from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
+from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
 from wsi_nucssl_cli.options import Slides
-from wsi_nucssl_cli.plugins import listed
 
 if TYPE_CHECKING:
     from wsi_nucssl.probe.run import ProbeScores
@@ -26,8 +26,8 @@ def pretrain(
         typer.Argument(help="Slides (files or URLs), images, tile stores, or folders.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
-    task: Annotated[str, typer.Option(help=f"What to learn by. {listed(TASKS)}")] = "triplet-rank",
-    arch: Annotated[str, typer.Option(help=f"The encoder. {listed(ENCODERS)}")] = "efficientnet-lite0",
+    task: Annotated[str, one_of(TASKS, help="What to learn by.")] = "triplet-rank",
+    arch: Annotated[str, one_of(ENCODERS, help="The encoder.")] = "efficientnet-lite0",
     config: Annotated[
         Path | None, typer.Option(help="Recipe YAML; what it leaves out keeps its default.")
     ] = None,

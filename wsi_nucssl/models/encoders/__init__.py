@@ -1,7 +1,7 @@
 """Encoders by name.
 
-Reading names and help imports no torch. A family is one module beside this one and one line here, or entry points of
-the group `wsi_nucssl.encoders` in a package from outside, one for each of its members (docs/extending.md).
+Reading names and help imports no torch. A family is one module beside this one and a line here for each of its
+members, or entry points of the group `wsi_nucssl.encoders` in a package from outside (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["ENCODERS", "build_encoder", "encoder_family"]
 
 
-def _members(family: str, text: str, *names: str) -> tuple[Plugin, ...]:
-    return tuple(Plugin(name, f"{__name__}.{family}", text) for name in names)
-
-
-_RESNETS: Final = ("resnet18", "resnet34", "resnet50", "resnet101")
-_LITES: Final = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+_RESNETS: Final = "wsi_nucssl.models.encoders.resnet:RESNETS"
+_LITES: Final = "wsi_nucssl.models.encoders.efficientnet_lite:EFFICIENTNET_LITES"
 
 ENCODERS: Final[Registry[EncoderFamily]] = Registry(
     "encoder",
     "wsi_nucssl.encoders",
-    *_members("resnet:RESNETS", "torchvision's ResNet; ImageNet weights are downloaded", *_RESNETS),
-    *_members(
-        "efficientnet_lite:EFFICIENTNET_LITES", "small and fast; ImageNet weights by [imagenet]", *_LITES
-    ),
+    Plugin("resnet18", _RESNETS, "11.2 million parameters"),
+    Plugin("resnet34", _RESNETS, "21.3 million parameters"),
+    Plugin("resnet50", _RESNETS, "23.5 million parameters"),
+    Plugin("resnet101", _RESNETS, "42.5 million parameters, the paper's"),
+    Plugin("efficientnet-lite0", _LITES, "3.0 million parameters, fast on CPUs"),
+    Plugin("efficientnet-lite1", _LITES, "3.7 million parameters, fast on CPUs"),
+    Plugin("efficientnet-lite2", _LITES, "4.4 million parameters, fast on CPUs"),
 )
 """The family of each encoder, by the encoder's name."""
 
