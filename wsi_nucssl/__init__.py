@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.segment.engine import open_engine as open_engine
     from wsi_nucssl.segment.images import segment_image as segment_image
     from wsi_nucssl.segment.options import SegmentOptions as SegmentOptions
-    from wsi_nucssl.segment.slides import segment_slide as segment_slide
+    from wsi_nucssl.segment.run import segment_slide as segment_slide
     from wsi_nucssl.slide import Canvas as Canvas
     from wsi_nucssl.slide import open_slide as open_slide
     from wsi_nucssl.slide import tissue_mask as tissue_mask
@@ -60,7 +60,7 @@ _HOMES: Final = {
     "open_engine": "segment.engine",
     "open_slide": "slide",
     "segment_image": "segment.images",
-    "segment_slide": "segment.slides",
+    "segment_slide": "segment.run",
     "tissue_mask": "slide",
     "write_geojson": "export.geojson",
 }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wsi_nucssl.segment.options import Device, EngineName, Format, Origin, SegmentOptions
+from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
+from wsi_nucssl.segment.options import Device, EngineName, Origin, SegmentOptions
 from wsi_nucssl_cli.display import SlideDisplay, out
 
 if TYPE_CHECKING:
-    from wsi_nucssl.segment.pipeline import OnProgress, Progress
-    from wsi_nucssl.segment.slides import SegmentSummary
+    from wsi_nucssl.segment.executor import OnProgress, SlideProgress
+    from wsi_nucssl.segment.summary import SegmentSummary
 
 
 def _batch_size(text: str) -> int | None:
@@ -22,13 +23,18 @@ def _batch_size(text: str) -> int | None:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
 
 
+_FORMATS_HELP: Final = (
+    "One or several, written beside each other in one pass: "
+    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
+)
+
+
 def segment(
+    context: typer.Context,
     slides: Annotated[list[Path], typer.Argument(help="Slides or images.", show_default=False)],
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", help="A .geojson or .geojson.gz file, or a folder for several slides."
-        ),
+        typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
     ],
     model: Annotated[
         str, typer.Option(help="A bundled model's name, a weights file or a fine-tuning run.")
@@ -54,9 +60,15 @@ def segment(
             help="qupath: coordinates count from the slide's bounds, as in QuPath; level0: they do not."
         ),
     ] = "qupath",
-    file_format: Annotated[
-        Format | None, typer.Option("--format", help="By the output's name if not given.")
-    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME,…",
+            help=_FORMATS_HELP,
+            show_default=f"by the output's name, else {DEFAULT}",
+        ),
+    ] = "",
     reader: Annotated[str, typer.Option(help="auto, tiff, openslide, tiffslide or image.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[
@@ -68,9 +80,10 @@ def segment(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
-    """Segment slides into GeoJSON that QuPath opens."""
+    """Segment slides into GeoJSON that QuPath opens, and into tables."""
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
-    from wsi_nucssl.segment.slides import outputs, segment_slides
+    from wsi_nucssl.segment.outputs import outputs
+    from wsi_nucssl.segment.slides import segment_slides
 
     options = SegmentOptions(
         mpp=mpp,
@@ -86,7 +99,7 @@ def segment(
     display = _Display(quiet=quiet, verbose=verbose)
     with display:
         segment_slides(
-            outputs(slides, output, file_format),
+            outputs(slides, output, formats.split(",") if formats else ()),
             load_model(model or DEFAULT_MODEL),
             options,
             resume=resume,
@@ -94,6 +107,7 @@ def segment(
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
+            steps=context.obj,
         )
 
 
@@ -108,7 +122,7 @@ class _Display(SlideDisplay):
         """Begin a slide; returns what shows its progress."""
         meter = self.begin(slide)
 
-        def show(progress: Progress) -> None:
+        def show(progress: SlideProgress) -> None:
             stage = "predict" if progress.windows_done < progress.windows else "extract"
             meter.update(progress.windows_done, progress.windows, f"{stage} · {progress.nuclei} nuclei")
 
@@ -124,7 +138,8 @@ class _Display(SlideDisplay):
             markup=False,
         )
         if self.verbose:
-            share = summary.network_seconds / summary.seconds
-            out.print(f"  network {summary.network_seconds:.1f} s, {share:.0%} of the whole")
+            fraction = summary.network_seconds / summary.seconds
+            out.print(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
         out.print(f"  seams: {summary.seams}")
-        out.print(f"  {summary.output}", markup=False)
+        for output in summary.outputs:
+            out.print(f"  {output}", markup=False)

@@ -20,7 +20,7 @@ from wsi_nucssl.models.weights import Model, ModelInfo
 from wsi_nucssl.nuclei.instances import InstanceConfig
 from wsi_nucssl.segment.engine import BodyBoundary, Windows
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.slides import segment_slide
+from wsi_nucssl.segment.run import segment_slide
 from wsi_nucssl.segment.torch_engine import TorchEngine
 
 CONFIG = InstanceConfig(body=0.35, foreground=0.3, regrow_px=3)

@@ -10,7 +10,6 @@ from wsi_nucssl.errors import UsageError
 Device = Literal["auto", "cpu", "cuda"]
 EngineName = Literal["auto", "torch", "openvino", "int8"]
 Origin = Literal["qupath", "level0"]
-Format = Literal["geojson", "geojson.gz"]
 
 VIEWS: Final = (1, 2, 4, 8)
 """Numbers of views that test-time augmentation takes."""
