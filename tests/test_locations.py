@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wsi_nucssl.batch import outputs_in
+from wsi_nucssl.cohort import outputs_in
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.locations import Url, absolute, locate, without_secrets
 

@@ -32,31 +32,55 @@ _NOT_OURS = {
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and takes the final name, else it is removed.
+    """Yield a temporary path beside `path` for a file or a folder; on success it is fsynced and takes the final name.
+
+    On failure it is removed. A folder that has the final name stays until the new one is whole.
 
     Raises
     ------
     ResourceError : the disk is full.
     OutputError : the place cannot be written to.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = _partial(path)
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
+            _sync(partial)
+            _replace(partial, path)
             _sync_directory(path.parent)
     finally:
         with contextlib.suppress(OSError):  # where nothing could be written, there is nothing to remove
-            partial.unlink()
+            remove_path(partial)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Give `partial` its final name; no system replaces a folder that holds something, so an old one steps aside."""
+    if not (partial.is_dir() and path.is_dir()):
+        partial.replace(path)
+        return
+    aside = _partial(path)
+    path.rename(aside)
+    partial.rename(path)
+    remove_tree(aside)
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file or a folder and all in it, of a link only the link; absent is fine."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_partials(directory: Path, name: str | None = None) -> None:
-    """Remove what killed writers left of the file `name`, or of any file, in `directory`; for its only writer."""
+    """Remove what killed writers left of the file or folder `name`, or of any, in `directory`; for its only writer."""
     for partial in directory.glob(f".{glob.escape(name) if name else '*'}.????????.partial"):
-        partial.unlink(missing_ok=True)
+        remove_path(partial)
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -114,6 +138,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_tree(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, or of the names and bytes of all files in a folder."""
+    if not path.is_dir():
+        return sha256_file(path)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    listed = "".join(f"{sha256_file(path / name)}  {name}\n" for name in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
 def safe_stem(path: Location) -> str:
     """The file's stem as a name that is safe on every file system: letters, digits, dot, dash, underscore."""
     return re.sub(r"[^\w.-]+", "_", path.stem).strip("._") or "slide"
@@ -123,6 +156,17 @@ def remove_tree(directory: Path) -> None:
     """Remove a directory and all in it; absent is fine."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(directory)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or a folder and all in it, on the disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            _sync(entry)
+        _sync_directory(path)
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_directory(directory: Path) -> None:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Final
 
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
-from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
+from wsi_nucssl.files import locked, remove_partials, remove_path, write_atomic
 from wsi_nucssl.locations import Location
 
 MANIFEST: Final = "manifest.json"
@@ -72,7 +72,8 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
         )
     if here.exists():
         if overwrite:
-            _empty(contents)
+            for entry in contents:
+                remove_path(entry)
         elif resume:
             _check_same(path, _read(here), manifest)
             return
@@ -100,14 +101,6 @@ def _is_ours(manifest: Path) -> bool:
     except (ValueError, OSError):
         return False
     return isinstance(content, dict) and _MARK in content
-
-
-def _empty(contents: list[Path]) -> None:
-    for entry in contents:
-        if entry.is_dir() and not entry.is_symlink():
-            remove_tree(entry)
-        else:
-            entry.unlink()
 
 
 def _read(manifest: Path) -> Manifest:

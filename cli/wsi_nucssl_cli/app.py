@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,6 +32,9 @@ from wsi_nucssl_cli import (
     tile,
 )
 from wsi_nucssl_cli.display import say_error
+
+if TYPE_CHECKING:
+    from wsi_nucssl.segment.run import Steps
 
 _M_ARENA_MAX: Final = -8
 """mallopt's number for it (malloc.h of glibc)."""
@@ -72,15 +75,21 @@ def _root(
 ) -> None: ...
 
 
-def main() -> None:
-    """Entry point: run the command line and turn every expected error into one message and its exit code."""
+def main(steps: Steps | None = None) -> None:
+    """Entry point: run the command line and turn every expected error into one message and its exit code.
+
+    Parameters
+    ----------
+    steps : Steps, optional
+        What `segment` does at each step, where that is not what it usually does.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     _share_one_heap()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is said
     try:
-        app()
+        app(obj=steps)
     except Stopped as error:
         say_error(f"{error.what}. Go on with: {_resume_command()}")
         sys.exit(error.exit_code)

@@ -21,7 +21,7 @@ out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-_FLAGS: Final = {"views": "--tta", "file_format": "--format"}
+_FLAGS: Final = {"views": "--tta", "formats": "--format"}
 """Of parameters whose flag is not their name."""
 
 

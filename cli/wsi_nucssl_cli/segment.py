@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from wsi_nucssl.engines.registry import ENGINES
+from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
 from wsi_nucssl.models.devices import Device
-from wsi_nucssl.segment.options import Format, Origin, SegmentOptions
+from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out
 from wsi_nucssl_cli.options import ReaderName, Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
-    from wsi_nucssl.segment.pipeline import OnProgress, Progress
-    from wsi_nucssl.segment.slides import SegmentSummary
+    from wsi_nucssl.segment.executor import OnProgress, SlideProgress
+    from wsi_nucssl.segment.summary import SegmentSummary
 
 
 def _batch_size(text: str) -> int | None:
@@ -27,13 +28,18 @@ def _batch_size(text: str) -> int | None:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
 
 
+_FORMATS_HELP: Final = (
+    "One or several, written beside each other in one pass: "
+    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
+)
+
+
 def segment(
+    context: typer.Context,
     slides: Slides,
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", help="A .geojson or .geojson.gz file, or a folder for several slides."
-        ),
+        typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
     ],
     model: Annotated[
         str, typer.Option(help="A bundled model's name, a weights file or a fine-tuning run.")
@@ -59,9 +65,15 @@ def segment(
             help="qupath: coordinates count from the slide's bounds, as in QuPath; level0: they do not."
         ),
     ] = "qupath",
-    file_format: Annotated[
-        Format | None, typer.Option("--format", help="By the output's name if not given.")
-    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME,…",
+            help=_FORMATS_HELP,
+            show_default=f"by the output's name, else {DEFAULT}",
+        ),
+    ] = "",
     reader: ReaderName = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[
@@ -73,10 +85,11 @@ def segment(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
-    """Segment slides into GeoJSON that QuPath opens."""
+    """Segment slides into GeoJSON that QuPath opens, and into tables."""
     from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
-    from wsi_nucssl.segment.slides import outputs, segment_slides
+    from wsi_nucssl.segment.outputs import outputs
+    from wsi_nucssl.segment.slides import segment_slides
 
     options = SegmentOptions(
         mpp=mpp,
@@ -92,7 +105,7 @@ def segment(
     display = _Display(quiet=quiet, verbose=verbose)
     with display:
         segment_slides(
-            outputs([locate(slide) for slide in slides], output, file_format),
+            outputs([locate(slide) for slide in slides], output, formats.split(",") if formats else ()),
             load_model(model or DEFAULT_MODEL),
             options,
             resume=resume,
@@ -100,6 +113,7 @@ def segment(
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
+            steps=context.obj,
         )
 
 
@@ -114,7 +128,7 @@ class _Display(SlideDisplay):
         """Begin a slide; returns what shows its progress."""
         meter = self.begin(slide)
 
-        def show(progress: Progress) -> None:
+        def show(progress: SlideProgress) -> None:
             stage = "predict" if progress.windows_done < progress.windows else "extract"
             meter.update(progress.windows_done, progress.windows, f"{stage} · {progress.nuclei} nuclei")
 
@@ -130,7 +144,8 @@ class _Display(SlideDisplay):
             markup=False,
         )
         if self.verbose:
-            share = summary.network_seconds / summary.seconds
-            out.print(f"  network {summary.network_seconds:.1f} s, {share:.0%} of the whole")
+            fraction = summary.network_seconds / summary.seconds
+            out.print(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
         out.print(f"  seams: {summary.seams}")
-        out.print(f"  {summary.output}", markup=False)
+        for output in summary.outputs:
+            out.print(f"  {output}", markup=False)

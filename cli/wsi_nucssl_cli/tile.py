@@ -40,7 +40,7 @@ def tile(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
-    from wsi_nucssl.batch import outputs_in
+    from wsi_nucssl.cohort import outputs_in
     from wsi_nucssl.geometry import Mpp
     from wsi_nucssl.locations import locate
     from wsi_nucssl.tiles.ingest import TileConfig

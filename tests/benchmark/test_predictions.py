@@ -18,8 +18,8 @@ from scipy.io import savemat
 from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
 from wsi_nucssl.benchmark.predictors import PredictionFolder
 from wsi_nucssl.errors import DatasetError, InputError
-from wsi_nucssl.export.features import CanvasTransform
 from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.seams import extract_block

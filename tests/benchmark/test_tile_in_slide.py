@@ -22,7 +22,7 @@ from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.slides import segment_slide
+from wsi_nucssl.segment.run import segment_slide
 
 CONFIG = InstanceConfig(body=0.35, foreground=0.3, regrow_px=3)
 

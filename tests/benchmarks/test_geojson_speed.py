@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from wsi_nucssl.export.features import CanvasTransform
 from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 

@@ -13,10 +13,11 @@ import pytest
 
 from tests.cli.commands import SAMPLE, Ended
 from tests.segment import fakes
+from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.segment import slides
+from wsi_nucssl.segment.run import Steps
 from wsi_nucssl.slide import RGB, open_slide
 from wsi_nucssl_cli import app
 
@@ -26,13 +27,12 @@ def cli(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Ended]]:
     """Run `wsi-nucssl` with these arguments, the engine double in place of a network. What is no exit is a bug."""
-    monkeypatch.setattr(slides, "open_engine", lambda *_: fakes.DarkIsNucleus())
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def run(*argv: object) -> Ended:
+    def run(*argv: object, engine: Engine | None = None) -> Ended:
         monkeypatch.setattr(sys, "argv", ["wsi-nucssl", *map(str, argv)])
         with pytest.raises(SystemExit) as ended:
-            app.main()
+            app.main(Steps(open_engine=lambda *_: engine or fakes.DarkIsNucleus()))
         said = capsys.readouterr()
         code = ended.value.code
         assert isinstance(code, int) or code is None

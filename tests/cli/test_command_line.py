@@ -17,6 +17,7 @@ import pytest
 from tests.cli.commands import SAMPLE, Ended
 from tests.segment import fakes
 from wsi_nucssl import __version__
+from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.slide import RGB
 
 Cli = Callable[..., Ended]
@@ -218,14 +219,16 @@ def test_places_that_take_no_output(cli: Cli, slide: Path, weights: Path, tmp_pa
     assert file.read_text() == "mine"
 
 
-def test_memory_that_runs_out(
-    cli: Cli, slide: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhaust(*_: object) -> None:
+class Exhausted(fakes.DarkIsNucleus):
+    """An engine for which memory does not suffice."""
+
+    def predict(self, _: Windows) -> BodyBoundary:
         raise MemoryError
 
-    monkeypatch.setattr(fakes.DarkIsNucleus, "predict", exhaust)
-    ended = cli("segment", slide, "-o", tmp_path / "n.geojson", "--model", weights)
+
+def test_memory_that_runs_out(cli: Cli, slide: Path, weights: Path, tmp_path: Path) -> None:
+    words = ["segment", slide, "-o", tmp_path / "n.geojson", "--model", weights]
+    ended = cli(*words, engine=Exhausted())
     assert ended.code == 6
     assert "--batch-size" in ended.err
     assert not (tmp_path / "n.geojson").exists()

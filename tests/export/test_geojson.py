@@ -20,15 +20,11 @@ from numpy.typing import NDArray
 
 from tests.nuclei.scenes import configs, scenes
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.export.features import (
-    MEASUREMENT_DECIMALS,
-    MEASUREMENT_NAMES,
-    TRUNCATED,
-    CanvasTransform,
-    Classification,
-    FeatureFormatter,
-)
+from wsi_nucssl.export.base import ExportContext
+from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED
+from wsi_nucssl.export.features import FeatureFormatter
 from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
@@ -36,6 +32,7 @@ from wsi_nucssl.nuclei.table import Nuclei
 
 LEVEL0 = CanvasTransform(1, 1)
 QUARTER = Mpp.square(0.25)
+NAMES = tuple(column.qupath for column in COLUMNS)
 HEADER = {"version": "1.2.3", "origin": "qupath"}
 
 
@@ -49,7 +46,7 @@ def write(
 
 
 def features(nuclei: Nuclei, transform: CanvasTransform = LEVEL0) -> list[dict[str, Any]]:
-    formatter = FeatureFormatter(transform, QUARTER, "slide", Classification())
+    formatter = FeatureFormatter(ExportContext(transform, QUARTER, "slide", HEADER))
     found: list[dict[str, Any]] = json.loads(b"[" + bytes(formatter.format(nuclei)) + b"]")
     return found
 
@@ -88,9 +85,9 @@ def test_contract_of_a_feature(tmp_path: Path, nuclei: Nuclei) -> None:
         assert set(properties) == {"objectType", "classification", "measurements"}
         assert properties["objectType"] == "detection"
         assert properties["classification"] == {"name": "Nucleus", "color": [200, 0, 0]}
-        assert tuple(properties["measurements"])[: len(MEASUREMENT_NAMES)] == MEASUREMENT_NAMES
+        assert tuple(properties["measurements"])[: len(NAMES)] == NAMES
         assert all(math.isfinite(value) for value in properties["measurements"].values())
-    assert [TRUNCATED in f["properties"]["measurements"] for f in document["features"]] == [
+    assert [TRUNCATED.qupath in f["properties"]["measurements"] for f in document["features"]] == [
         False,
         False,
         True,
@@ -132,7 +129,7 @@ def test_read_by_geojson_and_shapely_without_loss(
             assert written[0] == written[-1]
         values = list(feature["properties"]["measurements"].values())
         expected = table.measurements[index] * [1 / 16, 1 / 4, 1, 1 / 4, 1 / 4, 1, 1, 1, 1]
-        np.testing.assert_allclose(values, expected, atol=0.5001 * 10**-MEASUREMENT_DECIMALS)
+        np.testing.assert_allclose(values, expected, atol=0.5001 * 10**-DECIMALS)
 
 
 def test_an_empty_slide_is_a_valid_empty_collection(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from wsi_nucssl.export.features import CanvasTransform
 from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.settings import InstanceConfig

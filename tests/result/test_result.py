@@ -150,7 +150,7 @@ def test_a_run_of_a_whole_slide_is_read_with_its_labels(sample: Path, tmp_path: 
     from tests.segment import fakes
     from wsi_nucssl.segment.options import SegmentOptions
     from wsi_nucssl.segment.region import segment
-    from wsi_nucssl.segment.slides import segment_slide
+    from wsi_nucssl.segment.run import segment_slide
 
     model, engine, path = fakes.model(), fakes.DarkIsNucleus(), tmp_path / "run.geojson"
     segment_slide(sample, path, model, SegmentOptions(), engine=engine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from tests.segment import fakes
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
+from wsi_nucssl.segment.run import Steps, segment_slide
+from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB, open_slide
 
 _SLIDES = Path(__file__).parent.parent.parent / "sample_slides"
@@ -56,11 +57,12 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
 
     def run(
         slide: Path,
-        output: Path,
+        output: Path | Iterable[Path],
         *,
         resume: bool = False,
         overwrite: bool = False,
         model: Model = double_model,
+        steps: Steps | None = None,
         **options: Any,
     ) -> SegmentSummary:
         return segment_slide(
@@ -71,6 +73,7 @@ def segment(double_model: Model) -> Callable[..., SegmentSummary]:
             resume=resume,
             overwrite=overwrite,
             engine=fakes.DarkIsNucleus(upscale=model.info.upscale),
+            steps=steps,
         )
 
     return run

@@ -20,9 +20,9 @@ import numpy as np
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
-from wsi_nucssl.segment import slides
-from wsi_nucssl.segment.plan import make_plan
-from wsi_nucssl.slide import open_slide, tissue_mask
+from wsi_nucssl.segment.plan import Plan, make_plan
+from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.slide import Canvas, TissueMask, open_slide, tissue_mask
 from wsi_nucssl_cli import app
 
 CORE, BLOCK = 192, 256
@@ -36,12 +36,12 @@ def _run(request: dict[str, Any]) -> None:
     if "largest_file" in request:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], -1))
     engine = DarkIsNucleus(request.get("seconds", 0.0))
-    slides.open_engine = lambda *_: engine
-    slides.make_plan = lambda canvas, tissue, **how: make_plan(
-        canvas, tissue, **{**how, "core": CORE, "block_px": BLOCK}
-    )
     sys.argv = ["wsi-nucssl", *request["argv"]]
-    app.main()
+    app.main(Steps(open_engine=lambda *_: engine, make_plan=_small_plan))
+
+
+def _small_plan(canvas: Canvas, tissue: TissueMask, **how: Any) -> Plan:
+    return make_plan(canvas, tissue, **{**how, "core": CORE, "block_px": BLOCK})
 
 
 def _fork(request: dict[str, Any]) -> int:

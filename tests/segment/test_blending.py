@@ -23,7 +23,6 @@ from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.segment.blending import blended, keep_window
-from wsi_nucssl.segment.plan import Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.segment.windows import WindowGrid, repeat_px
 
@@ -144,7 +143,7 @@ def stored(scene: Scene) -> Iterator[ProbabilityStore]:
     grid = scene.grid
     selected = tuple(tile for tile in grid if (tile.row, tile.col) in scene.windows)
     with tempfile.TemporaryDirectory() as folder:
-        yield ProbabilityStore(Path(folder) / "w.zarr", Plan(grid.extent, 1.0, 1.0, grid, selected, grid, ()))
+        yield ProbabilityStore(Path(folder) / "w.zarr", grid, selected)
 
 
 def rows(nuclei: Nuclei) -> list[tuple[bytes, ...]]:

@@ -15,7 +15,8 @@ import shapely
 from tests.segment import fakes
 from tests.segment.features import Feature, read_features
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.slides import SegmentSummary, segment_slide
+from wsi_nucssl.segment.run import segment_slide
+from wsi_nucssl.segment.summary import SegmentSummary
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from tests.segment import fakes
 from tests.segment.features import read_features
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.settings import InstanceConfig
-from wsi_nucssl.segment import slides
 from wsi_nucssl.segment.images import network_input, predict_image, segment_image
-from wsi_nucssl.segment.slides import SegmentSummary
+from wsi_nucssl.segment.outputs import run_path
+from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB, TissueMask
 
 ARCHS = {1: "resunet18", 2: "liteunet0x2"}
@@ -33,19 +34,18 @@ def test_an_image_is_what_it_is_as_a_slide(
     segment: Callable[..., SegmentSummary],
     tissue: RGB,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     models: dict[int, Model],
     upscale: int,
     mpp: float,
     shape: tuple[int, int],
 ) -> None:
-    monkeypatch.setattr(slides, "tissue_mask", TissueMask.everywhere)
+    steps = Steps(tissue_mask=TissueMask.everywhere)
     image = np.tile(tissue, (2, 1, 1))[: shape[0], : shape[1]]
     slide = fakes.write_slide(tmp_path / "image.tif", image)
     model = models[upscale]
     output = tmp_path / "n.geojson"
-    summary = segment(slide, output, model=model, mpp=mpp, block_px=300, keep_probabilities=True)
-    kept = zarr.open_array(slides.run_path(output) / "probabilities.zarr", mode="r")[:]
+    summary = segment(slide, output, model=model, mpp=mpp, block_px=300, keep_probabilities=True, steps=steps)
+    kept = zarr.open_array(run_path(output) / "probabilities.zarr", mode="r")[:]
     engine = fakes.DarkIsNucleus(upscale=upscale)
     scale = 0.25 / mpp
     assert np.array_equal(predict_image(engine, image, scale=scale), kept)

@@ -112,7 +112,7 @@ def test_a_region_at_another_scale_is_that_of_the_run(
 ) -> None:
     """On a slide whose px are no whole multiple of the network's."""
     from wsi_nucssl.segment.options import SegmentOptions
-    from wsi_nucssl.segment.slides import segment_slide
+    from wsi_nucssl.segment.run import segment_slide
 
     slide = fakes.write_slide(tmp_path / "odd.tif", tissue, mpp=0.31)
     engine = fakes.DarkIsNucleus()

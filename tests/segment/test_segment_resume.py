@@ -2,82 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.segment import fakes
+from tests.segment.children import Child, fork_server
 from tests.segment.features import read_features
 from wsi_nucssl.errors import InputError, OutputExists, OutputLocked, RunMismatch, Stopped
-from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
+from wsi_nucssl.export.geojson import GEOJSON
 from wsi_nucssl.files import locked
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.nuclei.table import Nuclei
-from wsi_nucssl.segment.slides import SegmentSummary, run_path
+from wsi_nucssl.segment.outputs import run_path
+from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 Segment = Callable[..., SegmentSummary]
 KILLS = 12
-ROOT = Path(__file__).parent.parent.parent
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A command line that runs in a process of its own."""
-
-    pid: int
-    log: Path
-    fork_server: Any
-
-    def wait(self) -> int:
-        ended = int(self.fork_server.stdout.readline())
-        print("thanks", file=self.fork_server.stdin, flush=True)
-        return ended
-
-    def kill(self, number: signal.Signals) -> int:
-        os.kill(self.pid, number)
-        return self.wait()
 
 
 @pytest.fixture(scope="module")
 def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Child]]:
     """Begin `wsi-nucssl` with these arguments in a process of its own, with the engine double."""
-    log = tmp_path_factory.mktemp("fork_server") / "log"
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.segment.fork_server", slide],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-    ) as fork_server:
-
-        def begin(*argv: object, **how: Any) -> Child:
-            request = {"argv": [str(word) for word in argv], "log": str(log), **how}
-            print(json.dumps(request), file=fork_server.stdin, flush=True)
-            assert fork_server.stdout is not None
-            return Child(int(fork_server.stdout.readline()), log, fork_server)
-
+    with fork_server(slide, tmp_path_factory.mktemp("fork_server") / "log") as begin:
         yield begin
-        assert fork_server.stdin is not None
-        fork_server.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -182,20 +145,18 @@ def test_a_full_disk(
 
 
 @pytest.fixture
-def stopped(segment: Segment, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stopped(segment: Segment, slide: Path, tmp_path: Path) -> Path:
     """An output whose run has done all but the export."""
     output = tmp_path / "n.geojson"
-
-    def die(_: Path, blocks: Iterable[Nuclei], *__: object, **___: object) -> None:
-        for _block in blocks:
-            pass
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("wsi_nucssl.segment.slides.write_geojson", die)
-        with pytest.raises(KeyboardInterrupt):
-            segment(slide, output, block_px=256)
+    with pytest.raises(KeyboardInterrupt):
+        segment(slide, output, block_px=256, steps=Steps(exporter=lambda _: Exporter(dies_at_the_end)))
     return output
+
+
+@contextmanager
+def dies_at_the_end(_: Path, __: ExportContext) -> Iterator[WriteNuclei]:
+    yield lambda _: None
+    raise KeyboardInterrupt
 
 
 def truncate(path: Path) -> None:
@@ -318,19 +279,18 @@ def test_a_damaged_summary_is_no_summary(segment: Segment, slide: Path, tmp_path
     assert segment(slide, output, resume=True).sha256 == first.sha256
 
 
-def test_a_signal_while_exporting_stops_softly(
-    segment: Segment, slide: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def interrupted(path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
+    os.kill(os.getpid(), signal.SIGTERM)
+    with GEOJSON.opener(path, context) as write:
+        yield write
+
+
+def test_a_signal_while_exporting_stops_softly(segment: Segment, slide: Path, stopped: Path) -> None:
     expected = segment(slide, stopped.with_name("undisturbed.geojson"), block_px=256).output.read_bytes()
-
-    def interrupted(*words: Any, **how: Any) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return write_geojson(*words, **how)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("wsi_nucssl.segment.slides.write_geojson", interrupted)
-        with pytest.raises(Stopped):
-            segment(slide, stopped, block_px=256, resume=True)
+    steps = Steps(exporter=lambda _: Exporter(interrupted))
+    with pytest.raises(Stopped):
+        segment(slide, stopped, block_px=256, resume=True, steps=steps)
     assert not stopped.exists()
     segment(slide, stopped, block_px=256, resume=True)
     assert stopped.read_bytes() == expected

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from numpy.typing import NDArray
 
 from tests.segment import fakes
 from tests.segment.features import Feature, read_features
+from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.models.weights import Model
-from wsi_nucssl.segment import pipeline, slides
-from wsi_nucssl.segment.plan import make_plan
-from wsi_nucssl.segment.slides import SegmentSummary
-from wsi_nucssl.slide import RGB, open_slide
+from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.segment.executor import SlideProgress, SlideWork, run_in_threads
+from wsi_nucssl.segment.plan import Plan, make_plan
+from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
+from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.segment.summary import SegmentSummary
+from wsi_nucssl.slide import RGB, Canvas, TissueMask, open_slide
 
 Segment = Callable[..., SegmentSummary]
 
@@ -101,15 +107,11 @@ def test_real_tissue_anywhere_on_a_canvas(
         assert read_features(blocks.output) == whole
 
 
-def test_origin_is_the_bounds_or_level_0(
-    segment: Segment, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_origin_is_the_bounds_or_level_0(segment: Segment, sample: Path, tmp_path: Path) -> None:
     bounds = Box(120, 75, 2900, 2300)
-    monkeypatch.setattr(
-        slides, "open_slide", lambda *path, **how: fakes.WithBounds(open_slide(*path, **how), bounds)
-    )
-    as_qupath = read_features(segment(sample, tmp_path / "q.geojson").output)
-    as_level0 = read_features(segment(sample, tmp_path / "l.geojson", origin="level0").output)
+    steps = Steps(open_slide=lambda path, **how: fakes.WithBounds(open_slide(path, **how), bounds))
+    as_qupath = read_features(segment(sample, tmp_path / "q.geojson", steps=steps).output)
+    as_level0 = read_features(segment(sample, tmp_path / "l.geojson", origin="level0", steps=steps).output)
     moved = shapely.transform(polygons(as_qupath), lambda xy: np.add(xy, [120, 75]))
     assert shapely.equals_exact(moved, polygons(as_level0), 1e-9).all()
     assert [f["id"] for f in as_qupath] == [f["id"] for f in as_level0]
@@ -168,9 +170,29 @@ def test_a_slide_as_coarse_as_the_input_is_read_as_it_is(
     assert measured[0] == measured[1]
 
 
-def test_a_nucleus_longer_than_what_is_predicted_so_far(
-    segment: Segment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def small_windows(canvas: Canvas, tissue: TissueMask, **how: Any) -> Plan:
+    return make_plan(canvas, tissue, core=192, **how)
+
+
+@dataclass(frozen=True)
+class NotedReads:
+    """A store that takes note of each read that comes too early."""
+
+    store: ProbabilityStore
+    too_early: list[Box]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def read(self, box: Box) -> Probabilities:
+        try:
+            return self.store.read(box)
+        except NotPredicted:
+            self.too_early.append(box)
+            raise
+
+
+def test_a_nucleus_longer_than_what_is_predicted_so_far(segment: Segment, tmp_path: Path) -> None:
     """A dark band down the slide: its block must wait for windows far below, and the result is the same."""
     rng = np.random.default_rng(5)
     image = np.uint8([200, 130, 170]) + rng.integers(0, 30, (1500, 700, 3), np.uint8)
@@ -182,64 +204,60 @@ def test_a_nucleus_longer_than_what_is_predicted_so_far(
     whole = read_features(segment(slide, tmp_path / "whole.geojson", block_px=4000).output)
     assert max(polygons(whole), key=shapely.area).bounds[3] > 1450
 
-    put_off: list[object] = []
-    extract = pipeline.Pipeline._extract
+    too_early: list[Box] = []
 
-    def spy(self: pipeline.Pipeline, block: Any) -> Any:
-        done = extract(self, block)
-        put_off.append(done.put_off)
-        return done
+    def watched(work: SlideWork, *words: Any, **how: Any) -> Generator[Nuclei, None, None]:
+        store: Any = NotedReads(work.store, too_early)
+        return run_in_threads(replace(work, store=store), *words, **how)
 
-    monkeypatch.setattr(pipeline.Pipeline, "_extract", spy)
-    monkeypatch.setattr(slides, "make_plan", partial(make_plan, core=192))
     for workers in (1, 4):
         output = tmp_path / f"{workers}.geojson"
-        segment(slide, output, block_px=256, workers=workers)
+        steps = Steps(make_plan=small_windows, execute=watched)
+        segment(slide, output, block_px=256, workers=workers, steps=steps)
         assert read_features(output) == whole
-    assert any(put_off)
+    assert too_early
 
 
 def test_nuclei_are_given_on_while_the_network_goes_on(
-    segment: Segment, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    segment: Segment, sample: Path, tmp_path: Path
 ) -> None:
     """The first block comes long before the last window; what comes is what is written."""
-    pipelines: list[pipeline.Pipeline] = []
+    made: list[SlideProgress] = []
     windows_done: list[int] = []
-    tables = pipeline.Pipeline.tables
 
-    def spy(self: pipeline.Pipeline) -> Any:
-        pipelines.append(self)
-        for table in tables(self):
-            windows_done.append(self.progress.windows_done)
+    def watched(work: SlideWork, progress: SlideProgress, **how: Any) -> Generator[Nuclei, None, None]:
+        made.append(progress)
+        for table in run_in_threads(work, progress, **how):
+            windows_done.append(progress.windows_done)
             yield table
 
-    monkeypatch.setattr(pipeline.Pipeline, "tables", spy)
-    monkeypatch.setattr(slides, "make_plan", partial(make_plan, core=192))
-    summary = segment(sample, tmp_path / "n.geojson", block_px=256)
-    (made,) = pipelines
-    assert made.progress.blocks == len(windows_done)
-    assert windows_done[0] < made.progress.windows / 2 < windows_done[-1] == made.progress.windows
-    assert made.progress.nuclei == summary.nuclei
+    steps = Steps(make_plan=small_windows, execute=watched)
+    summary = segment(sample, tmp_path / "n.geojson", block_px=256, steps=steps)
+    (progress,) = made
+    assert progress.blocks == progress.blocks_done == len(windows_done)
+    assert windows_done[0] < progress.windows / 2 < windows_done[-1] == progress.windows
+    assert progress.nuclei == summary.nuclei
+
+
+@contextmanager
+def breaks(_: Path, __: ExportContext) -> Iterator[WriteNuclei]:
+    def write(_: Nuclei) -> None:
+        raise MemoryError
+
+    yield write
 
 
 def test_when_writing_fails_the_work_behind_it_ends_first(
-    segment: Segment, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    segment: Segment, sample: Path, tmp_path: Path
 ) -> None:
     """No thread still reads the slide or writes into the run when the next attempt may begin."""
-
-    def breaks(_: Path, blocks: Any, *__: Any, **___: Any) -> int:
-        next(iter(blocks))
-        raise MemoryError
-
     before = set(threading.enumerate())
-    monkeypatch.setattr(slides, "make_plan", partial(make_plan, core=192))
-    with monkeypatch.context() as patch:
-        patch.setattr(slides, "write_geojson", breaks)
-        with pytest.raises(MemoryError) as caught:
-            segment(sample, tmp_path / "n.geojson", block_px=256)
-        ours = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
-        assert not set(ours) - before
-        assert caught.value.__traceback__ is not None  # it would keep a suspended generator alive
-    segment(sample, tmp_path / "n.geojson", block_px=256, resume=True)
-    segment(sample, tmp_path / "undisturbed.geojson", block_px=256)
+    small, output = Steps(make_plan=small_windows), tmp_path / "n.geojson"
+    with pytest.raises(MemoryError) as caught:
+        segment(sample, output, block_px=256, steps=replace(small, exporter=lambda _: Exporter(breaks)))
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+    assert not set(ours) - before
+    assert caught.value.__traceback__ is not None  # it would keep a suspended generator alive
+    segment(sample, output, block_px=256, resume=True, steps=small)
+    segment(sample, tmp_path / "undisturbed.geojson", block_px=256, steps=small)
     assert (tmp_path / "n.geojson").read_bytes() == (tmp_path / "undisturbed.geojson").read_bytes()

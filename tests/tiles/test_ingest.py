@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsi_nucssl.batch import outputs_in
+from wsi_nucssl.cohort import outputs_in
 from wsi_nucssl.errors import MissingMpp, OutputExists, RunMismatch, UsageError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.slide import Canvas, open_slide, tissue_mask

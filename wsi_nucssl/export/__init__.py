@@ -1,1 +1,1 @@
-"""What other programs read: GeoJSON for QuPath."""
+"""What other programs read: nuclei as GeoJSON for QuPath, as tables, and in formats that packages add."""

@@ -3,82 +3,21 @@ nucleus."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from wsi_nucssl.errors import UsageError
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.export.base import ExportContext
+from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED
+from wsi_nucssl.export.transform import COORDINATE_DECIMALS
 from wsi_nucssl.nuclei.compiled import compiled
-from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
+from wsi_nucssl.nuclei.table import Nuclei
 
-COORDINATE_DECIMALS = 2
-MEASUREMENT_DECIMALS = 4
-TRUNCATED = "Truncated at seam"
-"""Measurement, 1, of nuclei that reach farther than extraction was allowed to look; absent from all
-others."""
-
-_NAMES = {
-    "area": "Area µm^2",
-    "perimeter": "Perimeter µm",
-    "circularity": "Circularity",
-    "major_axis": "Major axis µm",
-    "minor_axis": "Minor axis µm",
-    "eccentricity": "Eccentricity",
-    "solidity": "Solidity",
-    "probability": "Mean probability",
-    "hematoxylin_od": "Hematoxylin OD mean",
-}
-MEASUREMENT_NAMES = tuple(_NAMES[column] for column in MEASUREMENTS)
-"""Measurements as QuPath shows them, in the order of `table.MEASUREMENTS`."""
-
-_LONGEST_NUMBER = 24  # sign, 19 digits of an int64, point, and room for a separator
-_LEAST_SCALE = 0.02  # neighbouring pixel corners then stay apart in 2 decimals
-
-
-@dataclass(frozen=True, slots=True)
-class CanvasTransform:
-    """Where the canvas lies on the slide: output (x, y) = canvas (x, y) · scale − origin, in level-0 px.
-
-    Attributes
-    ----------
-    scale_x, scale_y : level-0 px per canvas px.
-    origin_x, origin_y : level-0 position that becomes (0, 0): the bounds' corner for origin "qupath".
-
-    Raises
-    ------
-    UsageError : the scale is so small that two decimals cannot keep pixels apart.
-    """
-
-    scale_x: float
-    scale_y: float
-    origin_x: float = 0.0
-    origin_y: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (_LEAST_SCALE <= self.scale_x < 1e6 and _LEAST_SCALE <= self.scale_y < 1e6):
-            raise UsageError(
-                f"a canvas of {self.scale_x} × {self.scale_y} level-0 px per px cannot be written",
-                remedy=f"Work at a resolution of at least {_LEAST_SCALE} level-0 px per px",
-            )
-
-    def centi_px(self, xy: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Canvas vertices (m, 2) as level-0 coordinates in 0.01 px, rounded half up; int64 (m, 2)."""
-        level0 = xy * np.array([self.scale_x, self.scale_y]) - np.array([self.origin_x, self.origin_y])
-        rounded: NDArray[np.int64] = np.floor(level0 * 10**COORDINATE_DECIMALS + 0.5).astype(np.int64)
-        return rounded
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """QuPath's class of the detections: a name and an RGB colour, without which QuPath refuses to read."""
-
-    name: str = "Nucleus"
-    color: tuple[int, int, int] = (200, 0, 0)
+_LONGEST_NUMBER: Final = 24
+"""Sign, 19 digits of an int64, point, and room for a separator."""
 
 
 class FeatureFormatter:
@@ -86,34 +25,27 @@ class FeatureFormatter:
 
     Parameters
     ----------
-    transform : from canvas px to level-0 px.
-    mpp : µm per canvas px.
-    identity : what tells this slide from others; ids are uuid5 of it and the nucleus's seed.
-    classification : of every nucleus.
+    context : ExportContext
+        What the nuclei stand for.
     """
 
-    def __init__(
-        self, transform: CanvasTransform, mpp: Mpp, identity: str, classification: Classification
-    ) -> None:
-        self._transform = transform
-        self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, identity)
-        unit = {"area": mpp.x * mpp.y, "perimeter": mpp.mean, "major_axis": mpp.mean, "minor_axis": mpp.mean}
-        self._units = np.array([unit.get(column, 1.0) for column in MEASUREMENTS])
+    def __init__(self, context: ExportContext) -> None:
+        self._context = context
+        classification = context.classification
         look = orjson.dumps({"name": classification.name, "color": classification.color})
-        keys = [orjson.dumps(name) + b":" for name in MEASUREMENT_NAMES]
+        keys = [orjson.dumps(column.qupath) + b":" for column in COLUMNS]
         self._texts = _Texts.of(
             b'{"type":"Feature","id":"',
             b'","geometry":{"type":"Polygon","coordinates":[',
             b']},"properties":{"objectType":"detection","classification":' + look + b',"measurements":{',
-            b"," + orjson.dumps(TRUNCATED) + b":1",
+            b"," + orjson.dumps(TRUNCATED.qupath) + b":1",
             b"}}}",
             *(keys[:1] + [b"," + key for key in keys[1:]]),
         )
 
     def format(self, nuclei: Nuclei) -> NDArray[np.uint8]:
         """The Features of a table, in its order, with commas and newlines between them."""
-        measured = nuclei.measurements.astype(np.float64) * self._units
-        per_nucleus = len(self._texts.letters) + 40 + len(MEASUREMENTS) * _LONGEST_NUMBER
+        per_nucleus = len(self._texts.letters) + 40 + len(COLUMNS) * _LONGEST_NUMBER
         room = (
             len(nuclei) * per_nucleus + (len(nuclei.ring_xy) + len(nuclei.ring_offsets)) * 2 * _LONGEST_NUMBER
         )
@@ -122,28 +54,14 @@ class FeatureFormatter:
             buffer,
             self._texts.letters,
             self._texts.ends,
-            seed_ids(self._namespace, nuclei.seed_xy),
-            self._transform.centi_px(nuclei.ring_xy),
+            self._context.ids(nuclei),
+            self._context.transform.centi_px(nuclei.ring_xy),
             nuclei.ring_offsets,
             nuclei.polygon_offsets,
-            np.rint(measured * 10**MEASUREMENT_DECIMALS).astype(np.int64),
+            self._context.measured(nuclei),
             nuclei.truncated,
         )
         return buffer[:end]
-
-
-def seed_ids(namespace: uuid.UUID, seed_xy: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """`uuid.uuid5(namespace, "x,y")` of each seed (n, 2), as uint8 (n, 16)."""
-    base = hashlib.sha1(namespace.bytes, usedforsecurity=False)
-    digests = bytearray()
-    for x, y in seed_xy.tolist():
-        one = base.copy()
-        one.update(b"%d,%d" % (x, y))
-        digests += one.digest()
-    ids = np.frombuffer(digests, np.uint8).reshape(-1, 20)[:, :16].copy()
-    ids[:, 6] = ids[:, 6] & 0x0F | 0x50
-    ids[:, 8] = ids[:, 8] & 0x3F | 0x80
-    return ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +106,7 @@ def _format(
         end = _put_text(buffer, end - 1, letters, ends, _PROPERTIES)  # over the last ring's comma
         for column in range(measured.shape[1]):
             end = _put_text(buffer, end, letters, ends, _FIRST_KEY + column)
-            end = _put_number(buffer, end, measured[index, column], MEASUREMENT_DECIMALS)
+            end = _put_number(buffer, end, measured[index, column], DECIMALS)
         if truncated[index]:
             end = _put_text(buffer, end, letters, ends, _TRUNCATED)
         end = _put_text(buffer, end, letters, ends, _TAIL)

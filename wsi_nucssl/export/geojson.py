@@ -9,26 +9,64 @@ of.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import orjson
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.export.features import CanvasTransform, Classification, FeatureFormatter
-from wsi_nucssl.files import atomic_path
+from wsi_nucssl.export.base import Classification, ExportContext, Exporter, WriteNuclei, export
+from wsi_nucssl.export.features import FeatureFormatter
+from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import Nuclei
 
-__all__ = ["SUFFIXES", "CanvasTransform", "Classification", "write_geojson"]
+__all__ = ["GEOJSON", "GEOJSON_GZ", "CanvasTransform", "Classification", "write_geojson"]
 
-SUFFIXES = (".geojson", ".geojson.gz")
-"""File names that `write_geojson` takes."""
+_PER_WRITE: Final = 2048
+_GZIP_LEVEL: Final = 4
 
-_PER_WRITE = 2048
-_GZIP_LEVEL = 4
+OpenFile = Callable[[Path], AbstractContextManager[BinaryIO]]
+
+
+@contextmanager
+def _open_collection(open_file: OpenFile, path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
+    """A FeatureCollection with the header as its member "wsi_nucssl"."""
+    formatter = FeatureFormatter(context)
+    separator = b"\n"
+    with open_file(path) as file:
+
+        def write(nuclei: Nuclei) -> None:
+            nonlocal separator
+            for some in nuclei.slices(_PER_WRITE):
+                file.write(separator)
+                file.write(formatter.format(some).data)
+                separator = b",\n"
+
+        header = orjson.dumps(dict(context.header))
+        file.write(b'{"type":"FeatureCollection","wsi_nucssl":' + header + b',"features":[')
+        yield write
+        file.write(b"\n]}\n")
+
+
+def _plain(path: Path) -> AbstractContextManager[BinaryIO]:
+    return path.open("wb")
+
+
+@contextmanager
+def _gzipped(path: Path) -> Iterator[BinaryIO]:
+    """Nothing in the bytes depends on name or time."""
+    with path.open("wb") as file, gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+        yield cast(BinaryIO, packed)
+
+
+GEOJSON: Final = Exporter(partial(_open_collection, _plain))
+GEOJSON_GZ: Final = Exporter(partial(_open_collection, _gzipped))
+
+_BY_ENDING: Final = {".geojson": GEOJSON, ".geojson.gz": GEOJSON_GZ}
 
 
 def write_geojson(
@@ -58,32 +96,10 @@ def write_geojson(
     UsageError : the file name has another ending.
     ResourceError : the disk is full.
     """
-    formatter = FeatureFormatter(transform, mpp, identity, classification or Classification())
-    count = 0
-    with atomic_path(path) as partial, _opened(partial, path) as file:
-        file.write(
-            b'{"type":"FeatureCollection","wsi_nucssl":' + orjson.dumps(dict(header)) + b',"features":['
-        )
-        for block in blocks:
-            for nuclei in block.slices(_PER_WRITE):
-                file.write(b",\n" if count else b"\n")
-                file.write(formatter.format(nuclei).data)
-                count += len(nuclei)
-        file.write(b"\n]}\n")
-    return count
-
-
-@contextmanager
-def _opened(partial: Path, path: Path) -> Iterator[BinaryIO]:
-    """Open `partial` for writing, compressed if `path` says so; nothing in the bytes depends on name or
-    time."""
-    if not path.name.endswith(SUFFIXES):
+    exporter = next((each for ending, each in _BY_ENDING.items() if path.name.endswith(ending)), None)
+    if exporter is None:
         raise UsageError(
-            "the name must end in .geojson or .geojson.gz", path=path, remedy="Choose another name"
+            f"the name must end in {' or '.join(_BY_ENDING)}", path=path, remedy="Choose another name"
         )
-    with partial.open("wb") as file:
-        if path.suffix != ".gz":
-            yield file
-            return
-        with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
-            yield cast(BinaryIO, packed)
+    context = ExportContext(transform, mpp, identity, header, classification or Classification())
+    return export({path: exporter}, blocks, context)

@@ -12,8 +12,8 @@ from wsi_nucssl.segment.options import Origin, SegmentOptions
 if TYPE_CHECKING:
     from wsi_nucssl.engines.base import Engine
     from wsi_nucssl.models.weights import Model
-    from wsi_nucssl.segment.pipeline import OnProgress
-    from wsi_nucssl.segment.slides import SegmentSummary
+    from wsi_nucssl.segment.executor import OnProgress
+    from wsi_nucssl.segment.summary import SegmentSummary
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -89,8 +89,9 @@ def segment_slide(
     >>> summary = wn.segment_slide("slide.svs", "nuclei.geojson")  # doctest: +SKIP
     >>> result = wn.read_nuclei(summary.output, slide="slide.svs")  # doctest: +SKIP
     """
+    from wsi_nucssl.locations import locate
     from wsi_nucssl.segment.region import as_model
-    from wsi_nucssl.segment.slides import segment_slide as run
+    from wsi_nucssl.segment.run import segment_slide as run
 
     options = SegmentOptions(
         mpp=mpp,
@@ -104,7 +105,7 @@ def segment_slide(
         keep_probabilities=keep_probabilities,
     )
     return run(
-        Path(slide),
+        locate(slide),
         Path(output),
         as_model(model),
         options,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsi_nucssl.batch import OnFailure, for_each_slide, outputs_in
+from wsi_nucssl.cohort import OnFailure, for_each_slide, outputs_in
 from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size

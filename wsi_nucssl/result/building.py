@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from wsi_nucssl.export.features import MEASUREMENT_NAMES, CanvasTransform, seed_ids
+from wsi_nucssl.export.base import ExportContext
+from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED
+from wsi_nucssl.export.ids import spelled_ids
+from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Box, Mpp, Point
-from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
+from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.result.features import ExtractedFeatures
 from wsi_nucssl.result.outlines import polygons_of
 from wsi_nucssl.result.picture import Picture
 from wsi_nucssl.result.result import Frame, Result
-
-_UNITS: Final = {"area": "_um2", "perimeter": "_um", "major_axis": "_um", "minor_axis": "_um"}
-COLUMNS: Final = {
-    qupath: f"{name}{_UNITS.get(name, '')}"
-    for qupath, name in zip(MEASUREMENT_NAMES, MEASUREMENTS, strict=True)
-}
-"""Columns of the table by the names of measurements in GeoJSON."""
-TRUNCATED: Final = "truncated"
-_DECIMALS: Final = 10**4
 
 
 def from_nuclei(
@@ -62,12 +55,12 @@ def from_nuclei(
     """
     frame = Frame(region, region.in_px_of(scale_x, scale_y), scale_x, scale_y, mpp, origin)
     transform = CanvasTransform(scale_x, scale_y, origin.x, origin.y)
+    context = ExportContext(transform, answer_mpp, identity, header)
     xy = transform.centi_px(nuclei.ring_xy) / 100 + np.array([origin.x, origin.y])
-    ids = seed_ids(uuid.uuid5(uuid.NAMESPACE_URL, identity), nuclei.seed_xy)
     return Result(
-        ids=np.array([str(uuid.UUID(bytes=each.tobytes())) for each in ids], dtype="U36"),
+        ids=np.array(spelled_ids(context.ids(nuclei)), dtype="U36"),
         polygons=polygons_of(xy, nuclei.ring_offsets, nuclei.polygon_offsets),
-        measurements=_measured(nuclei, answer_mpp),
+        measurements=_measured(nuclei, context),
         frame=frame,
         header={
             **header,
@@ -76,15 +69,12 @@ def from_nuclei(
             "scale_l0": [scale_x, scale_y],
         },
         picture=picture,
-        _features=ExtractedFeatures(nuclei, transform, answer_mpp, identity),
+        _features=ExtractedFeatures(nuclei, context),
     )
 
 
-def _measured(nuclei: Nuclei, mpp: Mpp) -> dict[str, Any]:
-    """The measurements as GeoJSON has them, by column."""
-    factors = {"_um2": mpp.x * mpp.y, "_um": mpp.mean}
-    columns: dict[str, Any] = {}
-    for index, (name, column) in enumerate(zip(MEASUREMENTS, COLUMNS.values(), strict=True)):
-        values = nuclei.measurements[:, index].astype(np.float64) * factors.get(_UNITS.get(name, ""), 1.0)
-        columns[column] = np.rint(values * _DECIMALS) / _DECIMALS
-    return {**columns, TRUNCATED: nuclei.truncated.copy()}
+def _measured(nuclei: Nuclei, context: ExportContext) -> dict[str, Any]:
+    """The measurements as files have them, by column."""
+    values = context.measured(nuclei) / 10**DECIMALS
+    columns = {column.name: values[:, index] for index, column in enumerate(COLUMNS)}
+    return {**columns, TRUNCATED.name: nuclei.truncated.copy()}

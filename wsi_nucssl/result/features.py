@@ -13,10 +13,10 @@ import orjson
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.export.features import CanvasTransform, Classification, FeatureFormatter
+from wsi_nucssl.export.base import ExportContext
+from wsi_nucssl.export.features import FeatureFormatter
 from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import Nuclei
 
 
@@ -42,31 +42,34 @@ class ExtractedFeatures:
 
     Attributes
     ----------
-    nuclei : in canvas px.
-    transform : from canvas px to the level-0 px of files.
-    mpp : µm per canvas px.
-    identity : what tells the slide from others.
+    nuclei : Nuclei
+        In canvas px.
+    context : ExportContext
+        What they stand for.
     """
 
     nuclei: Nuclei
-    transform: CanvasTransform
-    mpp: Mpp
-    identity: str
+    context: ExportContext
 
     def write(self, path: Path, header: Mapping[str, object]) -> None:
         """See `Features.write`."""
+        context = self.context
         write_geojson(
-            path, [self.nuclei], self.transform, mpp=self.mpp, identity=self.identity, header=header
+            path,
+            [self.nuclei],
+            context.transform,
+            mpp=context.mpp,
+            identity=context.identity,
+            header=header,
         )
 
     def as_json(self) -> bytes:
         """See `Features.as_json`."""
-        formatter = FeatureFormatter(self.transform, self.mpp, self.identity, Classification())
-        return b"[" + bytes(formatter.format(self.nuclei)) + b"]"
+        return b"[" + bytes(FeatureFormatter(self.context).format(self.nuclei)) + b"]"
 
     def take(self, rows: NDArray[np.intp]) -> Features:
         """See `Features.take`."""
-        return ExtractedFeatures(_take(self.nuclei, rows), self.transform, self.mpp, self.identity)
+        return ExtractedFeatures(_take(self.nuclei, rows), self.context)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,10 +14,9 @@ import shapely
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError, UsageError
-from wsi_nucssl.export.features import TRUNCATED as QUPATH_TRUNCATED
+from wsi_nucssl.export.columns import COLUMNS, TRUNCATED
 from wsi_nucssl.export.reading import read_geojson
 from wsi_nucssl.geometry import Box, Mpp, Point
-from wsi_nucssl.result.building import COLUMNS, TRUNCATED
 from wsi_nucssl.result.features import ReadFeatures
 from wsi_nucssl.result.outlines import Outlines, bounding_box
 from wsi_nucssl.result.picture import SlidePicture
@@ -102,7 +101,7 @@ def _of_slide(
     if slide is None:
         return None, None, None
     if isinstance(slide, str | PathLike):
-        with open_slide(Path(slide)) as opened:
+        with open_slide(slide) as opened:
             return _of_slide(opened)
     return SlidePicture.of(slide), slide.bounds, slide.mpp
 
@@ -154,13 +153,13 @@ def _moved(shapes: Outlines, origin: Point) -> Outlines:
 def _columns(features: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     """The measurements by column: ours by our names, others by their own; NaN where a nucleus lacks one."""
     rows = [_measurements(feature) for feature in features]
-    names = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name != QUPATH_TRUNCATED)])
+    ours = {column.qupath: column.name for column in COLUMNS}
+    names = dict.fromkeys([*ours, *(name for row in rows for name in row if name != TRUNCATED.qupath)])
     columns: dict[str, NDArray[Any]] = {
-        COLUMNS.get(name, name): np.array([row.get(name, np.nan) for row in rows], np.float64)
-        for name in names
+        ours.get(name, name): np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names
     }
     known = {name: values for name, values in columns.items() if not np.isnan(values).all() or not rows}
-    return {**known, TRUNCATED: np.array([QUPATH_TRUNCATED in row for row in rows], np.bool_)}
+    return {**known, TRUNCATED.name: np.array([TRUNCATED.qupath in row for row in rows], np.bool_)}
 
 
 def _measurements(feature: Mapping[str, Any]) -> Mapping[str, float]:

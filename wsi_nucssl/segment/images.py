@@ -7,14 +7,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.engines.base import Engine, predict_batch
+from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.geometry import Box, Size
-from wsi_nucssl.grid import ORIGIN
+from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.instances import LabelImage, label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.resample import resample, triangle_taps
-from wsi_nucssl.segment.blending import blended, keep_window
-from wsi_nucssl.segment.windows import WindowGrid, output_extent, px_to_cover, read_window, window_grid
+from wsi_nucssl.segment.blending import blended
+from wsi_nucssl.segment.stages import predict_windows
+from wsi_nucssl.segment.windows import WindowGrid, output_extent, px_to_cover, window_grid
 
 _SAME: Final = 1e-6
 """As for `Canvas`, px that are so nearly those of the image are those of the image."""
@@ -50,10 +51,11 @@ def predict_image(
     extent = output_extent(_size(image), _size(picture), scale, scale, engine.upscale)
     grid = grid or window_grid(extent, upscale=engine.upscale)
     kept: dict[tuple[int, int], Probabilities] = {}
-    for tile in grid:
-        pixels = read_window(lambda box: picture[box.rc], tile, grid)
-        predicted = predict_batch(engine, [pixels], 1)[0]
-        kept[tile.row, tile.col] = keep_window(grid, tile, pixels, predicted)
+
+    def write(tile: Tile, planes: Probabilities) -> None:
+        kept[tile.row, tile.col] = planes
+
+    predict_windows(lambda box: picture[box.rc], grid, engine, grid, write)
     return blended(grid, Box.at(ORIGIN, extent), lambda tile: kept[tile.row, tile.col])
 
 

@@ -11,7 +11,6 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.devices import Device
 
 Origin = Literal["qupath", "level0"]
-Format = Literal["geojson", "geojson.gz"]
 
 
 @dataclass(frozen=True, slots=True)

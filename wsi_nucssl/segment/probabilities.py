@@ -6,7 +6,7 @@ that should be there and is not never reads as background.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,7 +21,7 @@ from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.segment.blending import blended
-from wsi_nucssl.segment.plan import Plan
+from wsi_nucssl.segment.windows import WindowGrid
 from wsi_nucssl.slide.lru import TileCache
 
 PLANES: Final = ("body", "boundary", "hematoxylin_od")
@@ -40,25 +40,35 @@ class ProbabilityStore:
 
     On disk the array is (window row, window col, plane, row, col), each window with the margin that is blended: what
     `blending.keep_window` keeps, as differences from row to row modulo 256, which take a fifth less space.
+
+    Parameters
+    ----------
+    path : Path
+        The zarr, made if it is not there.
+    grid : WindowGrid
+        All windows of the extent.
+    selected : Tile
+        The windows that are predicted, or those of them that the reader needs; all others are background.
     """
 
-    def __init__(self, path: Path, plan: Plan) -> None:
-        self.path, self._plan = path, plan
-        self._selected = {(tile.row, tile.col) for tile in plan.selected}
+    def __init__(self, path: Path, grid: WindowGrid, selected: Iterable[Tile]) -> None:
+        self.path, self.grid, self.selected = path, grid, tuple(selected)
+        self._places = {(tile.row, tile.col) for tile in self.selected}
         self._done: set[tuple[int, int]] = set()
         self._recent = TileCache(_RECENT_BYTES)
         with disk_errors(path):
-            self._array = _open(path) if (path / "zarr.json").exists() else _create(path, plan)
+            self._array = _open(path) if (path / "zarr.json").exists() else _create(path, grid)
 
     @classmethod
-    def resume(cls, path: Path, plan: Plan) -> Self:
+    def resume(cls, path: Path, grid: WindowGrid, selected: Iterable[Tile]) -> Self:
         """Open a store and remove what is damaged: single windows, or all of them if it is the metadata."""
+        selected = tuple(selected)
         try:
-            store = cls(path, plan)
+            store = cls(path, grid, selected)
         except ValueError:  # JSON's complaint, and zarr's
             remove_tree(path)
-            store = cls(path, plan)
-        for tile in plan.selected:
+            store = cls(path, grid, selected)
+        for tile in selected:
             chunk = path / "c" / str(tile.row) / str(tile.col) / "0" / "0" / "0"
             if not chunk.exists():
                 continue
@@ -67,6 +77,10 @@ class ProbabilityStore:
             else:
                 chunk.unlink()
         return store
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A store pickles as its place, its windows, and those that are there; what it remembers stays behind."""
+        return _reopen, (self.path, self.grid, self.selected, self._done)
 
     def _is_sound(self, tile: Tile) -> bool:
         try:
@@ -77,7 +91,7 @@ class ProbabilityStore:
 
     def missing(self) -> Sequence[Tile]:
         """The selected windows that are not predicted yet, in raster order."""
-        return [tile for tile in self._plan.selected if (tile.row, tile.col) not in self._done]
+        return [tile for tile in self.selected if (tile.row, tile.col) not in self._done]
 
     def write(self, tile: Tile, planes: NDArray[np.uint8]) -> None:
         """Store what is kept of a window, (3, row, col); its chunk is written by nobody else.
@@ -93,8 +107,8 @@ class ProbabilityStore:
 
     def has(self, box: Box) -> bool:
         """True if every selected window that may have a say in `box` is there."""
-        tiles = self._plan.windows.overlapping(box.grow(self._plan.windows.blend))
-        return {(tile.row, tile.col) for tile in tiles} & self._selected <= self._done
+        tiles = self.grid.overlapping(box.grow(self.grid.blend))
+        return {(tile.row, tile.col) for tile in tiles} & self._places <= self._done
 
     def read(self, box: Box) -> Probabilities:
         """The planes of `box`, inside the extent; background where no window was selected.
@@ -103,12 +117,12 @@ class ProbabilityStore:
         ------
         NotPredicted : a window it needs is not there yet.
         """
-        return blended(self._plan.windows, box, self._window)
+        return blended(self.grid, box, self._window)
 
     def _window(self, tile: Tile) -> Probabilities | None:
         """A stored window, None where none was selected: blocks share windows, mostly soon after they were written."""
         place = tile.row, tile.col
-        if place not in self._selected:
+        if place not in self._places:
             return None
         if place not in self._done:
             raise NotPredicted(place)
@@ -119,7 +133,15 @@ class ProbabilityStore:
         return planes
 
 
-def write_canvas(store: ProbabilityStore, plan: Plan, path: Path) -> None:
+def _reopen(
+    path: Path, grid: WindowGrid, selected: tuple[Tile, ...], done: set[tuple[int, int]]
+) -> ProbabilityStore:
+    store = ProbabilityStore(path, grid, selected)
+    store._done.update(done)
+    return store
+
+
+def write_canvas(store: ProbabilityStore, path: Path) -> None:
     """Write all planes as one zarr, uint8 (3, row, col) over the extent, replacing what is at `path`.
 
     Raises
@@ -130,8 +152,8 @@ def write_canvas(store: ProbabilityStore, plan: Plan, path: Path) -> None:
         remove_tree(path)
         array = zarr.create_array(
             store=str(path),
-            shape=(len(PLANES), *plan.extent.shape_rc),
-            chunks=(len(PLANES), *plan.windows.tile.shape_rc),
+            shape=(len(PLANES), *store.grid.extent.shape_rc),
+            chunks=(len(PLANES), *store.grid.tile.shape_rc),
             dtype="uint8",
             compressors=_COMPRESSORS,
             fill_value=0,
@@ -139,7 +161,7 @@ def write_canvas(store: ProbabilityStore, plan: Plan, path: Path) -> None:
             attributes={"planes": list(PLANES)},
             config=_CONFIG,
         )
-        for tile in plan.selected:
+        for tile in store.selected:
             array[:, *tile.core.rc] = store.read(tile.core)
 
 
@@ -147,17 +169,16 @@ def _open(path: Path) -> zarr.Array[Any]:
     return zarr.open_array(store=str(path), mode="r+", config=_CONFIG)
 
 
-def _create(path: Path, plan: Plan) -> zarr.Array[Any]:
-    windows = plan.windows
-    one = (len(PLANES), *Box.at(ORIGIN, windows.tile).grow(windows.blend).size.shape_rc)
+def _create(path: Path, grid: WindowGrid) -> zarr.Array[Any]:
+    one = (len(PLANES), *Box.at(ORIGIN, grid.tile).grow(grid.blend).size.shape_rc)
     return zarr.create_array(
         store=str(path),
-        shape=(windows.rows, windows.cols, *one),
+        shape=(grid.rows, grid.cols, *one),
         chunks=(1, 1, *one),
         dtype="uint8",
         compressors=_COMPRESSORS,
         fill_value=0,
         dimension_names=("window_row", "window_col", "c", "y", "x"),
-        attributes={"planes": list(PLANES), "blend_px": windows.blend},
+        attributes={"planes": list(PLANES), "blend_px": grid.blend},
         config=_CONFIG,
     )

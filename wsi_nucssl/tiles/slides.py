@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_nucssl.batch import OnFailure, for_each_slide
+from wsi_nucssl.cohort import OnFailure, for_each_slide
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import open_slide
 from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest

@@ -1,4 +1,4 @@
-"""Windows through the network and blocks out of its probabilities, all at once and in bounded memory.
+"""The stages of a slide in threads of this process, all at once and in bounded memory.
 
 Readers work ahead of the engine; what it predicted is stored, a block is extracted as soon as the windows around it are
 there, and its nuclei are given on in raster order, all while the engine goes on. Results do not depend on that timing.
@@ -9,38 +9,33 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wsi_nucssl.engines.base import Engine, predict_batch
+from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.grid import Tile
-from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
-from wsi_nucssl.segment.blending import keep_window
-from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan
+from wsi_nucssl.segment import stages
+from wsi_nucssl.segment.plan import HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
-from wsi_nucssl.segment.windows import read_window
-from wsi_nucssl.slide import Canvas
+from wsi_nucssl.segment.windows import ReadRGB
 from wsi_nucssl.threads import prefetch, thread_pool
 
 P = ParamSpec("P")
 Out = TypeVar("Out")
 
-_AHEAD: Final = 3
+_IN_FLIGHT: Final = 3
 """Jobs in flight for each worker: enough that none waits, few enough that memory stays small."""
 
 
 @dataclass(slots=True)
-class Progress:
+class SlideProgress:
     """How far a slide is."""
 
     windows: int = 0
@@ -51,42 +46,60 @@ class Progress:
     network_seconds: float = 0.0
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[SlideProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """One slide's way from pixels to tables of nuclei.
+class SlideWork:
+    """What there is to do for one slide: everything that the stages need, and all that decides what they make.
 
     Attributes
     ----------
-    canvas, plan : what is read, and how it is cut.
-    store : takes the probabilities and gives them back.
-    blocks : folder of extracted blocks, one table a block; one that is there, whole, is done.
-    stop : checked between batches and blocks.
-    progress : kept up to date by `tables`.
+    read_rgb : ReadRGB
+        Reads input px of the slide's canvas.
+    plan : Plan
+        How the slide is cut.
+    engine : Engine
+        Predicts windows.
+    config : InstanceConfig
+        How nuclei are extracted.
+    store : ProbabilityStore
+        Takes the probabilities and gives them back.
+    blocks : Path
+        Folder of extracted blocks, one table a block; one that is there, whole, is done.
+    batch_size : int
+        Windows at a time.
     """
 
-    canvas: Canvas
+    read_rgb: ReadRGB
     plan: Plan
     engine: Engine
     config: InstanceConfig
     store: ProbabilityStore
     blocks: Path
     batch_size: int
-    workers: int
-    stop: StopRequest
-    on_progress: OnProgress = field(default=lambda _: None)
-    progress: Progress = field(default_factory=Progress)
 
     def block_path(self, block: Tile) -> Path:
         """Where the nuclei of a block are kept."""
         return self.blocks / f"{block.row:05d}-{block.col:05d}.npz"
 
-    def tables(self) -> Generator[Nuclei, None, None]:
+
+class Execute(Protocol):
+    """Does the work of a slide and gives its tables on."""
+
+    def __call__(
+        self,
+        work: SlideWork,
+        progress: SlideProgress,
+        *,
+        workers: int,
+        stop: StopRequest,
+        on_progress: OnProgress,
+    ) -> Generator[Nuclei, None, None]:
         """The tables of all blocks in raster order, each as soon as it and those before it are there.
 
-        Predicts and extracts all that is not there yet.
+        Predicts and extracts all that is not there yet, checks `stop` between batches and blocks, and keeps
+        `progress` up to date. When the generator is closed, nothing of it is at work any longer.
 
         Raises
         ------
@@ -94,26 +107,51 @@ class Pipeline:
         ResourceError : the disk is full.
         Stopped : a signal asked to stop; everything finished so far is kept.
         """
-        missing = self.store.missing()
-        self.progress.windows, self.progress.blocks = len(self.plan.selected), len(self.plan.active)
-        self.progress.windows_done = self.progress.windows - len(missing)
+        ...
+
+
+def run_in_threads(
+    work: SlideWork,
+    progress: SlideProgress,
+    *,
+    workers: int,
+    stop: StopRequest,
+    on_progress: OnProgress = lambda _: None,
+) -> Generator[Nuclei, None, None]:
+    """An `Execute` with `workers` threads that read, as many that store and extract, and the engine's own."""
+    return _Threads(work, progress, workers, stop, on_progress).tables()
+
+
+@dataclass(frozen=True, slots=True)
+class _Threads:
+    work: SlideWork
+    progress: SlideProgress
+    workers: int
+    stop: StopRequest
+    on_progress: OnProgress
+
+    def tables(self) -> Generator[Nuclei, None, None]:
+        work, progress = self.work, self.progress
+        missing = work.store.missing()
+        progress.windows, progress.blocks = len(work.plan.selected), len(work.plan.active)
+        progress.windows_done = progress.windows - len(missing)
         finished, todo = self._look_for_blocks()
-        coming = deque(self.plan.active)
-        most = _AHEAD * self.workers
-        streams = self.engine.streams
+        coming = deque(work.plan.active)
+        max_in_flight = _IN_FLIGHT * self.workers
+        streams = work.engine.streams
         with (
             thread_pool(self.workers) as reading,
             thread_pool(streams) as predicting,
             thread_pool(self.workers) as finishing,
         ):
-            finishers = _Finishers(finishing, most, self.progress, finished)
-            windows = prefetch(reading, most, self._read, missing)
-            batches = _batches(windows, self.batch_size)
+            finishers = _Finishers(finishing, max_in_flight, progress, finished)
+            windows = prefetch(reading, max_in_flight, self._read, missing)
+            batches = _batches(windows, work.batch_size)
             for predicted in prefetch(predicting, streams + 1, self._predict, batches):
                 self.stop.check()
-                self.progress.network_seconds += predicted.seconds / streams
+                progress.network_seconds += predicted.seconds / streams
                 for window in predicted.windows:
-                    finishers.submit(self._finish_window, *window)
+                    finishers.submit(self._keep, window)
                 self._extract_ready(todo, finishers)
                 yield from self._whole(coming, finishers)
             finishers.drain()
@@ -130,15 +168,15 @@ class Pipeline:
         self.on_progress(self.progress)
         while coming and coming[0] in finishers.finished:
             self.stop.check()
-            yield Nuclei.load(self.block_path(coming.popleft()))
+            yield Nuclei.load(self.work.block_path(coming.popleft()))
 
     def _look_for_blocks(self) -> tuple[set[Tile], deque[Tile]]:
         """The blocks with a whole table, and in raster order those without."""
         finished: set[Tile] = set()
         todo: deque[Tile] = deque()
-        for block in self.plan.active:
+        for block in self.work.plan.active:
             try:
-                self.progress.nuclei += len(Nuclei.load(self.block_path(block)))
+                self.progress.nuclei += len(Nuclei.load(self.work.block_path(block)))
             except InputError:
                 todo.append(block)
             else:
@@ -146,43 +184,39 @@ class Pipeline:
         self.progress.blocks_done = len(finished)
         return finished, todo
 
-    def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
-        return tile, read_window(self.canvas.read, tile, self.plan.windows)
-
-    def _predict(self, batch: list[tuple[Tile, NDArray[np.uint8]]]) -> _Predicted:
-        begun = perf_counter()
-        planes = predict_batch(self.engine, [pixels for _, pixels in batch], self.batch_size)
-        windows = [(tile, pixels, each) for (tile, pixels), each in zip(batch, planes, strict=True)]
-        return _Predicted(windows, perf_counter() - begun)
-
-    def _finish_window(self, tile: Tile, pixels: NDArray[np.uint8], planes: NDArray[np.uint8]) -> _Done:
-        """Store what is kept of a predicted window."""
-        self.store.write(tile, keep_window(self.plan.windows, tile, pixels, planes))
-        return _Done(windows=1)
-
     def _extract_ready(self, todo: deque[Tile], finishers: _Finishers) -> None:
         """Begin the blocks, in raster order, whose windows are all there."""
-        while todo and self.store.has(todo[0].core.grow(HALO).clip(self.plan.box)):
+        while todo and self.work.store.has(todo[0].core.grow(HALO).clip(self.work.plan.box)):
             finishers.submit(self._extract, todo.popleft())
 
+    def _read(self, tile: Tile) -> stages.SeenWindow:
+        return stages.read(self.work.read_rgb, self.work.plan.windows, tile)
+
+    def _predict(self, batch: list[stages.SeenWindow]) -> _Predicted:
+        begun = perf_counter()
+        windows = stages.predict(self.work.engine, batch, self.work.batch_size)
+        return _Predicted(windows, perf_counter() - begun)
+
+    def _keep(self, window: stages.PredictedWindow) -> _Done:
+        stages.keep(self.work.plan.windows, window, self.work.store.write)
+        return _Done(windows=1)
+
     def _extract(self, block: Tile) -> _Done:
-        """Extract one block and keep its table; put it off if a nucleus reaches where nothing is predicted yet."""
-        extent = self.plan.box
+        """Extract one block; put it off if a nucleus reaches where nothing is predicted yet."""
+        work = self.work
+        path = work.block_path(block)
         try:
-            nuclei = extract_block(
-                self.store.read, block.core, extent, self.config, halo=HALO, max_halo=MAX_HALO
-            )
+            nuclei = stages.extract(work.store.read, block, work.plan.box, work.config, path)
         except NotPredicted:
             return _Done(put_off=block)
-        nuclei.save(self.block_path(block))
-        return _Done(block=block, nuclei=len(nuclei))
+        return _Done(block=block, nuclei=nuclei)
 
 
 @dataclass(frozen=True, slots=True)
 class _Predicted:
-    """A batch that went through the network: each window's tile, RGB and probabilities, and the seconds it took."""
+    """A batch that went through the network, and the seconds it took."""
 
-    windows: list[tuple[Tile, NDArray[np.uint8], NDArray[np.uint8]]]
+    windows: list[stages.PredictedWindow]
     seconds: float
 
 
@@ -201,19 +235,23 @@ class _Finishers:
 
     Attributes
     ----------
-    finished : blocks whose tables are there.
-    put_off : blocks to begin again when every window is there.
+    finished : set of Tile
+        Blocks whose tables are there.
+    put_off : list of Tile
+        Blocks to begin again when every window is there.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, most: int, progress: Progress, finished: set[Tile]) -> None:
-        self._pool, self._most, self._progress = pool, most, progress
+    def __init__(
+        self, pool: ThreadPoolExecutor, max_in_flight: int, progress: SlideProgress, finished: set[Tile]
+    ) -> None:
+        self._pool, self._max_in_flight, self._progress = pool, max_in_flight, progress
         self._pending: set[Future[_Done]] = set()
         self.finished = finished
         self.put_off: list[Tile] = []
 
     def submit(self, job: Callable[P, _Done], *args: P.args, **kwargs: P.kwargs) -> None:
         """Begin a job; wait first if too many are in flight. A job that failed earlier raises here."""
-        while len(self._pending) >= self._most:
+        while len(self._pending) >= self._max_in_flight:
             wait(self._pending, return_when=FIRST_COMPLETED)
             self.collect()
         self._pending.add(self._pool.submit(job, *args, **kwargs))

@@ -1,0 +1,51 @@
+"""Formats by name: what `segment` writes. A format's name is the ending of its files, without the dot.
+
+A package adds one by an entry point in `wsi_nucssl.exporters`, `ending = "package.module:EXPORTER"`, where the thing is
+an `export.base.Exporter`. Nothing heavy is imported until a format is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wsi_nucssl.registry import Plugin, Registry
+
+if TYPE_CHECKING:
+    from wsi_nucssl.export.base import Exporter
+
+EXPORTERS: Final[Registry[Exporter]] = Registry(
+    "format",
+    "wsi_nucssl.exporters",
+    Plugin("geojson", "wsi_nucssl.export.geojson:GEOJSON", "outlines and measurements, as QuPath opens them"),
+    Plugin("geojson.gz", "wsi_nucssl.export.geojson:GEOJSON_GZ", "the same, compressed"),
+    Plugin("csv", "wsi_nucssl.export.csv:CSV", "a table, one row a nucleus, units in the columns' names"),
+)
+
+DEFAULT: Final = "geojson"
+
+
+def format_of(path: Path) -> str | None:
+    """The format whose ending the name of `path` has, the longest one; None if it has none."""
+    fitting = [name for name in EXPORTERS.names if path.name.endswith(f".{name}")]
+    return max(fitting, key=len, default=None)
+
+
+def in_order(formats: Iterable[str]) -> tuple[str, ...]:
+    """The formats without repetitions, in the registry's order: how they were listed never matters.
+
+    Raises
+    ------
+    UsageError : there is no such format.
+    """
+    wanted = {*formats}
+    for name in wanted - {*EXPORTERS.names}:
+        EXPORTERS.get(name)
+    return tuple(name for name in EXPORTERS.names if name in wanted)
+
+
+def endings() -> str:
+    """All endings in words, for messages: ".geojson, .geojson.gz or .csv"."""
+    *others, last = (f".{name}" for name in EXPORTERS.names)
+    return f"{', '.join(others)} or {last}"

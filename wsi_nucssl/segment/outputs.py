@@ -1,0 +1,124 @@
+"""Where a slide's nuclei go: one output for each format, beside each other, and the run directory of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from wsi_nucssl.cohort import outputs_in
+from wsi_nucssl.errors import OutputExists, UsageError
+from wsi_nucssl.export.base import Exporter
+from wsi_nucssl.export.registry import DEFAULT, EXPORTERS, endings, format_of, in_order
+from wsi_nucssl.locations import Location
+
+
+def run_path(output: Path) -> Path:
+    """The run directory that belongs to an output: what is resumed, and later the output's provenance.
+
+    Several outputs of one slide share that of the first, in the order of `ordered`.
+    """
+    return output.with_name(f"{output.name}.run")
+
+
+def outputs(
+    slides: Sequence[Location], destination: Path, formats: Sequence[str] = ()
+) -> dict[Location, tuple[Path, ...]]:
+    """Each slide's outputs, one for each format, in the registry's order.
+
+    One slide may go to a file name: it says the format, and the other formats' outputs lie beside it. Otherwise
+    `destination` is a folder, and the format is GeoJSON if none is given.
+
+    Raises
+    ------
+    UsageError : several slides and one file, two slides of one name, an unknown ending or format, or formats that
+        contradict the file name.
+    """
+    wanted = in_order(formats)
+    named = format_of(destination)
+    if named:
+        return {slides[0]: _beside(slides, destination, named, wanted)}
+    if destination.suffix in (".json", ".gz"):
+        raise _unknown_ending(destination)
+    by_format = [outputs_in(destination, slides, f".{name}") for name in wanted or (DEFAULT,)]
+    return {slide: tuple(each[slide] for each in by_format) for slide in slides}
+
+
+def _beside(
+    slides: Sequence[Location], destination: Path, named: str, wanted: tuple[str, ...]
+) -> tuple[Path, ...]:
+    if len(slides) != 1:
+        raise UsageError(
+            f"{len(slides)} slides cannot go into one file", path=destination, remedy="Give a folder"
+        )
+    if wanted and named not in wanted:
+        raise UsageError(
+            f"⟨formats⟩ {','.join(wanted)} contradict the file's name",
+            path=destination,
+            remedy=f"Add {named}, or drop ⟨formats⟩",
+        )
+    stem = destination.name.removesuffix(f".{named}")
+    return tuple(destination.with_name(f"{stem}.{name}") for name in wanted or (named,))
+
+
+def ordered(paths: Iterable[Path]) -> dict[Path, str]:
+    """Outputs of one slide and their formats, in the registry's order, so that the run is the same however listed.
+
+    Raises
+    ------
+    UsageError : a name has an unknown ending, two have the same, or there are none.
+    """
+    by_format: dict[str, Path] = {}
+    for path in paths:
+        name = format_of(path)
+        if name is None:
+            raise _unknown_ending(path)
+        if by_format.setdefault(name, path) != path:
+            raise UsageError("two outputs of one format", path=path, remedy=f"Drop it or {by_format[name]}")
+    if not by_format:
+        raise UsageError("no output is given", remedy="Give ⟨output⟩")
+    return {by_format[name]: name for name in EXPORTERS.names if name in by_format}
+
+
+def check_outputs(exporters: dict[Path, Exporter], run: Path, *, resume: bool, overwrite: bool) -> None:
+    """See that each output may be written, before any work begins.
+
+    Raises
+    ------
+    OutputExists : something is there that is not to be replaced.
+    """
+    for output, exporter in exporters.items():
+        _check_kind(output, exporter, run)
+        if not output.exists() or overwrite:
+            continue
+        if not resume:
+            raise OutputExists(
+                "the output is there already",
+                path=output,
+                remedy="Add ⟨overwrite⟩, or ⟨resume⟩ to keep finished slides",
+            )
+        if not run.is_dir():
+            raise OutputExists(
+                "the output is there, but not the run that made it",
+                path=output,
+                remedy="Add ⟨overwrite⟩ to replace it, or choose another output",
+            )
+
+
+def _check_kind(output: Path, exporter: Exporter, run: Path) -> None:
+    """A folder never takes a file's place or the other way round, and a folder that no run of ours made is spared."""
+    if output.is_dir() and not exporter.is_folder:
+        raise OutputExists("a folder has the output's name", path=output, remedy="Choose another output")
+    if output.is_dir() and not run.is_dir():
+        raise OutputExists(
+            "a folder has the output's name, and the run that would have made it is not there",
+            path=output,
+            remedy="Remove it, or choose another output",
+        )
+    if output.is_file() and exporter.is_folder:
+        raise OutputExists("a file has the output's name", path=output, remedy="Remove it")
+
+
+def _unknown_ending(output: Path) -> UsageError:
+    return UsageError(
+        f"the output must end in {endings()}", path=output, remedy="Rename it, or give a folder"
+    )

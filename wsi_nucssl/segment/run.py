@@ -1,0 +1,250 @@
+"""Segment one slide: pixels in, files of nuclei out, resumable anywhere between."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from wsi_nucssl._version import __version__
+from wsi_nucssl.engines.base import Engine, default_batch_size
+from wsi_nucssl.engines.opening import open_engine
+from wsi_nucssl.export.base import ExportContext, Exporter, export
+from wsi_nucssl.export.registry import EXPORTERS
+from wsi_nucssl.export.transform import CanvasTransform
+from wsi_nucssl.files import remove_partials, remove_tree, sha256_tree
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.locations import Location
+from wsi_nucssl.models.weights import Model
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
+from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, SlideWork, run_in_threads
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path
+from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
+from wsi_nucssl.segment.seam_figure import SeamFigure
+from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
+from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask
+
+_STORE: Final = "windows.zarr"
+_KEPT: Final = "probabilities.zarr"
+_BLOCKS: Final = "blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a run does at each step; whoever runs the steps otherwise, or watches them, gives others.
+
+    Attributes
+    ----------
+    open_slide : callable
+        Opens a slide: path, `reader`, `mpp`.
+    tissue_mask : callable
+        Finds its tissue.
+    make_plan : callable
+        Lays windows and blocks over it: canvas, tissue, `upscale`, `block_px`. The size of windows is its choice.
+    open_engine : callable
+        Opens an engine: model, device, engine, views.
+    execute : Execute
+        Predicts and extracts.
+    exporter : callable
+        The exporter of a format.
+    """
+
+    open_slide: Callable[..., Slide] = open_slide
+    tissue_mask: Callable[[Slide], TissueMask] = tissue_mask
+    make_plan: Callable[..., Plan] = make_plan
+    open_engine: Callable[..., Engine] = open_engine
+    execute: Execute = run_in_threads
+    exporter: Callable[[str], Exporter] = EXPORTERS.get
+
+
+def segment_slide(
+    slide_path: str | Location,
+    output: Path | Iterable[Path],
+    model: Model,
+    options: SegmentOptions,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: OnProgress = lambda _: None,
+    engine: Engine | None = None,
+    steps: Steps | None = None,
+) -> SegmentSummary:
+    """Write the nuclei of one slide to `output`, a .geojson, .geojson.gz, .csv or several of them at once.
+
+    Work goes on in a folder beside the output, its name and `.run`; when all is done, the manifest and the summary stay
+    there. Of several outputs it is the first one's, in the order of `export.registry`.
+
+    Parameters
+    ----------
+    slide_path : str or Location
+        The slide.
+    output : Path or iterable of Path
+        Where the nuclei go, in the format that each name's ending says.
+    model : Model
+        Weights and what belongs to them.
+    options : SegmentOptions
+        Every choice there is.
+    resume, overwrite : bool
+        Go on with a run that was stopped; replace outputs and runs that are there.
+    on_progress : OnProgress
+        Is told again and again how far the slide is.
+    engine : Engine, optional
+        Spares setting one up for each of many slides; it must be that of `model` and `options`.
+    steps : Steps, optional
+        What the run does at each step.
+
+    Raises
+    ------
+    UsageError : an output's name has another ending, or both `resume` and `overwrite`.
+    SlideError, MissingMpp : the slide cannot be read, or does not say its mpp.
+    OutputExists, OutputLocked, RunMismatch : an output cannot be taken.
+    ResourceError : disk or memory ran out.
+    Stopped : Ctrl-C or SIGTERM; resume to go on.
+    """
+    begun = perf_counter()
+    steps = steps or Steps()
+    formats = ordered([output] if isinstance(output, Path) else output)
+    exporters = {path: steps.exporter(name) for path, name in formats.items()}
+    run_folder = run_path(next(iter(exporters)))
+    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite)
+    with steps.open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
+        engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
+        setup = _Setup.of(slide, model, options, engine, steps)
+        with (
+            run_directory(run_folder, setup.manifest, resume=resume, overwrite=overwrite) as run,
+            stop_requests() as stop,
+        ):
+            for path in exporters:
+                remove_partials(path.parent, path.name)
+            summary = finished_summary(run, [*exporters])
+            if summary is None:
+                summary = _segment(setup, exporters, run, stop, steps.execute, on_progress, begun)
+                keep_summary(run, summary)
+            _tidy(run)
+            return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """A slide, what is to be done with it, and how it is cut."""
+
+    slide: Slide
+    model: Model
+    options: SegmentOptions
+    engine: Engine
+    canvas: Canvas
+    tissue: TissueMask
+    plan: Plan
+    batch_size: int
+    manifest: dict[str, Any]
+
+    @classmethod
+    def of(cls, slide: Slide, model: Model, options: SegmentOptions, engine: Engine, steps: Steps) -> _Setup:
+        canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
+        tissue = steps.tissue_mask(slide)
+        plan = steps.make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
+        batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
+        manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
+        return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, manifest)
+
+    def work(self, run: Path) -> SlideWork:
+        """What there is to do in a run directory."""
+        plan = self.plan
+        return SlideWork(
+            read_rgb=self.canvas.read,
+            plan=plan,
+            engine=self.engine,
+            config=self.model.info.instances,
+            store=ProbabilityStore.resume(run / _STORE, plan.windows, plan.selected),
+            blocks=run / _BLOCKS,
+            batch_size=self.batch_size,
+        )
+
+    def export_context(self) -> ExportContext:
+        """What the nuclei stand for."""
+        slide, info, plan = self.slide, self.model.info, self.plan
+        corner = slide.bounds.origin if self.options.origin == "qupath" else plan.box.origin
+        header = {
+            **self.manifest,
+            "slide_name": slide.path.name,
+            "mpp_source": slide.mpp_source,
+            "hematoxylin_mpp": info.input_mpp,
+            "origin_l0": [corner.x, corner.y],
+        }
+        transform = CanvasTransform(plan.scale_x, plan.scale_y, corner.x, corner.y)
+        return ExportContext(
+            transform, Mpp.square(info.mpp), self.manifest["slide"], header, extent=plan.extent
+        )
+
+
+def _manifest(
+    slide: Slide, model: Model, options: SegmentOptions, engine: str, batch_size: int, plan: Plan
+) -> dict[str, Any]:
+    """Everything that decides the outputs' bytes."""
+    assert slide.mpp is not None  # the canvas has asked for it
+    return {
+        "kind": "segment",
+        "version": __version__,
+        "slide": identity(slide),
+        "slide_mpp": [slide.mpp.x, slide.mpp.y],
+        "reader": slide.reader,
+        "model": model.info.name,
+        "model_sha256": model.sha256,
+        "model_mpp": model.info.mpp,
+        "input_mpp": model.info.input_mpp,
+        "instances": asdict(model.info.instances),
+        "engine": engine,
+        "batch_size": batch_size,
+        "window_px": [*plan.windows.shape.shape_rc],
+        "margin_px": plan.windows.margin,
+        "blend_px": plan.windows.blend,
+        "block_px": [*plan.blocks.tile.shape_rc],
+        "halo_px": [HALO, MAX_HALO],
+        "origin": options.origin,
+    }
+
+
+def _segment(
+    setup: _Setup,
+    exporters: dict[Path, Exporter],
+    run: Path,
+    stop: StopRequest,
+    execute: Execute,
+    on_progress: OnProgress,
+    begun: float,
+) -> SegmentSummary:
+    """Do all that is not done yet, and stream all blocks into the outputs."""
+    seams = SeamFigure()
+
+    def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
+        nonlocal seams
+        for table in tables:
+            seams += SeamFigure.of(table, setup.plan.windows)
+            yield table
+
+    work, progress = setup.work(run), SlideProgress()
+    running = execute(work, progress, workers=setup.options.workers, stop=stop, on_progress=on_progress)
+    with contextlib.closing(running) as tables:  # its threads end here, whatever happens
+        nuclei = export(exporters, counted(tables), setup.export_context())
+    if setup.options.keep_probabilities:
+        write_canvas(work.store, run / _KEPT)
+    return SegmentSummary(
+        outputs={path: sha256_tree(path) for path in exporters},
+        nuclei=nuclei,
+        tissue_mm2=setup.tissue.area_mm2 or 0.0,
+        seconds=perf_counter() - begun,
+        network_seconds=progress.network_seconds,
+        seams=seams,
+    )
+
+
+def _tidy(run: Path) -> None:
+    """Drop what only served resuming."""
+    remove_tree(run / _BLOCKS)
+    remove_tree(run / _STORE)

@@ -1,0 +1,98 @@
+"""What segmenting a slide came to: kept in the run directory when all is done, and believed only if nothing changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from wsi_nucssl.errors import OutputExists
+from wsi_nucssl.files import sha256_tree, write_atomic
+from wsi_nucssl.segment.seam_figure import SeamFigure
+
+_SUMMARY: Final = "summary.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSummary:
+    """What segmenting a slide came to.
+
+    Attributes
+    ----------
+    outputs : Mapping[Path, str]
+        Each output and the SHA-256 of its bytes, in the order of the formats.
+    nuclei : int
+        How many, in each output.
+    tissue_mm2 : float
+        Area of the tissue mask.
+    seconds, network_seconds : float
+        Of this process: wall time of the slide, and within it of the network alone.
+    seams : SeamFigure
+        Traces of the grid in the result.
+    """
+
+    outputs: Mapping[Path, str]
+    nuclei: int
+    tissue_mm2: float
+    seconds: float
+    network_seconds: float
+    seams: SeamFigure
+
+    @property
+    def output(self) -> Path:
+        """The first output."""
+        return next(iter(self.outputs))
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the first output."""
+        return self.outputs[self.output]
+
+    @property
+    def per_mm2(self) -> float:
+        """Nuclei per mm² of tissue."""
+        return self.nuclei / self.tissue_mm2 if self.tissue_mm2 else 0.0
+
+
+def keep_summary(run: Path, summary: SegmentSummary) -> None:
+    """Write the summary, which says that the run is finished, with what it says of formats written earlier."""
+    hashes = {output.name: sha256 for output, sha256 in summary.outputs.items()}
+    before = _read(run) or {"outputs": {}}
+    content = {**asdict(summary), "outputs": {**before["outputs"], **hashes}}
+    write_atomic(run / _SUMMARY, json.dumps(content, indent=2))
+
+
+def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | None:
+    """The summary of a run whose outputs are all there; None if there is still something to do.
+
+    Raises
+    ------
+    OutputExists : an output is not, or no longer, what the run wrote.
+    """
+    kept = _read(run)
+    if kept is None:
+        return None
+    hashes = {output: kept["outputs"].get(output.name) for output in outputs}
+    for output, sha256 in hashes.items():
+        if output.exists() and sha256_tree(output) != sha256:
+            raise OutputExists(
+                "the output was changed after it was finished"
+                if sha256
+                else "the output is there, but the run did not write it",
+                path=output,
+                remedy="Add ⟨overwrite⟩ to replace it, or choose another output",
+            )
+    if not all(output.exists() for output in outputs):
+        return None
+    return SegmentSummary(**{**kept, "outputs": hashes, "seams": SeamFigure(**kept["seams"])})
+
+
+def _read(run: Path) -> dict[str, Any] | None:
+    """What `keep_summary` wrote; None if it is absent or damaged."""
+    try:
+        kept: dict[str, Any] = dict(json.loads((run / _SUMMARY).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return kept if "outputs" in kept else None
