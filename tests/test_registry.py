@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outside import install
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.registry import Plugin, Registry
 
@@ -19,15 +20,6 @@ def toys() -> Registry[object]:
         Plugin("path", "pathlib:Path", "a path"),
         Plugin("lost", "pathlib:NoSuchThing", "nothing"),
     )
-
-
-def install(site: Path, package: str, entry: str) -> None:
-    """A package of one module, as pip would leave it in a folder of sys.path."""
-    (site / f"{package}.py").write_text("thing = 'from outside'\n")
-    info = site / f"{package}-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[wsi_nucssl.tests_toys]\n{entry}\n")
 
 
 def test_own_things_are_imported_when_they_are_asked_for(toys: Registry[object]) -> None:
@@ -47,7 +39,7 @@ def test_an_unknown_name_is_answered_with_the_choices(toys: Registry[object]) ->
 def test_a_package_from_outside_adds_one(
     toys: Registry[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "toy_package", "theirs = toy_package:thing")
+    install(tmp_path, "toy_package", toys.group, "theirs = toy_package:thing")
     monkeypatch.syspath_prepend(tmp_path)
     assert toys.names == ("path", "lost", "theirs")
     assert "toy_package" not in sys.modules
@@ -58,7 +50,33 @@ def test_a_package_from_outside_adds_one(
 def test_two_of_one_name_are_an_error(
     toys: Registry[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "rival_package", "path = rival_package:thing")
+    install(tmp_path, "rival_package", toys.group, "path = rival_package:thing")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="two toys are called 'path': pathlib:Path and rival_package:thing"):
         list(toys)
+
+
+def test_ours_come_first_and_others_are_looked_for_when_they_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys: Registry[object] = Registry(
+        "toy", "wsi_nucssl.tests_toys", Plugin("path", "pathlib:Path", "a path")
+    )
+    turn = toys.in_turn()
+    assert next(turn) is Path
+    install(tmp_path, "late_package", toys.group, "theirs = late_package:thing")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "path" in toys
+    assert "_plugins" not in vars(toys)
+    assert list(turn) == ["from outside"]
+    assert "theirs" in toys
+    assert "pth" not in toys
+
+
+def test_the_table_of_the_documentation_shows_ours(toys: Registry[object]) -> None:
+    assert toys.table().splitlines() == [
+        "| toy | |",
+        "|---|---|",
+        "| `path` | a path |",
+        "| `lost` | nothing |",
+    ]

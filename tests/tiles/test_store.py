@@ -1,6 +1,9 @@
 """What is written comes back, what is lost is noticed, and anybody's zarr reads it."""
 
 import json
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,19 @@ def test_tiles_come_back_bit_for_bit(tmp_path_factory, width, height, tile_px, c
     assert len(store) == len(list(store))
     for tile in store:
         np.testing.assert_array_equal(store.read(tile.row, tile.col), image[tile.core.rc])
+
+
+def test_a_store_pickles_as_how_to_open_it_again(tmp_path: Path) -> None:
+    image = picture(SIZE)
+    store = full_store(tmp_path / "s.zarr", metadata(), image)
+    assert len(pickle.dumps(store)) < 300
+    tile = next(iter(store))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        np.testing.assert_array_equal(pool.submit(store.read, 0, 0).result(), image[tile.core.rc])
+    packed = pickle.dumps(store)
+    store.path.rename(tmp_path / "moved.zarr")
+    with pytest.raises(InputError, match="there is no tile store"):
+        pickle.loads(packed)
 
 
 def test_jpeg_comes_close_and_is_small(tmp_path: Path) -> None:

@@ -138,6 +138,10 @@ class TileStore:
             )
         return cls(path, StoreMetadata.from_json(ours["metadata"]), group)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As how to open it again, for the workers of a loader."""
+        return _open_again, (self.path.absolute(),)
+
     def __len__(self) -> int:
         return int(self._wanted.sum())
 
@@ -214,6 +218,10 @@ class TileStore:
             path=self._chunk(tile),
             remedy="Make the store again with wsi-nucssl tile ⟨overwrite⟩",
         )
+
+
+def _open_again(path: Path) -> TileStore:
+    return TileStore.open(path, unfinished=True)
 
 
 def wanted(tissue: NDArray[np.float32], min_tissue: float) -> NDArray[np.bool_]:
