@@ -95,6 +95,11 @@ def bundled_models() -> tuple[str, ...]:
 def load_model(name_or_path: str | Path) -> Model:
     """Load a bundled model by name, or a weights file by path; on the CPU, in float32, in evaluation mode.
 
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A bundled model's name, a weights file, or a fine-tuning run.
+
     Raises
     ------
     WeightsError : no such model, a damaged file, another architecture.

@@ -98,6 +98,17 @@ def open_engine(model: Model, device: Device = "auto", engine: EngineName = "aut
     On a CPU, "auto" takes the quantised graph that lies beside the weights if it was measured to be as accurate, on
     every set, and faster (`evaluate.quantise`).
 
+    Parameters
+    ----------
+    model : Model
+        What `load_model` gave.
+    device : {"auto", "cpu", "cuda"}
+        "auto" takes CUDA where there is one.
+    engine : {"auto", "torch", "openvino", "int8"}
+        "int8" is OpenVINO with a quantised graph.
+    views : int
+        Mirrored and rotated inputs to average over: 1, 2, 4 or 8.
+
     Raises
     ------
     UsageError : CUDA was asked for and is not there, or an engine of the CPU was asked for on CUDA.
