@@ -19,7 +19,15 @@ def aji(true: Labels, pred: Labels) -> float:
     area to U; so does, once, every predicted nucleus never taken. A prediction may be taken more than
     once. AJI = C / U.
 
-    Both images empty: nan. One empty: 0.
+    Parameters
+    ----------
+    true, pred : ndarray of int
+        Label images of one shape (row, col), 0 is background.
+
+    Returns
+    -------
+    float
+        Both images empty: nan. One empty: 0.
     """
     return aji_of(contingency(true, pred))
 

@@ -64,6 +64,11 @@ def seen_by(source: str | Path) -> frozenset[str]:
 def load_model(name_or_path: str | Path) -> Model:
     """Open a bundled model by name, or a weights file by path.
 
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A bundled model's name, a weights file, or a fine-tuning run.
+
     Raises
     ------
     WeightsError

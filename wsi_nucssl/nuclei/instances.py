@@ -90,6 +90,13 @@ def label_instances(probabilities: Probabilities, config: InstanceConfig) -> Lab
     """Probabilities of a whole image to its label image, int32 (row, col), numbered 1 … n by seed.
 
     The same steps that `seams.extract_block` runs on a block, here with the image as the one block.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        uint8 (3, row, col): P(body) and P(boundary) in 255ths, hematoxylin OD in steps of `stain.OD_STEP`.
+    config : InstanceConfig
+        Thresholds and sizes.
     """
     labels = grow_instances(find_markers(probabilities, config), probabilities, config)
     present = areas(labels, int(labels.max(initial=0)) + 1) > 0

@@ -62,7 +62,19 @@ def predict_image(
 def segment_image(
     engine: Engine, image: NDArray[np.uint8], config: InstanceConfig, *, scale: float = 1.0
 ) -> LabelImage:
-    """Label image, int32 (row, col) at the model's mpp, of an RGB image; the arguments are those of `predict_image`."""
+    """Label image, int32 (row, col) at the model's mpp, of an RGB image.
+
+    Parameters
+    ----------
+    engine : Engine
+        What `open_engine` gave.
+    image : ndarray
+        uint8 RGB (row, col, 3).
+    config : InstanceConfig
+        How probabilities become instances, such as a model's `info.instances`.
+    scale : float
+        Px of the image per output px: the model's mpp over the image's.
+    """
     return label_instances(predict_image(engine, image, scale=scale), config)
 
 

@@ -100,6 +100,11 @@ def tissue_mask(slide: Slide) -> TissueMask:
     threshold held within bounds, so that a slide of glass alone or of tissue alone comes out right too. Specks
     are dropped and small holes filled. The mask has at most 2048 px a side, however large the slide, and is read
     block by block.
+
+    Parameters
+    ----------
+    slide : Slide
+        It stays the caller's to close.
     """
     canvas = Canvas.at_scale(slide, _scale(slide))
     mask = _clean(_coloured(read_whole(canvas)), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)

@@ -67,7 +67,7 @@ class TileProgress:
 
 def ingest(
     slide: Slide,
-    destination: Path,
+    destination: str | os.PathLike[str],
     config: TileConfig,
     *,
     workers: int | None = None,
@@ -81,9 +81,18 @@ def ingest(
 
     Parameters
     ----------
-    workers : threads that decode and write; by default one per core.
-    overwrite : replace a store or an unfinished run that is there; the old store stays until the new one is whole.
-    on_progress : called after each tile, from the calling thread.
+    slide : Slide
+        It stays the caller's to close.
+    destination : str or Path
+        The store's folder, such as `slide.zarr`.
+    config : TileConfig
+        What to store.
+    workers : int, optional
+        Threads that decode and write; by default one per core.
+    overwrite : bool
+        Replace a store or an unfinished run that is there; the old store stays until the new one is whole.
+    on_progress : callable
+        Called after each tile, from the calling thread.
 
     Raises
     ------
@@ -92,7 +101,7 @@ def ingest(
     RunMismatch : what is there was made of another slide or with another config.
     OutputLocked : another process is at it.
     """
-    canvas = Canvas(slide, config.mpp)
+    canvas, destination = Canvas(slide, config.mpp), Path(destination)
     metadata = _metadata(slide, canvas, config)
     existing = _existing(destination)
     if existing and not overwrite:
