@@ -10,7 +10,7 @@ import typer
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import Meter, out, say_warning
+from wsi_nucssl_cli.display import Meter, out, say_hello, say_warning
 
 
 def benchmark(
@@ -67,6 +67,8 @@ def benchmark(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Score models, or anybody's predictions, on annotated images: AJI, PQ, Dice, F1 with intervals."""
+    say_hello("benchmark", quiet=quiet)
+
     from wsi_nucssl.datasets import open_datasets
     from wsi_nucssl.engines.opening import open_engine
     from wsi_nucssl.evaluate.benchmark import benchmark as run_benchmark

@@ -11,7 +11,7 @@ from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Format, Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import SlideDisplay, out
+from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
 
 if TYPE_CHECKING:
     from wsi_nucssl.segment.pipeline import OnProgress, Progress
@@ -72,6 +72,8 @@ def segment(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens."""
+    say_hello("segment", quiet=quiet)
+
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.slides import outputs, segment_slides
 
