@@ -45,7 +45,8 @@ def say_warning(message: str) -> None:
 def say_hello(command: str, *, quiet: bool) -> None:
     """A line on stderr before anything heavy is imported, so that nobody wonders; a terminal's is written over."""
     if not quiet:
-        sys.stderr.write(f"wsi-nucssl {__version__} {command}{'\r' if sys.stderr.isatty() else '\n'}")
+        end = "\r" if sys.stderr.isatty() else "\n"
+        sys.stderr.write(f"wsi-nucssl {__version__} {command} …{end}")
         sys.stderr.flush()
 
 
