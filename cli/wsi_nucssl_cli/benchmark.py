@@ -11,7 +11,7 @@ from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import Meter, out, say_warning
+from wsi_nucssl_cli.display import Meter, out, say_hello, say_warning
 
 METRICS_HELP: Final = f"Metrics: {', '.join(METRICS.own_names)}, and those that packages add."
 
@@ -70,6 +70,8 @@ def benchmark(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Score models, or anybody's predictions, on annotated images, with intervals."""
+    say_hello("benchmark", quiet=quiet)
+
     from wsi_nucssl.benchmark.predictors import Network, PredictionFolder, Predictor
     from wsi_nucssl.benchmark.run import benchmark as run_benchmark
     from wsi_nucssl.benchmark.stress import PERTURBATIONS
