@@ -163,6 +163,16 @@ def test_teachers_take_their_share_of_the_cross_entropy() -> None:
     )
 
 
+def test_teachers_that_claim_more_than_a_whole_leave_no_background() -> None:
+    """Rounding makes P(body) + P(boundary) 256 or more of 255: nothing is left for the background, not less."""
+    logits = torch.tensor([[2.0, -1.0, 0.5]]).view(1, 3, 1, 1)
+    teacher = torch.tensor([200, 60], dtype=torch.uint8).view(1, 2, 1, 1)
+    loss = SegmentationLoss([1.0, 1.0, 1.0], 0.0, teacher=1.0)
+    log_p = [value - math.log(math.exp(2) + math.exp(-1) + math.exp(0.5)) for value in (2.0, -1.0, 0.5)]
+    expected = -(200 * log_p[1] + 60 * log_p[2]) / 260
+    assert loss(logits, torch.zeros(1, 1, 1), teacher).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_dice_is_one_only_where_all_is_right() -> None:
     classes = torch.from_numpy(three_class(scene(0)[1], 2))[None]
     perfect = torch.nn.functional.one_hot(classes.long(), 3).movedim(-1, 1).float()
