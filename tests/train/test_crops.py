@@ -22,7 +22,8 @@ def flat(number: int, width: int = 96, weight: float = 1.0) -> LabelledImage:
 def counts(crops: Crops, rounds: int) -> list[int]:
     images = len(crops.planes)
     drawn = [crops._choice(number) for number in range(rounds * images)]
-    return np.bincount(drawn, minlength=images).tolist()
+    found: list[int] = np.bincount(drawn, minlength=images).tolist()
+    return found
 
 
 def test_a_large_image_comes_as_often_as_its_px_ask_for() -> None:
@@ -62,7 +63,7 @@ def test_stains_are_estimated_where_there_are_two_and_published_where_there_is_o
 def test_what_a_teacher_says_alike_everywhere_is_passed_on_to_the_byte() -> None:
     image = LabelledImage("0", *scene(0), teacher=np.full((2, 96, 96), 101, np.uint8))
     batch = Crops([image], recipe(augmentation=STILL), 0).batch(0)
-    assert set(batch["teacher"].unique().tolist()) == {101}
+    assert set(batch["teacher"].unique().tolist()) == {101}  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from wsi_nucssl.errors import Stopped, WeightsError
 from wsi_nucssl.train.interval import Interval
-from wsi_nucssl.train.loop import Batch, Loop
+from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.optimiser import running_average
 from wsi_nucssl.train.recipe import Optimisation
+from wsi_nucssl.train.streams import Batch
 
 
 class Regression:

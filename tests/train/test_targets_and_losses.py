@@ -111,7 +111,7 @@ def plain_loss(logits: np.ndarray, classes: np.ndarray, weights: list[float], di
             shared[name] += probabilities[name] * (name == true)
             sums[name] += probabilities[name] + (name == true)
     overlap = (2 * shared + 1) / (sums + 1)
-    return total / weight_sum + dice * (1 - (overlap[1] + overlap[2]) / 2)
+    return float(total / weight_sum + dice * (1 - (overlap[1] + overlap[2]) / 2))
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.7])

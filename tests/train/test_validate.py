@@ -154,7 +154,7 @@ def test_validation_scores_each_image_and_shows_the_worst() -> None:
         draw_errors(image.image, image.labels, labels) for image, labels in zip(images, found, strict=True)
     ]
     np.testing.assert_array_equal(scores.worst, drawn[1])
-    assert not np.array_equal(*drawn)
+    assert not np.array_equal(drawn[0], drawn[1])
 
 
 def test_an_image_without_nuclei_speaks_for_finding_none() -> None:
