@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from tests.segment import fakes
+from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.errors import Stopped
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment import stages
-from wsi_nucssl.engines.base import BodyBoundary
-from wsi_nucssl.engines.base import Windows
 from wsi_nucssl.segment.executor import SlideProgress, SlideWork, run_in_threads
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore

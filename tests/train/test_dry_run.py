@@ -39,4 +39,6 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(job: Pretrain
 
 def test_a_preview_is_a_png(job: PretrainJob, tmp_path: Path) -> None:
     preview(job, tmp_path / "sheet" / "preview.png")
-    assert cv2.imread(str(tmp_path / "sheet" / "preview.png")).shape[2] == 3
+    picture = cv2.imread(str(tmp_path / "sheet" / "preview.png"))
+    assert picture is not None
+    assert picture.shape[2] == 3
