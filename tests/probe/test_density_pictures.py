@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import MissingMpp, OutputExists, SomeSlidesFailed, UsageError
+from wsi_nucssl.locations import Location
 from wsi_nucssl.pretext.weights import PretextInfo, build_pretext, save_pretext
 from wsi_nucssl.probe.density import CELL_PX, draw_density, overlay, slide_density
 from wsi_nucssl.slide import open_slide
@@ -93,7 +94,7 @@ def test_one_bad_input_does_not_stop_the_others(run: Path, tmp_path: Path) -> No
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:200])
     pictures: list[Path] = []
-    failed: list[Path] = []
+    failed: list[Location] = []
     with pytest.raises(SomeSlidesFailed, match=r"1 of 2 .*bad\.png"):
         draw_density(
             run,
