@@ -72,35 +72,29 @@ def benchmark(
     """Score models, or anybody's predictions, on annotated images, with intervals."""
     say_hello("benchmark", quiet=quiet)
 
-    from wsi_nucssl.benchmark.predictors import Network, PredictionFolder, Predictor
-    from wsi_nucssl.benchmark.run import benchmark as run_benchmark
-    from wsi_nucssl.benchmark.stress import PERTURBATIONS
-    from wsi_nucssl.datasets import open_datasets
-    from wsi_nucssl.engines.opening import open_engine
-    from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+    from wsi_nucssl.jobs.scoring import benchmark as score
 
-    opened = open_datasets(datasets, mpp=mpp)
-    predictors: list[Predictor] = []
-    for name in model or ([] if predictions else [DEFAULT_MODEL]):
-        loaded = load_model(name)
-        predictors.append(Network(loaded, open_engine(loaded, device, engine, tta)))
-    predictors += [PredictionFolder.open(folder) for folder in predictions or []]
-    meter = Meter(opened.name, "images", quiet=quiet)
+    meter = Meter(", ".join(each.name for each in datasets), "images", quiet=quiet)
     try:
-        report = run_benchmark(
-            opened,
-            predictors,
+        report = score(
+            datasets,
             output,
+            model=model,
+            predictions=predictions or (),
             split=split,
             split_file=split_file,
             by=by,
             oracle=oracle,
-            stress=tuple(PERTURBATIONS.values()) if stress else (),
+            stress=stress,
             overlays=overlays,
+            mpp=mpp,
+            device=device,
+            engine=engine,
+            views=tta,
             resume=resume,
             overwrite=overwrite,
             on_image=meter.update,
-        )
+        ).report
     finally:
         meter.stop()
     for warning in report.selection.warnings:
