@@ -46,8 +46,9 @@ def python_reference() -> Iterator[str]:
 
 
 def _row(parameter: inspect.Parameter) -> Iterator[str]:
-    kind, info = get_args(parameter.annotation)[:2]
-    if info.hidden:
+    kind, *others = get_args(parameter.annotation) or (parameter.annotation,)
+    info = next((each for each in others if isinstance(each, ParameterInfo)), None)
+    if info is None or info.hidden:  # typer's own, such as its context
         return
     flags = _flags(parameter.name, info)
     parts = [(info.help or "").strip()]
