@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wsi_nucssl.errors import SlideError, UsageError
+from wsi_nucssl.errors import SlideError, UsageError, WsiNucsslError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.locations import Location, Url, locate
 from wsi_nucssl.slide.base import Slide
@@ -39,7 +39,7 @@ def open_slide(
     source = open_source(locate(path))
     try:
         return _open_any(source, mpp) if reader == "auto" else READERS.get(reader).open(source, mpp)
-    except SlideError:
+    except WsiNucsslError:
         source.close()
         raise
 
