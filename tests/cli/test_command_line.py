@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -272,7 +274,24 @@ def test_info_knows_when_it_does_not_know(cli: Cli, png: Path) -> None:
 
 def test_with_the_bundled_model(tmp_path: Path, png: Path) -> None:
     output = tmp_path / "n.geojson"
-    ended = in_a_process(RUN, "segment", png, "-o", output, "--mpp", 0.25, "--device", "cpu")
+    ended = in_a_process(RUN, "segment", png, "-o", output, "--mpp", 0.25, "--device", "cpu", "-q")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     assert len(json.loads(output.read_text())["features"]) > 30
+
+
+@pytest.mark.parametrize(
+    ("more", "first"), [([], f"wsi-nucssl {__version__} segment …"), (["-q"], "error: ")]
+)
+def test_a_terminal_is_told_at_once_what_runs(more: list[str], first: str, tmp_path: Path) -> None:
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-c", RUN, "segment", tmp_path / "missing.svs", "-o", tmp_path / "n.geojson"]
+    said = b""
+    with subprocess.Popen([*command, *more], stderr=terminal):
+        os.close(terminal)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while text := os.read(screen, 1000):
+                said += text
+    os.close(screen)
+    assert said.decode().startswith(f"wsi-nucssl {__version__} segment …") == (not more)
+    assert "missing.svs" in said.decode()
