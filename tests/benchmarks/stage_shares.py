@@ -24,7 +24,7 @@ from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.segment.blending import keep_window
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.probabilities import ProbabilityStore
-from wsi_nucssl.segment.slides import segment_slide
+from wsi_nucssl.segment.run import segment_slide
 from wsi_nucssl.slide import Canvas, tissue_mask
 
 STARTED = time.process_time()

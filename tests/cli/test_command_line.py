@@ -280,10 +280,8 @@ def test_with_the_bundled_model(tmp_path: Path, png: Path) -> None:
     assert len(json.loads(output.read_text())["features"]) > 30
 
 
-@pytest.mark.parametrize(
-    ("more", "first"), [([], f"wsi-nucssl {__version__} segment …"), (["-q"], "error: ")]
-)
-def test_a_terminal_is_told_at_once_what_runs(more: list[str], first: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["-q"]])
+def test_a_terminal_is_told_at_once_what_runs(more: list[str], tmp_path: Path) -> None:
     screen, terminal = pty.openpty()
     command = [sys.executable, "-c", RUN, "segment", tmp_path / "missing.svs", "-o", tmp_path / "n.geojson"]
     said = b""
