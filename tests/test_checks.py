@@ -50,7 +50,7 @@ WRONG = [
     (TileSettings, "slide_mpp", float("inf")),
     (TileSettings, "tile_px", 10),
     (TileSettings, "min_tissue", -0.1),
-    (TileSettings, "finer", 9),
+    (TileSettings, "mpp_factor", 9),
     (InstanceConfig, "body", 0),
     (InstanceConfig, "foreground", 1.5),
     (InstanceConfig, "regrow_px", -1),

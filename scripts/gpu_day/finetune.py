@@ -126,6 +126,7 @@ class _Finetuning:
         write_atomic(whole, joined(index))
         try:
             model = load_model(whole)
+            weights = model.network.state_dict()
         finally:
             whole.unlink()
         if model.info.arch != self.values["arch"]:
@@ -134,7 +135,7 @@ class _Finetuning:
                 path=index,
                 remedy=f"Give --recipe of {model.info.arch}",
             )
-        self.network.load_state_dict(model.network.state_dict())
+        self.network.load_state_dict(weights)
         return facts
 
     def run_slice(self) -> dict[str, Any]:
