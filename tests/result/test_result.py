@@ -161,7 +161,7 @@ def test_a_run_of_a_whole_slide_is_read_with_its_labels(sample: Path, tmp_path: 
         read_nuclei(path, mpp=0.5)
 
 
-QUPATH = {
+QUPATH: dict[str, Any] = {
     "type": "FeatureCollection",
     "features": [
         {
@@ -228,7 +228,7 @@ def test_a_file_that_is_something_else_is_named(tmp_path: Path, change: dict[str
     path = tmp_path / "other.geojson"
     path.write_text(
         json.dumps({"type": "FeatureCollection", "features": [{**QUPATH["features"][0], **change}]})
-    )  # type: ignore[dict-item]
+    )
     with pytest.raises(InputError, match=r"other\.geojson"):
         read_nuclei(path)
 
