@@ -80,9 +80,12 @@ def test_a_nucleus_in_anothers_hole_has_its_own_label(holed: Result) -> None:
     assert labels[200, 255] == 0
 
 
+coordinates = st.floats(0, 30, width=16)  # px: shapely divides by zero where two differ by 1e-200
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)), min_size=3, max_size=7),
+    st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7),
     st.sampled_from([0.5, 1.0, 2.3]),
 )
 def test_painting_is_which_px_centres_lie_inside(corners: list[tuple[float, float]], scale: float) -> None:
