@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import geojson
 import pytest
 
 from tests.cli.commands import SAMPLE, Ended
+from tests.pictures import read_rgb
 from tests.segment import fakes
 from wsi_nucssl import __version__
 from wsi_nucssl.engines.base import BodyBoundary, Windows
@@ -254,7 +254,7 @@ def test_info(cli: Cli, tmp_path: Path) -> None:
     assert (facts["width"], facts["height"], facts["mpp_x"]) == (3000, 2400, 0.25)
     thumbnail = tmp_path / "new" / "thumbnail.png"
     assert cli("info", SAMPLE, "--thumbnail", thumbnail).code == 0
-    assert cv2.imread(str(thumbnail)).std() > 10
+    assert read_rgb(thumbnail).std() > 10
 
 
 def test_info_of_what_is_no_slide(cli: Cli, tmp_path: Path) -> None:
