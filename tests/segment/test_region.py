@@ -95,7 +95,7 @@ def test_a_region_has_the_nuclei_seeded_in_it(
 def test_regions_side_by_side_share_no_nucleus_and_miss_none(
     sample: Path, either_model: Model, tmp_path: Path
 ) -> None:
-    engine = fakes.DarkIsNucleus(upscale=either_model.network.upscale)
+    engine = fakes.DarkIsNucleus(upscale=either_model.info.upscale)
     found = [
         segment(sample, model=either_model, engine=engine, region=(x, y, 333, 251))
         for y in (700, 951)

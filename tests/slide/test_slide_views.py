@@ -135,7 +135,7 @@ def test_tuples_will_do_for_a_level_too(slide: Slide) -> None:
 
 
 def test_what_wants_an_open_slide_says_so(pyramid: Path) -> None:
-    with pytest.raises(UsageError, match="`slide` is an open slide, not .*Open it"):
+    with pytest.raises(UsageError, match=r"`slide` is an open slide, not .*Open it"):
         Canvas(str(pyramid), Mpp.square(0.5))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="`slide` is an open slide"):
         tissue_mask(pyramid)  # type: ignore[arg-type]
