@@ -78,7 +78,7 @@ def test_a_slide_that_was_opened_by_a_relative_path_is_found_from_any_folder(
 def test_impossible_options(pyramid: Path) -> None:
     with pytest.raises(UsageError, match="no reader 'bioformats'"):
         open_slide(pyramid, reader="bioformats")
-    with pytest.raises(UsageError, match="mpp must be positive"):
+    with pytest.raises(UsageError, match="`mpp` is µm per px"):
         open_slide(pyramid, mpp=-1)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
-from wsi_nucssl.slide.base import RGB, Slide
+from wsi_nucssl.slide.base import RGB, Slide, require_slide
 from wsi_nucssl.slide.canvas import Canvas
 from wsi_nucssl.slide.thresholding import otsu_threshold, smooth
 
@@ -105,7 +105,7 @@ def tissue_mask(slide: Slide) -> TissueMask:
     slide : Slide
         It stays the caller's to close.
     """
-    canvas = Canvas.at_scale(slide, _scale(slide))
+    canvas = Canvas.at_scale(slide, _scale(require_slide(slide)))
     mask = _clean(_coloured(read_whole(canvas)), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)
     return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x))
 
