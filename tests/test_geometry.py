@@ -119,14 +119,14 @@ def test_what_is_no_point_is_refused_by_name(value: object) -> None:
 
 def test_a_resolution_is_a_number_or_two() -> None:
     assert Mpp.parse(0.5) == Mpp.parse(np.float64(0.5)) == Mpp.parse(Mpp(0.5, 0.5)) == Mpp(0.5, 0.5)
-    assert Mpp.parse((0.5, 0.25)) == Mpp.parse(np.array([0.5, 0.25])) == Mpp(0.5, 0.25)
+    assert Mpp.parse((0.5, 0.25)) == Mpp.parse(np.array([0.5, 0.25])) == Mpp(0.5, 0.25)  # type: ignore[arg-type]
     assert Mpp.parse_side(0.5) == Mpp.parse_side((0.5, 0.5)) == Mpp.parse_side(Mpp(0.5, 0.5)) == 0.5
     with pytest.raises(UsageError, match="`slide_mpp` is one number here"):
         Mpp.parse_side((0.5, 0.25), "slide_mpp")
 
 
 def test_a_size_is_two_whole_numbers_and_does_not_unpack() -> None:
-    assert Size.parse((3, 2)) == Size.parse(np.array([3, 2])) == Size.parse(Size(3, 2)) == Size(3, 2)
+    assert Size.parse((3, 2)) == Size.parse(np.array([3, 2])) == Size.parse(Size(3, 2)) == Size(3, 2)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"`size` is \(width, height\) in whole px"):
         Size.parse((3, 2, 1))
     with pytest.raises(TypeError, match="width, height"):

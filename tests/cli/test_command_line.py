@@ -283,7 +283,8 @@ def test_with_the_bundled_model(tmp_path: Path, png: Path) -> None:
 @pytest.mark.parametrize("more", [[], ["-q"]])
 def test_a_terminal_is_told_at_once_what_runs(more: list[str], tmp_path: Path) -> None:
     screen, terminal = pty.openpty()
-    command = [sys.executable, "-c", RUN, "segment", tmp_path / "missing.svs", "-o", tmp_path / "n.geojson"]
+    paths = [tmp_path / "missing.svs", "-o", tmp_path / "n.geojson"]
+    command = [sys.executable, "-c", RUN, "segment", *map(str, paths)]
     said = b""
     with subprocess.Popen([*command, *more], stderr=terminal):
         os.close(terminal)
