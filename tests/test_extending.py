@@ -11,13 +11,23 @@ import pytest
 
 from tests.outside import EXTENDING, documented, installed
 from wsi_nucssl.datasets import LAYOUTS, open_dataset
+from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.export.registry import EXPORTERS
+from wsi_nucssl.metrics import METRICS
+from wsi_nucssl.models.encoders import ENCODERS
+from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.registry import Registry
 from wsi_nucssl.slide import READERS, open_slide
 
 PACKAGES: dict[str, tuple[Registry[Any], str]] = {
     "npy_slides": (READERS, "npy = npy_slides:READER"),
     "case_folders": (LAYOUTS, "cases = case_folders:LAYOUT"),
+    "brightness": (TASKS, "brightness = brightness:Brightness"),
+    "five_convolutions": (ENCODERS, "five-convolutions = five_convolutions:FAMILY"),
+    "double_precision": (ENGINES, "double = double_precision:open_double"),
+    "wkt_format": (EXPORTERS, "wkt = wkt_format:WKT"),
+    "miscount": (METRICS, "miscount = miscount:MISCOUNT"),
 }
 """The packages of the page, each with its registry and its entry point."""
 
@@ -42,6 +52,11 @@ def suite(package: str) -> type:
 
 TestTheReader = suite("npy_slides")
 TestTheLayout = suite("case_folders")
+TestTheTask = suite("brightness")
+TestTheEncoder = suite("five_convolutions")
+TestTheEngine = suite("double_precision")
+TestTheExporter = suite("wkt_format")
+TestTheMetric = suite("miscount")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -74,6 +89,9 @@ def test_a_layout_from_outside_is_one_of_the_choices(tmp_path: Path) -> None:
 
 
 def test_the_tables_are_the_registries() -> None:
-    assert READERS.table() in EXTENDING.read_text(), READERS.table()
-    for page in (EXTENDING, EXTENDING.with_name("datasets.md")):
-        assert LAYOUTS.table() in page.read_text(), LAYOUTS.table()
+    shown: list[Registry[Any]] = [READERS, LAYOUTS, ENGINES, EXPORTERS]
+    for registry in shown:
+        assert registry.table() in EXTENDING.read_text(), registry.table()
+    pages: dict[str, Registry[Any]] = {"datasets": LAYOUTS, "pretrain": TASKS, "models": ENCODERS}
+    for name, other in pages.items():
+        assert other.table() in EXTENDING.with_name(f"{name}.md").read_text(), other.table()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,89 +18,74 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.export import toys
 from tests.nuclei.scenes import configs, scenes
+from tests.outside import installed
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei, export
+from wsi_nucssl.export.base import ExportContext, export
 from wsi_nucssl.export.columns import COLUMNS
 from wsi_nucssl.export.csv import COLUMN_NAMES
 from wsi_nucssl.export.registry import EXPORTERS, endings, format_of, in_order
-from wsi_nucssl.export.transform import CanvasTransform
-from wsi_nucssl.files import sha256_tree
-from wsi_nucssl.geometry import Mpp, Size
+from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
-
-CONTEXT = ExportContext(
-    CanvasTransform(2.0, 0.5, 10.0, 4.0), Mpp(0.25, 0.3), "slide", {"version": "1"}, extent=Size(60, 40)
-)
+from wsi_nucssl.testing.exporters import CONTEXT, ExporterTests, make_nuclei
 
 
 @pytest.fixture
 def nuclei() -> Nuclei:
-    """Two squares, one of them with a hole that is not in its middle."""
-    body = np.zeros((40, 60), np.uint8)
-    body[2:20, 3:21] = 255
-    body[5:8, 6:9] = 0
-    body[24:28, 30:38] = 255
-    scene = np.stack([body, np.zeros_like(body), np.full_like(body, 50)])
-    return extract_nuclei(scene, InstanceConfig(regrow_px=0, min_marker_px=0, min_area_px=0))
+    return make_nuclei()
 
 
-@pytest.fixture(params=EXPORTERS.own_names)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+class TestGeojson(ExporterTests):
+    name = "geojson"
+
+    def features(self, path: Path) -> list[Any]:
+        features: list[Any] = json.loads(path.read_bytes())["features"]
+        return features
+
+    def count(self, path: Path) -> int:
+        return len(self.features(path))
+
+    def ids(self, path: Path) -> list[str]:
+        return [feature["id"] for feature in self.features(path)]
 
 
-def test_the_same_tables_give_the_same_bytes_however_cut(name: str, nuclei: Nuclei, tmp_path: Path) -> None:
-    exporter, one, two = EXPORTERS.get(name), tmp_path / f"one.{name}", tmp_path / f"two.{name}"
-    assert export({one: exporter}, [nuclei], CONTEXT) == 2
-    assert export({two: exporter}, [Nuclei.empty(), *nuclei.slices(1), Nuclei.empty()], CONTEXT) == 2
-    assert sha256_tree(one) == sha256_tree(two)
-    export({two: exporter}, [Nuclei.concatenate([nuclei, nuclei])], CONTEXT)
-    assert sha256_tree(one) != sha256_tree(two)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [one.name, two.name]
+class TestGeojsonGz(TestGeojson):
+    name = "geojson.gz"
+
+    def features(self, path: Path) -> list[Any]:
+        features: list[Any] = json.loads(gzip.decompress(path.read_bytes()))["features"]
+        return features
 
 
-def test_what_is_not_whole_does_not_appear(name: str, nuclei: Nuclei, tmp_path: Path) -> None:
-    def broken() -> Iterator[Nuclei]:
-        yield nuclei
-        raise RuntimeError
+class TestCsv(ExporterTests):
+    name = "csv"
 
-    path = tmp_path / f"n.{name}"
-    with pytest.raises(RuntimeError):
-        export({path: EXPORTERS.get(name)}, broken(), CONTEXT)
-    assert not list(tmp_path.iterdir())
-    export({path: EXPORTERS.get(name)}, [], CONTEXT)
-    before = sha256_tree(path)
-    with pytest.raises(RuntimeError):
-        export({path: EXPORTERS.get(name)}, broken(), CONTEXT)
-    assert sha256_tree(path) == before
-    assert list(tmp_path.iterdir()) == [path]
+    def count(self, path: Path) -> int:
+        return len(rows(path))
+
+    def ids(self, path: Path) -> list[str]:
+        return [row["id"] for row in rows(path)]
 
 
-@contextmanager
-def fails_at_the_end(path: Path, _: ExportContext) -> Iterator[WriteNuclei]:
-    with path.open("w") as file:
-        yield lambda nuclei: file.write(str(len(nuclei)))
-    raise RuntimeError
+class TestAFolderFromOutside(ExporterTests):
+    name = "toy"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _installed(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        site = tmp_path_factory.mktemp("site")
+        with installed(site, EXPORTERS, "toy_format", toys.ENTRY, toys.MODULE):
+            yield
+
+    def count(self, path: Path) -> int:
+        return sum(1 for file in path.iterdir() if file.name != "slide.txt")
 
 
-def test_one_that_fails_keeps_the_others_from_appearing(nuclei: Nuclei, tmp_path: Path) -> None:
-    outputs = {tmp_path / name: EXPORTERS.get(name) for name in EXPORTERS.own_names}
-    outputs[tmp_path / "last"] = Exporter(fails_at_the_end)
-    with pytest.raises(RuntimeError):
-        export(outputs, [nuclei], CONTEXT)
-    assert not list(tmp_path.iterdir())
-
-
-def test_tables_are_taken_once_for_all_formats(nuclei: Nuclei, tmp_path: Path) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    for name in EXPORTERS.own_names:
-        export({alone / f"n.{name}": EXPORTERS.get(name)}, [nuclei], CONTEXT)
-    outputs = {together / f"n.{name}": EXPORTERS.get(name) for name in EXPORTERS.own_names}
-    assert export(outputs, iter([nuclei]), CONTEXT) == 2
-    assert sha256_tree(alone) == sha256_tree(together)
+def test_every_format_of_ours_has_its_class() -> None:
+    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv)] == [*EXPORTERS.own_names]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -125,16 +111,8 @@ def test_csv_says_what_the_geojson_says(nuclei: Nuclei, tmp_path: Path) -> None:
 
 
 def test_csv_marks_what_was_truncated(nuclei: Nuclei, tmp_path: Path) -> None:
-    flagged = Nuclei(
-        nuclei.seed_xy,
-        nuclei.ring_xy,
-        nuclei.ring_offsets,
-        nuclei.polygon_offsets,
-        nuclei.measurements,
-        np.array([False, True]),
-    )
-    export({tmp_path / "n.csv": EXPORTERS.get("csv")}, [flagged], CONTEXT)
-    assert [row["truncated"] for row in rows(tmp_path / "n.csv")] == ["0", "1"]
+    export({tmp_path / "n.csv": EXPORTERS.get("csv")}, [nuclei], CONTEXT)
+    assert [row["truncated"] for row in rows(tmp_path / "n.csv")] == ["0", "1", "0"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -192,10 +170,3 @@ def test_names_cost_no_import() -> None:
         "assert not {'numpy', 'orjson', 'numba'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_documentation_lists_every_format() -> None:
-    page = Path(__file__).parent.parent.parent / "docs" / "extending.md"
-    listed = [line for line in page.read_text().splitlines() if line.startswith("| `")]
-    for plugin in EXPORTERS:
-        assert f"| `{plugin.name}` | {plugin.help} |" in listed

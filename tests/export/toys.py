@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.outside import install
+from wsi_nucssl.export.registry import EXPORTERS
+
 MODULE = '''
 """Nuclei by name and place, one a file, in a folder."""
 
@@ -30,10 +33,9 @@ TOY = Exporter(_open, is_folder=True)
 '''
 
 
+ENTRY = "toy = toy_format:TOY"
+
+
 def install_toy(site: Path) -> None:
     """Put the package into a folder of sys.path, as pip would leave it there."""
-    (site / "toy_format.py").write_text(MODULE)
-    info = site / "toy_format-0.3.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy_format\nVersion: 0.3\n")
-    (info / "entry_points.txt").write_text("[wsi_nucssl.exporters]\ntoy = toy_format:TOY\n")
+    install(site, "toy_format", EXPORTERS.group, ENTRY, MODULE)

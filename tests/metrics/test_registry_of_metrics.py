@@ -14,26 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.outside import documented, install
 from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.metrics import METRICS, PERCENT, PX, Unit, score
 from wsi_nucssl.metrics.registry import all_metrics
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmark.md"
-TOY = '''
-"""How many nuclei too many or too few were found."""
-
-from wsi_nucssl.metrics import Comparison, Metric, Unit
-
-
-def miscount(pair: Comparison) -> float:
-    return abs(int(pair.table.pred_ids.size) - int(pair.table.true_ids.size))
-
-
-MISCOUNT = Metric(
-    "miscount", "miscount", miscount, Unit("nuclei"), higher_is_better=False, help="|number of P − number of T|"
-)
-'''
 
 
 def test_each_metric_has_a_unit_a_line_and_its_own_name() -> None:
@@ -84,11 +71,8 @@ def test_scores_are_items_and_attributes() -> None:
 def site(tmp_path: Path) -> Path:
     """A package with a metric, as pip would leave it in a folder of sys.path: one file, one line."""
     folder = tmp_path / "site"
-    info = folder / "toy_metrics-0.1.dist-info"
-    info.mkdir(parents=True)
-    (folder / "toy_metrics.py").write_text(TOY)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-metrics\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text("[wsi_nucssl.metrics]\nmiscount = toy_metrics:MISCOUNT\n")
+    folder.mkdir()
+    install(folder, "miscount", METRICS.group, "miscount = miscount:MISCOUNT", documented("miscount.py"))
     return folder
 
 
@@ -123,8 +107,8 @@ def test_a_metric_from_outside_stands_in_every_report(site: Path, tmp_path: Path
 
 
 def test_a_misnamed_metric_is_refused(site: Path, tmp_path: Path) -> None:
-    entries = site / "toy_metrics-0.1.dist-info" / "entry_points.txt"
-    entries.write_text("[wsi_nucssl.metrics]\nother = toy_metrics:MISCOUNT\n")
+    entries = site / "miscount-1.2.dist-info" / "entry_points.txt"
+    entries.write_text("[wsi_nucssl.metrics]\nother = miscount:MISCOUNT\n")
     data = write_dataset(tmp_path / "data", images=1)
     done = command(site, "benchmark", data, "--predictions", data / "labels", "-o", tmp_path / "out")
     assert done.returncode == 2

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +16,7 @@ import pytest
 
 from tests.export.toys import install_toy
 from tests.segment import fakes
-from tests.segment.children import Child, fork_server
+from tests.segment.children import Child, files_in, fork_server
 from tests.segment.features import read_features
 from wsi_nucssl.errors import OutputExists, Stopped, UsageError
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
@@ -44,8 +43,8 @@ def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
     """`wsi-nucssl segment SLIDE` where a package is installed that adds the format `toy`."""
     folder = tmp_path_factory.mktemp("toy")
     install_toy(folder)
-    weights, model = folder / "double.safetensors", fakes.model()
-    save_model(weights, build(model.info.arch), model.info, "int8")
+    weights, info = folder / "double.safetensors", fakes.model().info
+    save_model(weights, build(info.arch), info, "int8")
     with fork_server(slide, folder / "log", folder) as begin:
         yield partial(begin, "segment", slide, "--model", weights)
 
@@ -103,9 +102,10 @@ def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) 
     for number in range(3):
         folder = tmp_path / str(number)
         for _ in range(4):
+            wanted = files_in(folder) + chance.randint(1, 12)
             child = run("-o", folder, *words, seconds=0.02)
-            time.sleep(chance.uniform(0.1, 1.5))
-            kills += child.kill(signal.SIGKILL) == -signal.SIGKILL
+            ended = child.kill_when(lambda wanted=wanted, folder=folder: files_in(folder) >= wanted)
+            kills += ended == -signal.SIGKILL
             for name in names:
                 assert not (folder / name).exists() or sha256_tree(folder / name) == expected[name]
         child = run("-o", folder, *words)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.segment import fakes
-from tests.segment.children import Child, fork_server
+from tests.segment.children import Child, files_in, fork_server
 from tests.segment.features import read_features
 from wsi_nucssl.errors import InputError, OutputExists, OutputLocked, RunMismatch, Stopped
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
@@ -69,6 +69,22 @@ def leftovers(output: Path) -> list[str]:
     return [path.name for path in output.parent.rglob("*") if path.name not in kept]
 
 
+def moment(output: Path, chance: random.Random) -> Callable[[], bool]:
+    """When a run has made some number of files more than are there, or when its output has appeared."""
+    if chance.random() < 0.2 and not output.exists():
+        return output.exists
+    folder, hesitation = run_path(output), chance.uniform(0, 0.02)
+    wanted = files_in(folder) + chance.randint(1, 30)
+
+    def come() -> bool:
+        if files_in(folder) < wanted:
+            return False
+        time.sleep(hesitation)  # what comes next is half done
+        return True
+
+    return come
+
+
 def test_killed_at_random_moments(
     run: Callable[..., Child], slide: Path, weights: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
@@ -80,9 +96,8 @@ def test_killed_at_random_moments(
         words = ["segment", slide, "-o", output, "--model", weights, "--resume"]
         ended = -signal.SIGKILL
         while ended == -signal.SIGKILL and kills < KILLS:
-            child = run(*words, seconds=0.02)
-            time.sleep(chance.uniform(0.1, 1.5))
-            ended = child.kill(signal.SIGKILL)
+            come = moment(output, chance)
+            ended = (child := run(*words, seconds=0.02)).kill_when(come)
             kills += ended == -signal.SIGKILL
             parts = ("manifest.json", "windows.zarr", "blocks")
             stages.add(tuple((run_path(output) / part).exists() for part in parts))
@@ -108,9 +123,7 @@ def test_a_signal_stops_softly_and_names_the_command_that_goes_on(
     output = tmp_path / "a folder" / "n.geojson"
     child = run("segment", slide, "-o", output, "--model", weights, seconds=0.05)
     chunks = run_path(output) / "windows.zarr" / "c"
-    while not chunks.exists():
-        time.sleep(0.01)
-    assert child.kill(number) == 128 + number
+    assert child.kill_when(chunks.exists, number) == 128 + number
     said = child.log.read_text()
     assert "Traceback" not in said
     assert not output.exists()

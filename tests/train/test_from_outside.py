@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.train import toy_ssl
+from tests.outside import documented, installed
 from tests.train.tiny import recipe, scene, write_dataset
 from wsi_nucssl import load_model
 from wsi_nucssl.errors import UsageError
@@ -23,8 +23,6 @@ from wsi_nucssl.pretext.tasks import TASKS, build_task
 from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import segment_slide
-from wsi_nucssl.testing.encoders import EncoderTests
-from wsi_nucssl.testing.pretext_tasks import PretextTaskTests
 from wsi_nucssl.train.finetune import finetune
 from wsi_nucssl.train.job import SplitChoice, make_job
 from wsi_nucssl.train.pretrain import pretrain
@@ -35,40 +33,24 @@ from wsi_nucssl_cli.app import app
 TASK, ENCODER = "brightness", "five-convolutions"
 
 
-def forget() -> None:
-    for registry in (TASKS, ENCODERS):
-        vars(registry).pop("_plugins", None)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The toy's entry points, as pip would leave them in a folder of sys.path."""
+def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Both packages of docs/extending.md."""
     site = tmp_path_factory.mktemp("site")
-    info = site / "toy_ssl-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-ssl\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(toy_ssl.ENTRY_POINTS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(site)
-        forget()
+    task, encoder = documented("brightness.py"), documented("five_convolutions.py")
+    with (
+        installed(site, TASKS, "brightness", f"{TASK} = brightness:Brightness", task),
+        installed(site, ENCODERS, "five_convolutions", f"{ENCODER} = five_convolutions:FAMILY", encoder),
+    ):
         yield
-    forget()
-
-
-class TestBrightnessConforms(PretextTaskTests):
-    name = TASK
-    learning_rate = 1e-4
-
-
-class TestFiveConvolutionsConform(EncoderTests):
-    name = ENCODER
 
 
 def test_they_are_listed_with_where_they_come_from() -> None:
-    for registry, name in ((TASKS, TASK), (ENCODERS, ENCODER)):
+    expected = ((TASKS, TASK, "brightness"), (ENCODERS, ENCODER, "five_convolutions"))
+    for registry, name, package in expected:
         assert name in registry.names
         assert name not in registry.own_names
-        assert {each.name: each.help for each in registry}[name] == "from toy-ssl 1.0"
+        assert {each.name: each.help for each in registry}[name] == f"from {package} 1.2"
 
 
 def test_from_pretraining_to_geojson(tmp_path: Path) -> None:
@@ -89,7 +71,7 @@ def test_from_pretraining_to_geojson(tmp_path: Path) -> None:
     finetune(job, tmp_path / "run", device="cpu")
     model = load_model(tmp_path / "run")
     assert model.info.arch == ENCODER
-    assert isinstance(model.network.encoder, toy_ssl.FiveConvolutions)
+    assert type(model.network.encoder).__module__ == "five_convolutions"
 
     picture = tmp_path / "slide.png"
     cv2.imwrite(str(picture), np.tile(scene(0)[0], (4, 4, 1))[..., ::-1])
@@ -122,4 +104,4 @@ def test_the_task_is_what_the_registry_gives() -> None:
     from wsi_nucssl.testing.pretext_tasks import SETTINGS
 
     task: PretextTask = build_task(TASK, SETTINGS)
-    assert isinstance(task, toy_ssl.Brightness)
+    assert type(task).__module__ == "brightness"

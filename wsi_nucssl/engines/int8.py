@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wsi_nucssl.engines.graphs import Graph, read_graph
-from wsi_nucssl.engines.openvino_engine import OpenVinoEngine, refuse_cuda
 from wsi_nucssl.errors import InputError, WeightsError
 from wsi_nucssl.models.weights import Model
+
+if TYPE_CHECKING:
+    from wsi_nucssl.engines.openvino_engine import OpenVinoEngine
 
 SUFFIX: Final = ".int8"
 KEY: Final = "wsi_nucssl_int8"
@@ -21,6 +23,8 @@ def quantised_path(weights: Path) -> Path:
 
 def open_int8(model: Model, device: str) -> OpenVinoEngine:
     """See `registry.OpenEngine`."""
+    from wsi_nucssl.engines.openvino_engine import OpenVinoEngine, refuse_cuda
+
     refuse_cuda(device)
     graph, _ = read_quantised(model)
     return OpenVinoEngine(graph, model.info.upscale, kind=f"int8-{graph.digest[:8]}-")
