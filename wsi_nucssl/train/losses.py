@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsi_nucssl.models.spec import CLASSES
-
 
 class SegmentationLoss(nn.Module):
     """Weighted cross-entropy plus `dice` × (1 − mean soft Dice of body and boundary).
@@ -80,7 +78,7 @@ def _with_background(teacher: Tensor) -> Tensor:
 
 def soft_dice(probabilities: Tensor, classes: Tensor) -> Tensor:
     """Soft Dice of each class over the batch: probabilities (N, C, H, W), classes (N, H, W) → (C,)."""
-    truth = F.one_hot(classes.long(), len(CLASSES)).movedim(-1, 1).to(probabilities.dtype)
+    truth = F.one_hot(classes.long(), probabilities.shape[1]).movedim(-1, 1).to(probabilities.dtype)
     shared = (probabilities * truth).sum(dim=(0, 2, 3))
     total = (probabilities + truth).sum(dim=(0, 2, 3))
     return (2 * shared + 1) / (total + 1)
