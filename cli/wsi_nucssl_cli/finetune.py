@@ -36,6 +36,9 @@ def finetune(
         list[str] | None,
         typer.Option(help="A model whose probabilities are learnt beside the labels. May be repeated."),
     ] = None,
+    types: Annotated[
+        bool, typer.Option("--types", help="Learn to tell the datasets' types of nuclei apart.")
+    ] = False,
     fraction: Annotated[float, typer.Option(help="Fraction of the training images to use, by image.")] = 1.0,
     fold: Annotated[str, typer.Option(help="i/k: the i-th of k folds instead of the 24/6 hold-out.")] = "",
     hold_out: Annotated[
@@ -79,6 +82,7 @@ def finetune(
         seed=seed,
         weights=parse_weights(weight or []),
         teachers=teacher or (),
+        types=types,
     )
     if not quiet:
         for note in job.dataset.notes:

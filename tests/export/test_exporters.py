@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.schema import NucleusType
 from wsi_nucssl.testing.exporters import CONTEXT, ExporterTests, make_nuclei
 
 
@@ -113,6 +115,56 @@ def test_csv_says_what_the_geojson_says(nuclei: Nuclei, tmp_path: Path) -> None:
 def test_csv_marks_what_was_truncated(nuclei: Nuclei, tmp_path: Path) -> None:
     export({tmp_path / "n.csv": EXPORTERS.get("csv")}, [nuclei], CONTEXT)
     assert [row["truncated"] for row in rows(tmp_path / "n.csv")] == ["0", "1", "0"]
+
+
+def with_types(nuclei: Nuclei) -> Nuclei:
+    """The three nuclei of the fixture with types of their own, and probabilities of three."""
+    probability = np.array([[0.25, 0.75, 0.0], [0.5, 0.12341, 0.37659], [1, 0, 0]], np.float32)
+    return replace(nuclei, type_id=np.array([1, 0, 0], np.int16), type_probability=probability)
+
+
+TYPES = (
+    NucleusType('round, "small"', (1, 2, 3)),
+    NucleusType("long", (0, 255, 7)),
+    NucleusType("no", (9, 9, 9)),
+)
+
+
+def test_types_are_classes_in_every_format(nuclei: Nuclei, tmp_path: Path) -> None:
+    paths = {name: tmp_path / f"n.{name}" for name in ("geojson", "csv")}
+    context = replace(CONTEXT, types=TYPES)
+    export({path: EXPORTERS.get(name) for name, path in paths.items()}, [with_types(nuclei)], context)
+    table = rows(paths["csv"])
+    features = json.loads(paths["geojson"].read_text())["features"]
+    looks = [feature["properties"]["classification"] for feature in features]
+    small = {"name": 'round, "small"', "color": [1, 2, 3]}
+    assert looks == [{"name": "long", "color": [0, 255, 7]}, small, small]
+    own = [feature["properties"]["measurements"]["Type probability"] for feature in features]
+    assert own == [0.75, 0.5, 1]
+    assert [(row["type"], float(row["type_probability"])) for row in table] == [
+        ("long", 0.75),
+        ('round, "small"', 0.5),
+        ('round, "small"', 1),
+    ]
+    assert tuple(table[0]) == (*COLUMN_NAMES, "type", "type_probability")
+
+
+def test_types_change_nothing_else(nuclei: Nuclei, tmp_path: Path) -> None:
+    for name, context in (("without", CONTEXT), ("with", replace(CONTEXT, types=TYPES))):
+        export({tmp_path / f"{name}.geojson": EXPORTERS.get("geojson")}, [with_types(nuclei)], context)
+    without, typed = (json.loads((tmp_path / f"{name}.geojson").read_text()) for name in ("without", "with"))
+    assert all(each["properties"]["classification"]["name"] == "Nucleus" for each in without["features"])
+    for plain, feature in zip(without["features"], typed["features"], strict=True):
+        feature["properties"]["classification"] = plain["properties"]["classification"]
+        del feature["properties"]["measurements"]["Type probability"]
+    assert typed == without
+
+
+def test_a_nucleus_without_a_type_keeps_the_common_class(nuclei: Nuclei, tmp_path: Path) -> None:
+    """As nuclei of a model without types do, among those of a schema that has some."""
+    export({tmp_path / "n.geojson": EXPORTERS.get("geojson")}, [nuclei], replace(CONTEXT, types=TYPES))
+    features = json.loads((tmp_path / "n.geojson").read_text())["features"]
+    assert {feature["properties"]["classification"]["name"] for feature in features} == {"Nucleus"}
 
 
 @settings(max_examples=50, deadline=None)

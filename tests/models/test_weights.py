@@ -21,6 +21,7 @@ from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import Storage, load_encoder, rewrite_info, save_encoder, save_model
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
+from wsi_nucssl.schema import typed
 
 INFO = ModelInfo(
     "a-model",
@@ -292,3 +293,30 @@ def test_only_whole_files_are_left(tmp_path: Path, network: Any, monkeypatch: py
     with pytest.raises(RuntimeError, match="power cut"):
         save_model(tmp_path / "model.safetensors", network, INFO)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arch", "storage"), [("resunet18", "int8"), ("resunet34", "float32")])
+def test_types_come_back_with_a_plane_each(tmp_path: Path, arch: str, storage: Storage) -> None:
+    info, path = (
+        replace(INFO, arch=arch, schema=typed(["lymphocyte", "tumour"])),
+        tmp_path / "typed.safetensors",
+    )
+    save_model(path, build(arch, info.schema), info, storage)
+    model = load_model(path)
+    assert model.info == info
+    assert model.network.schema == info.schema
+    assert model.network(torch.zeros(1, 3, 32, 64)).shape == (1, 5, 32, 64)
+
+
+def test_without_types_the_header_says_what_it_always_said(saved: Path) -> None:
+    with safe_open(saved, framework="numpy") as file:
+        said = json.loads(file.metadata()["wsi_nucssl"])
+    assert list(said) == ["name", "arch", "mpp", "instances", "classes", "provenance"]
+    assert said["classes"] == ["background", "body", "boundary"]
+
+
+def test_a_schema_of_the_future_says_to_update(saved: Path) -> None:
+    header(schema={"planes": ["background", "star"], "instances": "star-convex", "types": []})(saved)
+    with pytest.raises(WeightsError, match=r"star-convex.*unknown to this version") as raised:
+        load_model(saved)
+    assert raised.value.remedy == "Update wsi-nucssl"

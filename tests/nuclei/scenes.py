@@ -34,6 +34,19 @@ def scenes(draw: st.DrawFn) -> NDArray[np.uint8]:
 
 
 @st.composite
+def typed_scenes(draw: st.DrawFn) -> NDArray[np.uint8]:
+    """`scenes` with planes of one to four types, (3 + T, row, col): smooth, noisy, or or of few values that tie."""
+    scene = draw(scenes())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.integers(1, 4)), *scene.shape[1:])
+    coarse = draw(st.sampled_from([1, 1, 64, 255]))
+    types = (rng.integers(0, 256, shape) // coarse * coarse).astype(np.uint8)
+    if draw(st.booleans()):
+        types = np.stack([cv2.blur(plane, (9, 9)) for plane in types])
+    return np.concatenate([scene[:2], types, scene[2:]])
+
+
+@st.composite
 def crowds(draw: st.DrawFn) -> NDArray[np.uint8]:
     """Probabilities (3, row, col): thin markers here and there, competing for foreground that has few gaps."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

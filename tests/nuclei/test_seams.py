@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.nuclei.scenes import configs, crowds, perfect, scenes
+from tests.nuclei.scenes import configs, crowds, perfect, scenes, typed_scenes
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.nuclei.seams import Read, extract_block, extract_nuclei
@@ -19,11 +19,13 @@ from wsi_nucssl.nuclei.table import Nuclei
 
 
 def rows(nuclei: Nuclei) -> dict[tuple[int, int], tuple[bytes, ...]]:
-    """{anchor: bytes of rings and measurements}; an anchor may come once only."""
+    """{anchor: bytes of rings, measurements and types}; an anchor may come once only."""
     table = {
         (int(x), int(y)): (
             *(ring.tobytes() for ring in nuclei.rings(index)),
             nuclei.measurements[index].tobytes(),
+            nuclei.type_id[index].tobytes(),
+            nuclei.type_probability[index].tobytes(),
         )
         for index, (x, y) in enumerate(nuclei.seed_xy)
     }
@@ -50,7 +52,7 @@ def reader(scene: NDArray[np.uint8], extent: Box) -> Read:
 
 
 @settings(max_examples=200, deadline=None)
-@given(scenes(), configs, st.data())
+@given(st.one_of(scenes(), typed_scenes()), configs, st.data())
 def test_tiled_equals_untiled(scene: NDArray[np.uint8], config: InstanceConfig, data: st.DataObject) -> None:
     extent = Box(0, 0, scene.shape[2], scene.shape[1]).shift(
         *data.draw(st.tuples(*[st.integers(0, 50_000)] * 2))

@@ -90,6 +90,10 @@ def test_a_format_from_outside_is_kept_and_replaced_like_ours(
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def has_files(folder: Path, wanted: int) -> bool:
+    return files_in(folder) >= wanted
+
+
 @needs_fork
 def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) -> None:
     """At any moment each output is whole or absent, and a resumed run ends in the same bytes."""
@@ -104,7 +108,7 @@ def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) 
         for _ in range(4):
             wanted = files_in(folder) + chance.randint(1, 12)
             child = run("-o", folder, *words, seconds=0.02)
-            ended = child.kill_when(lambda wanted=wanted, folder=folder: files_in(folder) >= wanted)
+            ended = child.kill_when(partial(has_files, folder, wanted))
             kills += ended == -signal.SIGKILL
             for name in names:
                 assert not (folder / name).exists() or sha256_tree(folder / name) == expected[name]

@@ -17,7 +17,7 @@ def join_datasets(datasets: Mapping[str, Dataset]) -> Dataset:
     """One dataset of all images, whose ids are "name/id"; a lone one is returned as it is.
 
     `Sample.dataset` is the name. Patients are kept apart by dataset, except TCGA's, whose ids are the same
-    everywhere.
+    everywhere. Its types of nuclei are those of all; the same name means the same type.
 
     Parameters
     ----------
@@ -37,7 +37,9 @@ def join_datasets(datasets: Mapping[str, Dataset]) -> Dataset:
         raise UsageError(f"a dataset cannot be called {wrong!r}", remedy="Give a name without a slash")
     samples = [_renamed(sample, name) for name, dataset in datasets.items() for sample in dataset]
     root = Path(os.path.commonpath([dataset.path.absolute() for dataset in datasets.values()]))
-    return Dataset(root, "joined", tuple(sorted(samples, key=lambda sample: sample.id)), _notes(datasets))
+    types = dict.fromkeys(name for dataset in datasets.values() for name in dataset.type_names)
+    ordered = tuple(sorted(samples, key=lambda sample: sample.id))
+    return Dataset(root, "joined", ordered, _notes(datasets), tuple(types))
 
 
 def dataset_names(paths: Iterable[Path]) -> dict[str, Path]:

@@ -18,7 +18,7 @@ def monuseg_2018(dataset: Dataset) -> Dataset:
     """
     kept = tuple(sample for sample in dataset if sample.patient in MONUSEG_2018_TRAINING)
     notes = notes_on([sample.id for sample in kept]) + mpp_notes(kept)
-    return Dataset(dataset.path, dataset.layout, kept, notes)
+    return Dataset(dataset.path, dataset.layout, kept, notes, dataset.type_names)
 
 
 def notes_on(ids: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ LabelImage = NDArray[np.int32]
 """Label image of shape (row, col), int32; 0 = background."""
 Shape = tuple[int, int]
 """(rows, cols)."""
+Types = Mapping[int, str | None]
+"""The type of the nucleus of each label id; None where it is unknown."""
 Stains = Literal["h&e", "hematoxylin"]
 """What an image shows: both stains, or a rendering of the hematoxylin plane alone."""
 
@@ -42,6 +44,7 @@ class Sample:
     stains : "h&e", or "hematoxylin" where the image is a rendering of that plane alone.
     dataset : name of the dataset among joined ones; "" for a lone one.
     patient : whom it comes from, or None where the id does not tell. Images of one patient share this.
+    read_types : reads the type of each label id, or None where the dataset has no types.
     known_hashes : what `hashes` answers, where it has been asked before (`Dataset.hashed`).
     """
 
@@ -55,6 +58,7 @@ class Sample:
     stains: Stains = "h&e"
     dataset: str = ""
     patient: str | None = None
+    read_types: Callable[[], Types] | None = field(default=None, repr=False, compare=False)
     known_hashes: tuple[str, str] | None = field(default=None, repr=False, compare=False)
 
     def image(self) -> Image:
@@ -69,6 +73,17 @@ class Sample:
     def labels(self) -> LabelImage:
         """The label image, int32 (row, col), of the size of the image. As `pair()[1]`."""
         return self.pair()[1]
+
+    def types(self) -> Types:
+        """The type of each label id, one of the dataset's `type_names`; None, or no entry, where it is unknown.
+
+        At every resolution, since labels keep their ids.
+
+        Raises
+        ------
+        DatasetError : the file cannot be read.
+        """
+        return {} if self.read_types is None else self.read_types()
 
     def pair(self) -> tuple[Image, LabelImage]:
         """Image and label image, of one size.
@@ -142,12 +157,14 @@ class Dataset:
     layout : how the files lie there, one of the names that `open_dataset` takes; "joined" for several.
     samples : ordered by id, at least one, ids unique.
     notes : what the user should know about these data, each one sentence or two.
+    type_names : types of nuclei that its annotators told apart, in their order; none where they told none.
     """
 
     path: Path
     layout: str
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
+    type_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [sample.id for sample in self.samples]

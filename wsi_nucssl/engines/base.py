@@ -13,7 +13,7 @@ from wsi_nucssl.geometry import Size
 Windows = NDArray[np.uint8]
 """RGB of shape (N, row, col, 3), in input px."""
 BodyBoundary = NDArray[np.uint8]
-"""P(body) and P(boundary) in 255ths, of shape (N, 2, row, col), in output px."""
+"""P(body), P(boundary) and P(type) of each type in 255ths, of shape (N, 2 + types, row, col), in output px."""
 
 
 class Engine(Protocol):
@@ -40,7 +40,7 @@ class Engine(Protocol):
         ...
 
     def predict(self, windows: Windows) -> BodyBoundary:
-        """(N, row, col, 3) → (N, 2, upscale · row, upscale · col); rows and cols are multiples of 32."""
+        """(N, row, col, 3) → (N, 2 + types, upscale · row, upscale · col); rows and cols are multiples of 32."""
         ...
 
 

@@ -23,9 +23,16 @@ class ByteNetwork(nn.Module):
         self.network = network
 
     def forward(self, windows: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) → uint8 (N, 2, upscale · H, upscale · W): body and boundary, rounded to nearest."""
-        logits = self.network(windows.permute(0, 3, 1, 2).float())
-        probabilities = logits.float().softmax(dim=1)[:, 1:]
+        """uint8 (N, H, W, 3) → uint8 (N, 2 + types, upscale · H, upscale · W), rounded to nearest.
+
+        Body and boundary are out of all planes, the types out of all types.
+        """
+        logits = self.network(windows.permute(0, 3, 1, 2).float()).float()
+        schema = self.network.schema
+        planes = len(schema.planes)
+        probabilities = (logits[:, :planes] if schema.types else logits).softmax(dim=1)[:, 1:]
+        if schema.types:
+            probabilities = torch.cat([probabilities, logits[:, planes:].softmax(dim=1)], dim=1)
         return torch.round(probabilities * 255).to(torch.uint8)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_nucssl.engines.base import BodyBoundary, Engine, Windows
 from wsi_nucssl.engines.registry import VIEWS
@@ -44,11 +45,10 @@ class Augmented:
 
     def predict(self, windows: Windows) -> BodyBoundary:
         """See `Engine.predict`."""
-        rows, cols = (self.upscale * side for side in windows.shape[1:3])
-        total = np.zeros((len(windows), 2, rows, cols), np.uint16)
+        total: NDArray[np.uint16] = np.zeros((), np.uint16)
         for view in range(self.views):
             mirror, turns = view % 2 == 1, view // 2
             seen = np.rot90(windows[:, :, ::-1] if mirror else windows, turns, (1, 2))
             turned = np.rot90(self.engine.predict(np.ascontiguousarray(seen)), -turns, (2, 3))
-            total += turned[..., ::-1] if mirror else turned
+            total = total + (turned[..., ::-1] if mirror else turned)
         return ((total + self.views // 2) // self.views).astype(np.uint8)

@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.export.columns import rounded
+from wsi_nucssl.export.columns import rounded, rounded_type_probability
 from wsi_nucssl.export.ids import nucleus_ids
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.schema import NucleusType
 
 WriteNuclei = Callable[[Nuclei], object]
 """Takes one table after another, in raster order of blocks; a table may be empty."""
@@ -57,7 +58,9 @@ class ExportContext:
     header : Mapping[str, object]
         Provenance (version, model, origin, …): JSON values by name.
     classification : Classification
-        QuPath's class of every nucleus; "Nucleus", red, by default.
+        QuPath's class of every nucleus without a type; "Nucleus", red, by default.
+    types : tuple of NucleusType
+        Types of nuclei, in the order of `Nuclei.type_id`; none where the model tells none apart.
     extent : Size, optional
         Canvas px that cover the slide, for formats that are rasters; None where nobody knows it.
     """
@@ -67,6 +70,7 @@ class ExportContext:
     identity: str
     header: Mapping[str, object]
     classification: Classification = Classification()
+    types: tuple[NucleusType, ...] = ()
     extent: Size | None = None
 
     def ids(self, nuclei: Nuclei) -> NDArray[np.uint8]:
@@ -76,6 +80,15 @@ class ExportContext:
     def measured(self, nuclei: Nuclei) -> NDArray[np.int64]:
         """The measurements in the units of `COLUMNS`, in steps of 10^−`columns.DECIMALS`; int64 (n, 9)."""
         return rounded(nuclei, self.mpp)
+
+    def type_names(self, nuclei: Nuclei) -> list[str]:
+        """The name of the type of each nucleus; "" where it has none."""
+        names = [each.name for each in self.types]
+        return [names[index] if index >= 0 else "" for index in nuclei.type_id.tolist()]
+
+    def type_probability(self, nuclei: Nuclei) -> NDArray[np.int64]:
+        """P(type) of each nucleus's own type in steps of 10^−`columns.DECIMALS`; int64 (n,), 0 without one."""
+        return rounded_type_probability(nuclei)
 
     def centroids_px(self, nuclei: Nuclei) -> NDArray[np.float64]:
         """Centroids as level-0 (x, y), float64 (n, 2)."""

@@ -53,6 +53,12 @@ COLUMNS: Final = (
 TRUNCATED: Final = Column("truncated", "truncated", "", "Truncated at seam")
 """1 for nuclei that reach farther than extraction was allowed to look; QuPath's files have it only where it is 1."""
 
+TYPE: Final = "type"
+"""Name of the column that holds the name of a nucleus's type, in tables of models that tell types apart."""
+
+TYPE_PROBABILITY: Final = Column("type_probability", "type_probability", "", "Type probability")
+"""Of a nucleus's own type; beside `TYPE`."""
+
 assert tuple(column.measurement for column in COLUMNS) == MEASUREMENTS
 
 
@@ -73,3 +79,11 @@ def in_units(nuclei: Nuclei, mpp: Mpp) -> NDArray[np.float64]:
 def rounded(nuclei: Nuclei, mpp: Mpp) -> NDArray[np.int64]:
     """`in_units` in steps of 10^−`DECIMALS`, int64 (n, 9): formats that write decimals agree to the digit."""
     return np.rint(in_units(nuclei, mpp) * 10**DECIMALS).astype(np.int64)
+
+
+def rounded_type_probability(nuclei: Nuclei) -> NDArray[np.int64]:
+    """The probability of each nucleus's own type in steps of 10^−`DECIMALS`, int64 (n,); 0 where it has none."""
+    if not nuclei.types:
+        return np.zeros(len(nuclei), np.int64)
+    own = np.take_along_axis(nuclei.type_probability, nuclei.type_id[:, None].astype(np.intp), axis=1)[:, 0]
+    return np.rint(np.where(nuclei.type_id < 0, 0, own).astype(np.float64) * 10**DECIMALS).astype(np.int64)

@@ -1,7 +1,8 @@
 """A table for pandas, R and spreadsheets: one row a nucleus, units in the columns' names.
 
 Rows have the order, the ids and the measurements of the GeoJSON. Coordinates are level-0 (x, y) and µm from the same
-point, which the run's manifest calls `origin`. RFC 4180 with one line feed a row; UTF-8.
+point, which the run's manifest calls `origin`. Where the model tells types apart, two columns follow: the name of the
+nucleus's type and its probability. RFC 4180 with one line feed a row; UTF-8.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
-from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED
+from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.transform import COORDINATE_DECIMALS
 from wsi_nucssl.nuclei.table import Nuclei
@@ -28,6 +29,7 @@ COLUMN_NAMES: Final = (
     *(column.name for column in COLUMNS),
     TRUNCATED.name,
 )
+TYPE_COLUMNS: Final = (TYPE, TYPE_PROBABILITY.name)
 _ROW: Final = ",".join(
     [
         "%s",
@@ -41,7 +43,8 @@ _ROW: Final = ",".join(
 @contextmanager
 def _open(path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(",".join(COLUMN_NAMES) + "\n")
+        columns = (*COLUMN_NAMES, *TYPE_COLUMNS) if context.types else COLUMN_NAMES
+        file.write(",".join(columns) + "\n")
         yield lambda nuclei: file.writelines(_rows(nuclei, context))
 
 
@@ -54,8 +57,23 @@ def _rows(nuclei: Nuclei, context: ExportContext) -> Iterator[str]:
             nuclei.truncated,
         ]
     )
-    for identifier, row in zip(spelled_ids(context.ids(nuclei)), numbers.tolist(), strict=True):
-        yield _ROW % (identifier, *row) + "\n"
+    ids, types = spelled_ids(context.ids(nuclei)), _types(nuclei, context)
+    for identifier, row, type_ in zip(ids, numbers.tolist(), types, strict=True):
+        yield _ROW % (identifier, *row) + type_ + "\n"
+
+
+def _types(nuclei: Nuclei, context: ExportContext) -> list[str]:
+    """What each row ends in: nothing without types."""
+    if not context.types:
+        return [""] * len(nuclei)
+    names = map(_quoted, context.type_names(nuclei))
+    values = (context.type_probability(nuclei) / 10**DECIMALS).tolist()
+    return [f",{name},{value:.{DECIMALS}f}" for name, value in zip(names, values, strict=True)]
+
+
+def _quoted(text: str) -> str:
+    """A text as RFC 4180 wants it."""
+    return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',"') else text
 
 
 CSV: Final = Exporter(_open)

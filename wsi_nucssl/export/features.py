@@ -11,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from wsi_nucssl.export.base import ExportContext
-from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED
+from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE_PROBABILITY
 from wsi_nucssl.export.transform import COORDINATE_DECIMALS
 from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.table import Nuclei
@@ -31,21 +31,23 @@ class FeatureFormatter:
 
     def __init__(self, context: ExportContext) -> None:
         self._context = context
-        classification = context.classification
-        look = orjson.dumps({"name": classification.name, "color": classification.color})
-        keys = [orjson.dumps(column.qupath) + b":" for column in COLUMNS]
+        self._columns = (*COLUMNS, TYPE_PROBABILITY) if context.types else COLUMNS
+        keys = [orjson.dumps(column.qupath) + b":" for column in self._columns]
         self._texts = _Texts.of(
             b'{"type":"Feature","id":"',
             b'","geometry":{"type":"Polygon","coordinates":[',
-            b']},"properties":{"objectType":"detection","classification":' + look + b',"measurements":{',
+            b']},"properties":{"objectType":"detection","classification":',
+            b',"measurements":{',
             b"," + orjson.dumps(TRUNCATED.qupath) + b":1",
             b"}}}",
             *(keys[:1] + [b"," + key for key in keys[1:]]),
+            _look(context.classification.name, context.classification.color),
+            *(_look(each.name, each.color) for each in context.types),
         )
 
     def format(self, nuclei: Nuclei) -> NDArray[np.uint8]:
         """The Features of a table, in its order, with commas and newlines between them."""
-        per_nucleus = len(self._texts.letters) + 40 + len(COLUMNS) * _LONGEST_NUMBER
+        per_nucleus = len(self._texts.letters) + 40 + len(self._columns) * _LONGEST_NUMBER
         room = (
             len(nuclei) * per_nucleus + (len(nuclei.ring_xy) + len(nuclei.ring_offsets)) * 2 * _LONGEST_NUMBER
         )
@@ -58,10 +60,25 @@ class FeatureFormatter:
             self._context.transform.centi_px(nuclei.ring_xy),
             nuclei.ring_offsets,
             nuclei.polygon_offsets,
-            self._context.measured(nuclei),
+            self._measured(nuclei),
             nuclei.truncated,
+            nuclei.type_id if self._context.types else np.full(len(nuclei), -1, np.int16),
         )
         return buffer[:end]
+
+    def _measured(self, nuclei: Nuclei) -> NDArray[np.int64]:
+        """The values of `_columns`, in steps of 10^−`DECIMALS`."""
+        measured = self._context.measured(nuclei)
+        return (
+            np.column_stack([measured, self._context.type_probability(nuclei)])
+            if self._context.types
+            else measured
+        )
+
+
+def _look(name: str, color: tuple[int, int, int]) -> bytes:
+    """A class of QuPath's."""
+    return orjson.dumps({"name": name, "color": color})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,7 @@ class _Texts:
         return cls(np.frombuffer(b"".join(pieces), np.uint8), np.cumsum([len(piece) for piece in pieces]))
 
 
-_HEAD, _GEOMETRY, _PROPERTIES, _TRUNCATED, _TAIL, _FIRST_KEY = range(6)
+_HEAD, _GEOMETRY, _PROPERTIES, _MEASUREMENTS, _TRUNCATED, _TAIL, _FIRST_KEY = range(7)
 _COMMA, _POINT, _MINUS, _ZERO, _OPEN, _CLOSE, _NEWLINE = (ord(letter) for letter in ",.-0[]\n")
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
@@ -92,8 +109,10 @@ def _format(
     polygon_offsets: NDArray[np.int64],
     measured: NDArray[np.int64],
     truncated: NDArray[np.bool_],
+    type_id: NDArray[np.int16],
 ) -> int:
     end = 0
+    untyped = _FIRST_KEY + measured.shape[1]  # the class of nuclei without a type; those of the types follow
     for index in range(len(ids)):
         if index:
             buffer[end], buffer[end + 1] = _COMMA, _NEWLINE
@@ -104,6 +123,8 @@ def _format(
         for ring in range(polygon_offsets[index], polygon_offsets[index + 1]):
             end = _put_ring(buffer, end, vertices[ring_offsets[ring] : ring_offsets[ring + 1]])
         end = _put_text(buffer, end - 1, letters, ends, _PROPERTIES)  # over the last ring's comma
+        end = _put_text(buffer, end, letters, ends, untyped + 1 + type_id[index])
+        end = _put_text(buffer, end, letters, ends, _MEASUREMENTS)
         for column in range(measured.shape[1]):
             end = _put_text(buffer, end, letters, ends, _FIRST_KEY + column)
             end = _put_number(buffer, end, measured[index, column], DECIMALS)

@@ -23,6 +23,7 @@ from wsi_nucssl.export.features import FeatureFormatter
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.schema import NucleusType
 
 __all__ = ["GEOJSON", "GEOJSON_GZ", "CanvasTransform", "Classification", "write_geojson"]
 
@@ -78,6 +79,7 @@ def write_geojson(
     identity: str,
     header: Mapping[str, object],
     classification: Classification | None = None,
+    types: tuple[NucleusType, ...] = (),
 ) -> int:
     """Write nuclei as GeoJSON, atomically; the same nuclei give the same bytes. Returns how many there were.
 
@@ -89,7 +91,8 @@ def write_geojson(
     mpp : µm per canvas px, for measurements.
     identity : what tells this slide from others; ids are uuid5 of it and the nucleus's place.
     header : provenance (version, model, origin, …), written as the collection's member "wsi_nucssl".
-    classification : QuPath's class of every nucleus; "Nucleus", red, by default.
+    classification : QuPath's class of every nucleus without a type; "Nucleus", red, by default.
+    types : types of nuclei, in the order of `Nuclei.type_id`: each is a class of QuPath's.
 
     Raises
     ------
@@ -101,5 +104,5 @@ def write_geojson(
         raise UsageError(
             f"the name must end in {' or '.join(_BY_ENDING)}", path=path, remedy="Choose another name"
         )
-    context = ExportContext(transform, mpp, identity, header, classification or Classification())
+    context = ExportContext(transform, mpp, identity, header, classification or Classification(), types)
     return export({path: exporter}, blocks, context)

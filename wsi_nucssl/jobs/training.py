@@ -162,6 +162,7 @@ def finetune(
     epochs: int | None = None,
     weights: Mapping[str, float] | None = None,
     teachers: Sequence[PathArgument] = (),
+    types: bool = False,
     fraction: float = 1.0,
     fold: str = "",
     hold_out: Sequence[str] = (),
@@ -198,6 +199,8 @@ def finetune(
         How often a px of the dataset of that name is seen, relative to others.
     teachers : sequence of str or Path
         Models whose probabilities are learnt beside the labels.
+    types : bool
+        Learn to tell the datasets' types of nuclei apart.
     fraction : float
         Share of the training images to use.
     fold : str
@@ -262,6 +265,7 @@ def finetune(
         seed=seed,
         weights=weights,
         teachers=[str(each) for each in teachers],
+        types=types,
     )
     result = train(
         job,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.spec import CLASSES, architecture, is_architecture
+from wsi_nucssl.models.spec import architecture, is_architecture
 from wsi_nucssl.nuclei.settings import InstanceConfig
+from wsi_nucssl.schema import UNTYPED, OutputSchema
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
 MODEL_KEY: Final = "wsi_nucssl"
@@ -28,7 +29,7 @@ class ModelInfo:
     name : for messages and output files.
     arch : a key of `ARCHITECTURES`.
     mpp : µm per px that the network answers at: of its probabilities, and so of the nuclei.
-    classes : in the order of the network's channels.
+    schema : what its channels are; three classes of px, and no types of nuclei, by default.
     instances : how its probabilities become nuclei, as calibrated on validation images.
     provenance : data, split, recipe, seed, versions, scores: whatever its maker wrote down.
     """
@@ -37,7 +38,7 @@ class ModelInfo:
     arch: str
     mpp: float
     instances: InstanceConfig
-    classes: tuple[str, ...] = CLASSES
+    schema: OutputSchema = UNTYPED
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,6 +115,14 @@ def damaged(path: Path, error: Exception) -> WeightsError:
     )
 
 
+def header_of(info: ModelInfo) -> dict[str, Any]:
+    """The model's part of a header, as `parse_info` reads it."""
+    values = asdict(info)
+    provenance = values.pop("provenance")
+    del values["schema"]
+    return {**values, **info.schema.as_header(), "provenance": provenance}
+
+
 def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
     """The model's part of a header.
 
@@ -125,18 +134,26 @@ def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
     try:
         raw = json.loads(header[MODEL_KEY])
         raw["instances"] = InstanceConfig(**raw["instances"])
-        raw["classes"] = tuple(raw["classes"])
-        info = ModelInfo(**raw)
+        schema = _schema(path, raw)
+        raw = {key: value for key, value in raw.items() if key not in ("classes", "schema")}
+        info = ModelInfo(**raw, schema=schema)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise WeightsError(
             f"the header does not describe a wsi-nucssl model ({error!r})",
             path=path,
             remedy="Use a file written by wsi-nucssl finetune",
         ) from error
-    if not is_architecture(info.arch) or info.classes != CLASSES:
+    if not is_architecture(info.arch):
         raise WeightsError(
-            f"architecture {info.arch!r} with classes {info.classes} is unknown to this version",
+            f"architecture {info.arch!r} is unknown to this version",
             path=path,
             remedy="Update wsi-nucssl",
         )
     return info
+
+
+def _schema(path: Path, raw: dict[str, Any]) -> OutputSchema:
+    try:
+        return OutputSchema.from_header(raw)
+    except UsageError as error:
+        raise WeightsError(error.what, path=path, remedy=error.remedy) from error

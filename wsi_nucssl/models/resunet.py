@@ -1,4 +1,4 @@
-"""ResUNet: an encoder, a U-Net decoder, three classes a pixel (Xie et al., 2020, §2.2; Cui et al., 2019)."""
+"""ResUNet: an encoder, a U-Net decoder, three classes a pixel (Xie et al., 2020, §2.2; Cui et al., 2019), and types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsi_nucssl.models.encoders.base import Encoder
-from wsi_nucssl.models.spec import CLASSES, MULTIPLE, OutputStage
+from wsi_nucssl.models.spec import MULTIPLE, OutputStage
+from wsi_nucssl.schema import OutputSchema
 
 
 class ConvBlock(nn.Sequential):
@@ -56,10 +57,12 @@ class Decoder(nn.Module):
         convolutions at full resolution that dominate the cost of small networks.
     upscale : int
         Output px per input px.
+    outputs : int
+        Channels of the logits.
     """
 
     def __init__(
-        self, encoder: Encoder, widths: Sequence[int], output_stage: OutputStage, upscale: int
+        self, encoder: Encoder, widths: Sequence[int], output_stage: OutputStage, upscale: int, outputs: int
     ) -> None:
         super().__init__()
         *skips, channels = encoder.channels
@@ -71,14 +74,14 @@ class Decoder(nn.Module):
         factor = encoder.reductions[-1] * upscale // 2 ** len(widths)
         if output_stage == "conv":
             assert factor == 1, "a convolution answers at the resolution that it sees"
-            self.head = nn.Sequential(nn.Conv2d(channels, len(CLASSES), 1))
+            self.head = nn.Sequential(nn.Conv2d(channels, outputs, 1))
         else:
             self.head = nn.Sequential(
-                nn.Conv2d(channels, factor * factor * len(CLASSES), 3, padding=1), nn.PixelShuffle(factor)
+                nn.Conv2d(channels, factor * factor * outputs, 3, padding=1), nn.PixelShuffle(factor)
             )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Five maps, finest first → logits (N, 3, upscale · H, upscale · W)."""
+        """Five maps, finest first → logits (N, outputs, upscale · H, upscale · W)."""
         *skips, x = features
         for up in self.ups:
             x = up(x, skips.pop() if skips else None)
@@ -87,7 +90,7 @@ class Decoder(nn.Module):
 
 
 class ResUNet(nn.Module):
-    """RGB in, three-class logits out, at any size.
+    """RGB in, logits of classes and types out, at any size.
 
     Attributes
     ----------
@@ -95,6 +98,8 @@ class ResUNet(nn.Module):
         What pretraining learns and `load_encoder` fills.
     upscale : int
         Output px per input px along each axis.
+    schema : OutputSchema
+        What the channels of the logits are.
     mean, std : Tensor
         Buffers, the normalisation of RGB in 0 … 1.
     """
@@ -103,18 +108,24 @@ class ResUNet(nn.Module):
     std: Tensor
 
     def __init__(
-        self, encoder: Encoder, widths: Sequence[int], output_stage: OutputStage, *, upscale: int = 1
+        self,
+        encoder: Encoder,
+        widths: Sequence[int],
+        output_stage: OutputStage,
+        *,
+        upscale: int = 1,
+        schema: OutputSchema,
     ) -> None:
         super().__init__()
-        self.encoder, self.upscale = encoder, upscale
-        self.decoder = Decoder(encoder, widths, output_stage, upscale)
+        self.encoder, self.upscale, self.schema = encoder, upscale, schema
+        self.decoder = Decoder(encoder, widths, output_stage, upscale, schema.channels)
         self.register_buffer("mean", torch.tensor(encoder.mean).view(1, 3, 1, 1), persistent=True)
         self.register_buffer("std", torch.tensor(encoder.std).view(1, 3, 1, 1), persistent=True)
 
     def forward(self, image: Tensor) -> Tensor:
-        """RGB to logits of background, body and boundary.
+        """RGB to logits of the schema's planes, then of its types.
 
-        (N, 3, H, W), uint8 or float in 0 … 255 → (N, 3, upscale · H, upscale · W).
+        (N, 3, H, W), uint8 or float in 0 … 255 → (N, `schema.channels`, upscale · H, upscale · W).
         """
         height, width = image.shape[-2:]
         x = (image.to(self.mean.dtype) / 255 - self.mean) / self.std

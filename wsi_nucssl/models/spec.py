@@ -9,7 +9,6 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.encoders import ENCODERS
 
 OutputStage = Literal["conv", "subpixel"]
-CLASSES: Final = ("background", "body", "boundary")
 MULTIPLE: Final = 32
 """A network pads its input to a multiple of this, inside."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,6 +21,7 @@ from wsi_nucssl.models.info import (
     MODEL_KEY,
     ModelInfo,
     damaged,
+    header_of,
     parse_info,
     read_header,
     weights_path,
@@ -46,7 +46,7 @@ def read_network(path: Path, info: ModelInfo, sha256: str) -> ResUNet:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise WeightsError("the weights changed while they were in use", path=path, remedy="Start again")
-    network = build(info.arch)
+    network = build(info.arch, info.schema)
     _fill(network, _unpack(load(content)), path)
     return network.eval()
 
@@ -57,7 +57,7 @@ def save_model(path: Path, network: ResUNet, info: ModelInfo, storage: Storage =
     `storage` says how convolution weights are kept: "float32" exactly; "bfloat16" in half the bytes; "int8" in a
     quarter, with one scale for each output channel (symmetric, so that 0 stays 0). Biases and batch norms stay float32.
     """
-    _write(path, _packed(network, storage), MODEL_KEY, asdict(info))
+    _write(path, _packed(network, storage), MODEL_KEY, header_of(info))
 
 
 def rewrite_info(path: Path, info: ModelInfo) -> None:
@@ -68,7 +68,7 @@ def rewrite_info(path: Path, info: ModelInfo) -> None:
     WeightsError
         The file cannot be read.
     """
-    _write(path, _read(path), MODEL_KEY, asdict(info))
+    _write(path, _read(path), MODEL_KEY, header_of(info))
 
 
 def save_encoder(

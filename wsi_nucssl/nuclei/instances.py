@@ -1,8 +1,8 @@
 """Class probabilities to instances: body markers, regrown over the boundary band that they lost.
 
-Input is uint8 of shape (3, row, col): P(body), P(boundary) and hematoxylin optical density. Every decision
-is integer arithmetic on these bytes, and every decision is *local*, which is what lets a slide be cut into
-blocks (`seams`):
+Input is uint8 of shape (3 + T, row, col): P(body), P(boundary), P(type) of T types, which have no say here,
+and hematoxylin optical density. Every decision is integer arithmetic on these bytes, and every decision is
+*local*, which is what lets a slide be cut into blocks (`seams`):
 
 1. A **marker** is a 4-connected component of {body ≥ t_body and body + boundary ≥ t_foreground}. One
    smaller than `min_marker_px` is dropped: that depends on the marker alone.
@@ -60,7 +60,7 @@ class Markers:
 
 
 def find_markers(probabilities: Probabilities, config: InstanceConfig) -> Markers:
-    """The marker components of uint8 (3, row, col) probabilities."""
+    """The marker components of uint8 (3 + T, row, col) probabilities."""
     body, foreground = _threshold(
         probabilities[0], probabilities[1], config.body_byte, config.foreground_byte
     )
@@ -94,7 +94,7 @@ def label_instances(probabilities: Probabilities, config: InstanceConfig) -> Lab
     Parameters
     ----------
     probabilities : ndarray
-        uint8 (3, row, col): P(body) and P(boundary) in 255ths, hematoxylin OD in steps of `stain.OD_STEP`.
+        uint8 (3 + T, row, col), as `settings.Probabilities` has them.
     config : InstanceConfig
         Thresholds and sizes.
     """

@@ -36,7 +36,7 @@ def measure(
     Parameters
     ----------
     labels : int32 (row, col).
-    probabilities : uint8 (3, row, col), as in `instances`.
+    probabilities : uint8 (3 + T, row, col), as in `instances`.
     polygons : those of `labels`.
     seed_xy : int64 (n, 2), any pixel (x, y) close to each instance.
 
@@ -94,7 +94,7 @@ def _pixel_sums(
             total[4] += y * y
             total[5] += x * y
             total[6] += min(255, np.int64(probabilities[0, row, col]) + np.int64(probabilities[1, row, col]))
-            total[7] += probabilities[2, row, col]
+            total[7] += probabilities[-1, row, col]
     return sums
 
 

@@ -48,9 +48,10 @@ from wsi_nucssl.nuclei.measure import measure
 from wsi_nucssl.nuclei.polygons import trace_polygons
 from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.nuclei.types import type_planes, types_in
 
 Read = Callable[[Box], Probabilities]
-"""Reads a box of canvas px, inside the extent, as uint8 (3, row, col)."""
+"""Reads a box of canvas px, inside the extent, as uint8 (3 + T, row, col)."""
 
 
 def extract_block(
@@ -88,7 +89,7 @@ def extract_block(
 
 
 def extract_nuclei(probabilities: Probabilities, config: InstanceConfig) -> Nuclei:
-    """The nuclei of a whole image, uint8 (3, row, col), as one block."""
+    """The nuclei of a whole image, uint8 (3 + T, row, col), as one block."""
     extent = Box(0, 0, probabilities.shape[2], probabilities.shape[1])
     return extract_block(
         lambda box: probabilities[:, *box.rc],
@@ -161,4 +162,5 @@ def _describe(
         polygons.polygon_offsets,
         measurements,
         truncated,
+        *types_in(labels, type_planes(probabilities), len(seed_xy)),
     )

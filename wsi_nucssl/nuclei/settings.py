@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from wsi_nucssl.checks import whole, within
 
 Probabilities = NDArray[np.uint8]
-"""(3, row, col) uint8: P(body) and P(boundary) in 255ths, hematoxylin OD in steps of `stain.OD_STEP`."""
+"""(3 + T, row, col) uint8: P(body), P(boundary) and P(type) of each of T types in 255ths, and last the hematoxylin OD
+in steps of `stain.OD_STEP`."""
 LabelImage = NDArray[np.int32]
 """(row, col) int32, 0 is background."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.errors import InputError
+from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.files import atomic_path
 
 MEASUREMENTS = (
@@ -40,6 +40,8 @@ _DAMAGE = (
     zipfile.BadZipFile,
 )
 """What zipfile and numpy raise at one wrong byte, depending on where it is."""
+_TYPES = frozenset({"type_id", "type_probability"})
+"""Arrays that files of nuclei without types lack."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,8 @@ class Nuclei:
     polygon_offsets : int64 (n + 1,), the rings of nucleus i likewise: the exterior, then its holes.
     measurements : float32 (n, 9), columns `MEASUREMENTS`.
     truncated : bool (n,), True where the nucleus is larger than extraction was allowed to look.
+    type_id : int16 (n,), index of the nucleus's type in the model's schema; −1 where it has no types.
+    type_probability : float32 (n, T), P(type) of each type, mean over the nucleus's px; T is 0 where there are none.
     """
 
     seed_xy: NDArray[np.int64]
@@ -62,6 +66,19 @@ class Nuclei:
     polygon_offsets: NDArray[np.int64]
     measurements: NDArray[np.float32]
     truncated: NDArray[np.bool_]
+    type_id: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
+    type_probability: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def __post_init__(self) -> None:
+        if not self.type_probability.size and not self.type_id.size:  # nothing was said of types
+            types = self.type_probability.shape[1]
+            object.__setattr__(self, "type_id", np.full(len(self), -1, np.int16))
+            object.__setattr__(self, "type_probability", np.zeros((len(self), types), np.float32))
+
+    @property
+    def types(self) -> int:
+        """How many types the model tells apart, T."""
+        return int(self.type_probability.shape[1])
 
     def __len__(self) -> int:
         return len(self.seed_xy)
@@ -80,8 +97,17 @@ class Nuclei:
 
     @classmethod
     def concatenate(cls, tables: Iterable[Nuclei]) -> Self:
-        """The rows of all tables, in the order given."""
+        """The rows of all tables, in the order given.
+
+        Raises
+        ------
+        UsageError : they are of models with different numbers of types.
+        """
         parts: list[Nuclei] = [cls.empty(), *tables]
+        types = {part.types for part in parts if len(part)} or {max(part.types for part in parts)}
+        if len(types) > 1:
+            raise UsageError(f"nuclei of {' and of '.join(map(str, sorted(types)))} types are not one table")
+        known = [part.type_probability for part in parts if len(part)]
         return cls(
             np.concatenate([part.seed_xy for part in parts]),
             np.concatenate([part.ring_xy for part in parts]),
@@ -89,6 +115,8 @@ class Nuclei:
             _chain([part.polygon_offsets for part in parts]),
             np.concatenate([part.measurements for part in parts]),
             np.concatenate([part.truncated for part in parts]),
+            np.concatenate([part.type_id for part in parts]),
+            np.concatenate([np.zeros((0, *types), np.float32), *known]),
         )
 
     def rings(self, index: int) -> list[NDArray[np.int32]]:
@@ -131,16 +159,18 @@ class Nuclei:
                 polygons - polygons[0],
                 self.measurements[rows],
                 self.truncated[rows],
+                self.type_id[rows],
+                self.type_probability[rows],
             )
 
     def save(self, path: Path) -> None:
         """Write the table as .npz, atomically; equal tables give equal bytes."""
         with atomic_path(path) as partial, partial.open("wb") as file:
-            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            np.savez(file, **{name: getattr(self, name) for name in _arrays(typed=self.types > 0)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a table that `save` wrote.
+        """Read a table that `save` wrote; one without types, of any version.
 
         Raises
         ------
@@ -148,7 +178,8 @@ class Nuclei:
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                table = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+                names = _arrays(typed=len(arrays.files) > len(_arrays()))
+                table = cls(**{name: arrays[name] for name in names})
             table._check()
         except _DAMAGE as error:
             raise InputError(
@@ -162,12 +193,20 @@ class Nuclei:
             self.seed_xy.shape == (count, 2)
             and self.measurements.shape == (count, len(MEASUREMENTS))
             and self.truncated.shape == (count,)
+            and self.type_id.shape == (count,)
+            and self.type_probability.shape == (count, self.types)
+            and bool(((self.type_id >= -1) & (self.type_id < max(self.types, 1))).all())
             and len(self.polygon_offsets) == count + 1
             and self.polygon_offsets[-1] == len(self.ring_offsets) - 1
             and self.ring_offsets[-1] == len(self.ring_xy)
         )
         if not sound:
             raise ValueError("its arrays do not fit each other")
+
+
+def _arrays(*, typed: bool = False) -> list[str]:
+    """What a file holds of a table."""
+    return [each.name for each in fields(Nuclei) if typed or each.name not in _TYPES]
 
 
 def _chain(offsets: list[NDArray[np.int64]]) -> NDArray[np.int64]:

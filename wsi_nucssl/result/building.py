@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wsi_nucssl.export.base import ExportContext
-from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED
+from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Box, Mpp, Point
@@ -17,6 +17,7 @@ from wsi_nucssl.result.features import ExtractedFeatures
 from wsi_nucssl.result.outlines import polygons_of
 from wsi_nucssl.result.picture import Picture
 from wsi_nucssl.result.result import Frame, Result
+from wsi_nucssl.schema import NucleusType
 
 
 def from_nuclei(
@@ -31,6 +32,7 @@ def from_nuclei(
     identity: str,
     header: Mapping[str, Any],
     picture: Picture,
+    types: tuple[NucleusType, ...] = (),
 ) -> Result:
     """The result that these nuclei are.
 
@@ -52,10 +54,12 @@ def from_nuclei(
         Provenance.
     picture : Picture
         What lies under the nuclei.
+    types : tuple of NucleusType
+        Those that the model tells apart.
     """
     frame = Frame(region, region.in_px_of(scale_x, scale_y), scale_x, scale_y, mpp, origin)
     transform = CanvasTransform(scale_x, scale_y, origin.x, origin.y)
-    context = ExportContext(transform, answer_mpp, identity, header)
+    context = ExportContext(transform, answer_mpp, identity, header, types=types)
     xy = transform.centi_px(nuclei.ring_xy) / 100 + np.array([origin.x, origin.y])
     return Result(
         ids=np.array(spelled_ids(context.ids(nuclei)), dtype="U36"),
@@ -76,5 +80,9 @@ def from_nuclei(
 def _measured(nuclei: Nuclei, context: ExportContext) -> dict[str, Any]:
     """The measurements as files have them, by column."""
     values = context.measured(nuclei) / 10**DECIMALS
-    columns = {column.name: values[:, index] for index, column in enumerate(COLUMNS)}
-    return {**columns, TRUNCATED.name: nuclei.truncated.copy()}
+    columns: dict[str, Any] = {column.name: values[:, index] for index, column in enumerate(COLUMNS)}
+    columns[TRUNCATED.name] = nuclei.truncated.copy()
+    if not context.types:
+        return columns
+    own = context.type_probability(nuclei) / 10**DECIMALS
+    return {**columns, TYPE: np.array(context.type_names(nuclei), object), TYPE_PROBABILITY.name: own}

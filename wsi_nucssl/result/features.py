@@ -61,6 +61,7 @@ class ExtractedFeatures:
             mpp=context.mpp,
             identity=context.identity,
             header=header,
+            types=context.types,
         )
 
     def as_json(self) -> bytes:
@@ -108,6 +109,8 @@ def _take(nuclei: Nuclei, rows: NDArray[np.intp]) -> Nuclei:
         polygon_offsets,
         nuclei.measurements[rows],
         nuclei.truncated[rows],
+        nuclei.type_id[rows],
+        nuclei.type_probability[rows],
     )
 
 

@@ -14,12 +14,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.export.columns import TYPE
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.result.outlines import exteriors
+from wsi_nucssl.schema import types_of
 
 if TYPE_CHECKING:
     from wsi_nucssl.result.result import Result
@@ -34,6 +37,8 @@ _MANY: Final = 2000
 """From this many nuclei on, lines are thin."""
 _PERCENTILES: Final = (1, 99)
 """The colours' range: a few extreme nuclei would take all the contrast."""
+_NO_TYPE: Final = (128, 128, 128)
+"""Colour of a type that the model does not know: of a class that somebody gave by hand."""
 _UNITS: Final = {"_um2": "µm²", "_um": "µm", "_px2": "px²", "_px": "px"}
 _BAR: Final = 0.2
 """The longest scale bar, as a part of the picture's width."""
@@ -49,18 +54,22 @@ def draw(
     cmap: str | None,
 ) -> Axes:
     """See `Result.plot`."""
-    values = None if color_by is None else _numbers(result, color_by)
+    by_type = color_by == TYPE and TYPE in result.table
+    values = None if color_by is None or by_type else _numbers(result, color_by)
     ax = _new_axes(region or result.frame.region) if ax is None else ax
     shown = region or result.frame.region
     if picture and result.picture is not None:
         pixels = result.picture.read(shown, _PICTURE_PX)
         ax.imshow(pixels, extent=(shown.x0, shown.x1, shown.y1, shown.y0), interpolation="antialiased")
-    colors = _add_nuclei(ax, result, values, cmap)
+    if by_type:
+        _add_types(ax, result)
+    else:
+        colors = _add_nuclei(ax, result, values, cmap)
     ax.set(xlim=(shown.x0, shown.x1), ylim=(shown.y1, shown.y0), aspect="equal")
     ax.set(xlabel="x (level-0 px)", ylabel="y (level-0 px)")
-    if color_by is not None:
+    if values is not None:
         beside = ax.inset_axes((1.02, 0, 0.03, 1))
-        ax.figure.colorbar(colors, cax=beside, extend="both", label=label_of(color_by))
+        ax.figure.colorbar(colors, cax=beside, extend="both", label=label_of(color_by or ""))
     _draw_scale_bar(ax, shown, result.frame.mpp.x if result.frame.mpp else None)
     return ax
 
@@ -121,6 +130,22 @@ def _add_nuclei(
         nuclei = PolyCollection(rings, facecolors=faces, edgecolors=edges, linewidths=width)
     ax.add_collection(nuclei)
     return colors
+
+
+def _add_types(ax: Axes, result: Result) -> None:
+    """Nuclei in the colours of their types, and a legend of the types that there are."""
+    names = result.table[TYPE].to_numpy()
+    known = {each.name: each.color for each in types_of(result.header.get("types", ()))}
+    looks = {
+        name: np.array(known.get(name, _NO_TYPE)) / 255 for name in [*known, *sorted({*names} - {*known})]
+    }
+    rings, owners = exteriors(result.polygons)
+    colors = np.array([looks[name] for name in names[owners]]).reshape(-1, 3)
+    width = 1.2 if len(rings) < _MANY else _THIN
+    faces = np.column_stack([colors, np.full(len(colors), _FILL)])
+    ax.add_collection(PolyCollection(rings, facecolors=faces, edgecolors=colors, linewidths=width))
+    patches = [Patch(color=(*look,), label=name or "none") for name, look in looks.items() if name in names]
+    ax.legend(handles=patches, title=TYPE, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def _draw_scale_bar(ax: Axes, shown: Box, mpp: float | None) -> None:

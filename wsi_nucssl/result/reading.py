@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError, UsageError
-from wsi_nucssl.export.columns import COLUMNS, TRUNCATED
+from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.reading import read_geojson
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.result.features import ReadFeatures
@@ -79,6 +79,9 @@ def read_nuclei(
         resolution = _resolution(header.get("slide_mpp"), mpp, stated)
         frame = _frame(header, outlines, bounds, resolution, origin)
         measured = _columns(features) if header else _geometry(outlines, resolution) | _columns(features)
+        if header.get("types"):
+            own = measured.pop(TYPE_PROBABILITY.qupath, np.full(len(features), np.nan))
+            measured |= {TYPE: _types(features), TYPE_PROBABILITY.name: own}
     except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise InputError(
             f"a feature is not a polygon with measurements ({error})", path=path, remedy="Give polygons only"
@@ -160,6 +163,12 @@ def _columns(features: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     }
     known = {name: values for name, values in columns.items() if not np.isnan(values).all() or not rows}
     return {**known, TRUNCATED.name: np.array([TRUNCATED.qupath in row for row in rows], np.bool_)}
+
+
+def _types(features: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
+    """The class of each nucleus; "" where somebody took it away."""
+    found = [(feature.get("properties") or {}).get("classification") or {} for feature in features]
+    return np.array([str(each.get("name", "")) for each in found], object)
 
 
 def _measurements(feature: Mapping[str, Any]) -> Mapping[str, float]:

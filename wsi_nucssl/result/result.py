@@ -154,7 +154,8 @@ class Result:
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure by default.
         color_by : str, optional
-            A column of numbers, yours included; None draws outlines of one colour.
+            A column of numbers, yours included, or "type", in the types' own colours; None draws outlines of one
+            colour.
         region : Box or sequence of int, optional
             (x, y, width, height) in level-0 px to show; all by default.
         picture : bool

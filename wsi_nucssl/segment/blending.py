@@ -30,39 +30,42 @@ from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.nuclei.stain import hematoxylin_od
+from wsi_nucssl.schema import UNTYPED
 from wsi_nucssl.segment.windows import WindowGrid, repeat_px
 
-PREDICTED = 2
-"""Planes that the network predicts, the first ones; what comes after them is the same in every window."""
-
 KeptWindow = Callable[[Tile], Probabilities | None]
-"""Gives the planes of a window's kept box, (3, row, col); None for a window that is not selected."""
+"""Gives the planes of a window's kept box, (P + 1, row, col); None for a window that is not selected."""
 
 
 def keep_window(
     grid: WindowGrid, tile: Tile, pixels: NDArray[np.uint8], predicted: NDArray[np.uint8]
 ) -> Probabilities:
-    """The planes of a window's kept box, uint8 (3, row, col).
+    """The planes of a window's kept box, uint8 (P + 1, row, col): the P predicted ones, and last hematoxylin.
 
     They are 0 beyond the extent; the hematoxylin plane, which is the same in every window, is 0 beyond the core too.
 
     Parameters
     ----------
     pixels : what the network saw, RGB (row, col, 3) in input px.
-    predicted : what it answered, uint8 (2, row, col) in output px.
+    predicted : what it answered, uint8 (P, row, col) in output px.
     """
     kept = grid.kept(tile)
-    planes = np.zeros((PREDICTED + 1, *kept.size.shape_rc), np.uint8)
+    planes = np.zeros((len(predicted) + 1, *kept.size.shape_rc), np.uint8)
     inside = kept.clip(Box.at(ORIGIN, grid.extent))
-    _part(grid, tile, planes, inside)[:PREDICTED] = predicted[:, *inside.relative_to(tile.read.origin).rc]
+    _part(grid, tile, planes, inside)[:-1] = predicted[:, *inside.relative_to(tile.read.origin).rc]
     stain = repeat_px(hematoxylin_od(np.ascontiguousarray(pixels)), grid.upscale)
-    _part(grid, tile, planes, tile.core)[PREDICTED] = stain[tile.core.relative_to(tile.read.origin).rc]
+    _part(grid, tile, planes, tile.core)[-1] = stain[tile.core.relative_to(tile.read.origin).rc]
     return planes
 
 
-def blended(grid: WindowGrid, box: Box, window: KeptWindow) -> Probabilities:
-    """The planes of `box`, uint8 (3, row, col), as the module defines them; only windows that it needs are asked."""
-    planes = np.zeros((PREDICTED + 1, *box.size.shape_rc), np.uint8)
+def blended(
+    grid: WindowGrid, box: Box, window: KeptWindow, count: int = len(UNTYPED.stored)
+) -> Probabilities:
+    """The `count` planes of `box`, uint8 (P + 1, row, col), as the module defines them.
+
+    Only windows that it needs are asked.
+    """
+    planes = np.zeros((count, *box.size.shape_rc), np.uint8)
     for tile in grid.overlapping(box):
         own = window(tile)
         if own is None:
@@ -75,7 +78,7 @@ def blended(grid: WindowGrid, box: Box, window: KeptWindow) -> Probabilities:
                 continue
             there = [(tile, own), *_there(band, window)]
             if len(there) > 1:
-                planes[:PREDICTED, *px.relative_to(box.origin).rc] = _mean(grid, there, px)
+                planes[:-1, *px.relative_to(box.origin).rc] = _mean(grid, there, px)
     return planes
 
 
@@ -113,8 +116,8 @@ def _there(band: _Band, window: KeptWindow) -> Iterator[tuple[Tile, Probabilitie
 
 
 def _mean(grid: WindowGrid, there: list[tuple[Tile, Probabilities]], px: Box) -> NDArray[np.uint8]:
-    """The weighted mean of the predicted planes of `px`, (2, row, col), rounded to nearest, halves up."""
-    total = np.zeros((PREDICTED, *px.size.shape_rc), np.int32)
+    """The weighted mean of the predicted planes of `px`, (P, row, col), rounded to nearest, halves up."""
+    total = np.zeros((len(there[0][1]) - 1, *px.size.shape_rc), np.int32)
     weights = np.zeros(px.size.shape_rc, np.int32)
     for tile, planes in there:
         core, extent = tile.core, grid.extent
@@ -132,7 +135,7 @@ def _add(
     down: NDArray[np.int32],
     right: NDArray[np.int32],
 ) -> None:
-    """Add a window, weighted by `down` × `right`, to `total` (2, row, col), and its weights to `weights` (row, col)."""
+    """Add a window, weighted by `down` × `right`, to `total` (P, row, col), and its weights to `weights` (row, col)."""
     for row in range(len(down)):
         for col in range(len(right)):
             weights[row, col] += down[row] * right[col]

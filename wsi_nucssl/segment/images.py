@@ -33,7 +33,7 @@ def network_input(image: NDArray[np.uint8], step: float) -> NDArray[np.uint8]:
 def predict_image(
     engine: Engine, image: NDArray[np.uint8], grid: WindowGrid | None = None, *, scale: float = 1.0
 ) -> Probabilities:
-    """Body, boundary and hematoxylin planes of an RGB image, the same bytes as those of a slide of these px.
+    """Body, boundary, type and hematoxylin planes of an RGB image, the same bytes as those of a slide of these px.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def predict_image(
 
     Returns
     -------
-    uint8 (3, row, col) at the model's mpp; as large as the image if `scale` is 1.
+    uint8 (3 + T, row, col) at the model's mpp; as large as the image if `scale` is 1.
     """
     step = scale * engine.upscale
     step = 1.0 if abs(step - 1) < _SAME else step
@@ -56,7 +56,8 @@ def predict_image(
         kept[tile.row, tile.col] = planes
 
     predict_windows(lambda box: picture[box.rc], grid, engine, grid, write)
-    return blended(grid, Box.at(ORIGIN, extent), lambda tile: kept[tile.row, tile.col])
+    planes = len(next(iter(kept.values())))
+    return blended(grid, Box.at(ORIGIN, extent), lambda tile: kept[tile.row, tile.col], planes)
 
 
 def segment_image(

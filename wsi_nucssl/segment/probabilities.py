@@ -20,11 +20,11 @@ from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.schema import UNTYPED, OutputSchema
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.windows import WindowGrid
 from wsi_nucssl.slide.lru import TileCache
 
-PLANES: Final = ("body", "boundary", "hematoxylin_od")
 _RECENT_BYTES: Final = 512 * 2**20
 """Enough for three rows of windows of a slide that is 50,000 px wide."""
 _COMPRESSORS: Final = (ZstdCodec(level=1), Crc32cCodec())
@@ -36,7 +36,7 @@ class NotPredicted(Exception):
 
 
 class ProbabilityStore:
-    """uint8 (3, row, col) over the whole extent: P(body), P(boundary), hematoxylin OD.
+    """uint8 (planes, row, col) over the whole extent: those that `schema.stored` names.
 
     On disk the array is (window row, window col, plane, row, col), each window with the margin that is blended: what
     `blending.keep_window` keeps, as differences from row to row modulo 256, which take a fifth less space.
@@ -49,25 +49,31 @@ class ProbabilityStore:
         All windows of the extent.
     selected : Tile
         The windows that are predicted, or those of them that the reader needs; all others are background.
+    schema : OutputSchema
+        What the model answers.
     """
 
-    def __init__(self, path: Path, grid: WindowGrid, selected: Iterable[Tile]) -> None:
-        self.path, self.grid, self.selected = path, grid, tuple(selected)
+    def __init__(
+        self, path: Path, grid: WindowGrid, selected: Iterable[Tile], schema: OutputSchema = UNTYPED
+    ) -> None:
+        self.path, self.grid, self.selected, self.schema = path, grid, tuple(selected), schema
         self._places = {(tile.row, tile.col) for tile in self.selected}
         self._done: set[tuple[int, int]] = set()
         self._recent = TileCache(_RECENT_BYTES)
         with disk_errors(path):
-            self._array = _open(path) if (path / "zarr.json").exists() else _create(path, grid)
+            self._array = _open(path) if (path / "zarr.json").exists() else _create(path, grid, schema)
 
     @classmethod
-    def resume(cls, path: Path, grid: WindowGrid, selected: Iterable[Tile]) -> Self:
+    def resume(
+        cls, path: Path, grid: WindowGrid, selected: Iterable[Tile], schema: OutputSchema = UNTYPED
+    ) -> Self:
         """Open a store and remove what is damaged: single windows, or all of them if it is the metadata."""
         selected = tuple(selected)
         try:
-            store = cls(path, grid, selected)
+            store = cls(path, grid, selected, schema)
         except ValueError:  # JSON's complaint, and zarr's
             remove_tree(path)
-            store = cls(path, grid, selected)
+            store = cls(path, grid, selected, schema)
         for tile in selected:
             chunk = path / "c" / str(tile.row) / str(tile.col) / "0" / "0" / "0"
             if not chunk.exists():
@@ -80,7 +86,7 @@ class ProbabilityStore:
 
     def __reduce__(self) -> tuple[object, ...]:
         """A store pickles as its place, its windows, and those that are there; what it remembers stays behind."""
-        return _reopen, (self.path, self.grid, self.selected, self._done)
+        return _reopen, (self.path, self.grid, self.selected, self.schema, self._done)
 
     def _is_sound(self, tile: Tile) -> bool:
         try:
@@ -94,7 +100,7 @@ class ProbabilityStore:
         return [tile for tile in self.selected if (tile.row, tile.col) not in self._done]
 
     def write(self, tile: Tile, planes: NDArray[np.uint8]) -> None:
-        """Store what is kept of a window, (3, row, col); its chunk is written by nobody else.
+        """Store what is kept of a window, (planes, row, col); its chunk is written by nobody else.
 
         Raises
         ------
@@ -117,7 +123,7 @@ class ProbabilityStore:
         ------
         NotPredicted : a window it needs is not there yet.
         """
-        return blended(self.grid, box, self._window)
+        return blended(self.grid, box, self._window, len(self.schema.stored))
 
     def _window(self, tile: Tile) -> Probabilities | None:
         """A stored window, None where none was selected: blocks share windows, mostly soon after they were written."""
@@ -134,31 +140,36 @@ class ProbabilityStore:
 
 
 def _reopen(
-    path: Path, grid: WindowGrid, selected: tuple[Tile, ...], done: set[tuple[int, int]]
+    path: Path,
+    grid: WindowGrid,
+    selected: tuple[Tile, ...],
+    schema: OutputSchema,
+    done: set[tuple[int, int]],
 ) -> ProbabilityStore:
-    store = ProbabilityStore(path, grid, selected)
+    store = ProbabilityStore(path, grid, selected, schema)
     store._done.update(done)
     return store
 
 
 def write_canvas(store: ProbabilityStore, path: Path) -> None:
-    """Write all planes as one zarr, uint8 (3, row, col) over the extent, replacing what is at `path`.
+    """Write all planes as one zarr, uint8 (planes, row, col) over the extent, replacing what is at `path`.
 
     Raises
     ------
     ResourceError : the disk is full.
     """
+    planes = store.schema.stored
     with disk_errors(path):
         remove_tree(path)
         array = zarr.create_array(
             store=str(path),
-            shape=(len(PLANES), *store.grid.extent.shape_rc),
-            chunks=(len(PLANES), *store.grid.tile.shape_rc),
+            shape=(len(planes), *store.grid.extent.shape_rc),
+            chunks=(len(planes), *store.grid.tile.shape_rc),
             dtype="uint8",
             compressors=_COMPRESSORS,
             fill_value=0,
             dimension_names=("c", "y", "x"),
-            attributes={"planes": list(PLANES)},
+            attributes={"planes": list(planes)},
             config=_CONFIG,
         )
         for tile in store.selected:
@@ -169,8 +180,9 @@ def _open(path: Path) -> zarr.Array[Any]:
     return zarr.open_array(store=str(path), mode="r+", config=_CONFIG)
 
 
-def _create(path: Path, grid: WindowGrid) -> zarr.Array[Any]:
-    one = (len(PLANES), *Box.at(ORIGIN, grid.tile).grow(grid.blend).size.shape_rc)
+def _create(path: Path, grid: WindowGrid, schema: OutputSchema) -> zarr.Array[Any]:
+    planes = schema.stored
+    one = (len(planes), *Box.at(ORIGIN, grid.tile).grow(grid.blend).size.shape_rc)
     return zarr.create_array(
         store=str(path),
         shape=(grid.rows, grid.cols, *one),
@@ -179,6 +191,6 @@ def _create(path: Path, grid: WindowGrid) -> zarr.Array[Any]:
         compressors=_COMPRESSORS,
         fill_value=0,
         dimension_names=("window_row", "window_col", "c", "y", "x"),
-        attributes={"planes": list(PLANES), "blend_px": grid.blend},
+        attributes={"planes": list(planes), "blend_px": grid.blend},
         config=_CONFIG,
     )

@@ -27,6 +27,7 @@ from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.result.building import from_nuclei
 from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
 from wsi_nucssl.result.result import Result
+from wsi_nucssl.schema import OutputSchema
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.executor import predicted_in_threads
 from wsi_nucssl.segment.images import predict_image
@@ -179,7 +180,7 @@ def _segment_slide(
     shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
     plan = make_plan(canvas, tissue_mask(slide), upscale=engine.upscale)
     batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-    windows = _Windows(canvas, plan, engine, batch_size, options.workers, on_windows)
+    windows = _Windows(canvas, plan, engine, batch_size, options.workers, on_windows, model.info.schema)
     core = shown.in_px_of(plan.scale_x, plan.scale_y).clip(plan.box)
     corner = slide.bounds.origin if options.origin == "qupath" else ORIGIN
     slide_identity = identity(slide)
@@ -203,6 +204,7 @@ def _segment_slide(
         identity=slide_identity,
         header=header,
         picture=SlidePicture.of(slide),
+        types=model.info.schema.types,
     )
 
 
@@ -227,8 +229,10 @@ class _Windows:
         batch_size: int,
         workers: int,
         on_windows: OnWindows,
+        schema: OutputSchema,
     ) -> None:
         self._canvas, self._plan, self._engine = canvas, plan, engine
+        self._planes = len(schema.stored)
         self._batch_size, self._workers, self._on_windows = batch_size, workers, on_windows
         self._selected = {(tile.row, tile.col) for tile in plan.selected}
         self._kept: dict[tuple[int, int], Probabilities] = {}
@@ -239,7 +243,7 @@ class _Windows:
         grid = self._plan.windows
         asked = [tile for tile in grid.overlapping(box.grow(grid.blend)) if self._is_missing(tile)]
         self._predict(asked)
-        return blended(grid, box, lambda tile: self._kept.get((tile.row, tile.col)))
+        return blended(grid, box, lambda tile: self._kept.get((tile.row, tile.col)), self._planes)
 
     def forget_above(self, y: int) -> None:
         """Drop the windows that lie above `y`, in output px: blocks come in raster order."""
@@ -300,6 +304,7 @@ def _segment_array(
         identity=name,
         header={"slide": name, "slide_mpp": [options.mpp] * 2, **_provenance(model, engine, 1)},
         picture=ArrayPicture(image),
+        types=model.info.schema.types,
     )
 
 
@@ -325,4 +330,5 @@ def _provenance(model: Model, engine: Engine, batch_size: int) -> dict[str, Any]
         "instances": asdict(info.instances),
         "engine": engine.name,
         "batch_size": batch_size,
+        **({"types": info.schema.types_header()} if info.schema.types else {}),
     }

@@ -161,7 +161,7 @@ class _Setup:
             plan=plan,
             engine=self.engine,
             config=self.model.info.instances,
-            store=ProbabilityStore.resume(run / _STORE, plan.windows, plan.selected),
+            store=ProbabilityStore.resume(run / _STORE, plan.windows, plan.selected, self.model.info.schema),
             blocks=run / _BLOCKS,
             batch_size=self.batch_size,
         )
@@ -179,7 +179,12 @@ class _Setup:
         }
         transform = CanvasTransform(plan.scale_x, plan.scale_y, corner.x, corner.y)
         return ExportContext(
-            transform, Mpp.square(info.mpp), self.manifest["slide"], header, extent=plan.extent
+            transform,
+            Mpp.square(info.mpp),
+            self.manifest["slide"],
+            header,
+            types=info.schema.types,
+            extent=plan.extent,
         )
 
 
@@ -207,6 +212,7 @@ def _manifest(
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
         "origin": options.origin,
+        **({"types": schema.types_header()} if (schema := model.info.schema).types else {}),
     }
 
 

@@ -25,7 +25,7 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO
 from wsi_nucssl.segment.windows import ReadRGB, WindowGrid, read_window
 
 WriteWindow = Callable[[Tile, Probabilities], object]
-"""Takes what is kept of a window, (3, row, col): `ProbabilityStore.write`, say."""
+"""Takes what is kept of a window, (P + 1, row, col): `ProbabilityStore.write`, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class PredictedWindow:
     ----------
     seen : SeenWindow
         What the network saw.
-    planes : uint8 (2, row, col)
+    planes : uint8 (P, row, col)
         What it answered, in output px.
     """
 

@@ -16,8 +16,9 @@ import torch
 from wsi_nucssl.models.encoders import ENCODERS, build_encoder
 from wsi_nucssl.models.encoders.base import Encoder
 from wsi_nucssl.models.networks import build
-from wsi_nucssl.models.spec import CLASSES, architecture, architecture_of
+from wsi_nucssl.models.spec import architecture, architecture_of
 from wsi_nucssl.models.tensors import load_encoder, save_encoder
+from wsi_nucssl.schema import UNTYPED
 
 
 class EncoderTests:
@@ -87,4 +88,4 @@ class EncoderTests:
         upscale = architecture(arch).upscale
         with torch.inference_mode():
             logits = build(arch).eval()(torch.zeros(1, 3, 40, 50, dtype=torch.uint8))
-        assert logits.shape == (1, len(CLASSES), 40 * upscale, 50 * upscale)
+        assert logits.shape == (1, UNTYPED.channels, 40 * upscale, 50 * upscale)

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsi_nucssl.train.augment.draws import Draws
+from wsi_nucssl.train.augment.draws import Draws, to_device
 from wsi_nucssl.train.augment.geometry import crop, footprint
 from wsi_nucssl.train.augment.optics import blur, coarsen, expose, halve, sharpen
 from wsi_nucssl.train.augment.scene import cover
 from wsi_nucssl.train.augment.stain import Palette, estimated_vectors, standard_vectors
-from wsi_nucssl.train.targets import three_class
+from wsi_nucssl.train.targets import UNKNOWN_TYPE, three_class
 
 if TYPE_CHECKING:
     from wsi_nucssl.datasets.sample import Stains
@@ -40,6 +40,8 @@ class LabelledImage:
         How often its px are seen, relative to those of other images.
     teacher : ndarray or None
         P(body) and P(boundary) that the teachers give, in 255ths: uint8 (2, row, col).
+    types : ndarray or None
+        The type of each label id from 0 on, `targets.UNKNOWN_TYPE` where it is unknown: uint8 (ids,).
     """
 
     id: str
@@ -48,6 +50,7 @@ class LabelledImage:
     stains: Stains = "h&e"
     weight: float = 1.0
     teacher: NDArray[np.uint8] | None = None
+    types: NDArray[np.uint8] | None = None
 
 
 class Crops:
@@ -59,7 +62,7 @@ class Crops:
     Parameters
     ----------
     images : sequence of LabelledImage
-        All with `teacher`, or none.
+        All with `teacher`, or none; all with `types`, or none.
     upscale : int
         1 or 2: px of the classes per px of the picture, see `ResUNet.upscale`.
     """
@@ -84,13 +87,15 @@ class Crops:
         px = np.array([each.weight * each.labels.size for each in images], np.float64)
         self._edges = np.cumsum(px / px.sum())
         self._most = max(int(each.labels.max(initial=0)) for each in images)
+        tables = [_padded(each.types, self._most + 1) for each in images if each.types is not None]
+        self.types = torch.from_numpy(np.stack(tables)).to(device) if tables else None
         self._round = lru_cache(maxsize=64)(self._draw_round)
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """Batch `index` of the run.
 
-        `image` uint8 (N, 3, S / upscale, S / upscale), `classes` uint8 (N, S, S), and with teachers `teacher` uint8
-        (N, 2, S, S).
+        `image` uint8 (N, 3, S / upscale, S / upscale), `classes` uint8 (N, S, S), with teachers `teacher` uint8
+        (N, 2, S, S), and with types `types` uint8 (N, S, S).
         """
         settings = self.recipe.augmentation
         numbers = range(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
@@ -115,6 +120,9 @@ class Crops:
         if planes.shape[1] > 3:
             covered = (marked == 0)[:, None]
             batch["teacher"] = planes[:, 3:].masked_fill(covered, 0).round().to(torch.uint8)
+        if self.types is not None:  # labels go where the augmentation takes them, and types go with labels
+            tables = self.types.index_select(0, to_device(np.array(chosen), self.types.device))
+            batch["types"] = tables.gather(1, visible.flatten(1)).view_as(visible)
         return batch
 
     def _choice(self, number: int) -> int:
@@ -135,6 +143,13 @@ def _planes(image: LabelledImage) -> NDArray[np.uint8]:
     """(3, row, col) RGB, or (5, row, col) with the teachers' planes."""
     rgb = image.image.transpose(2, 0, 1)
     return np.ascontiguousarray(rgb) if image.teacher is None else np.concatenate([rgb, image.teacher])
+
+
+def _padded(types: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    """A table of as many ids."""
+    table = np.full(length, UNKNOWN_TYPE, np.uint8)
+    table[: len(types)] = types[:length]
+    return table
 
 
 def _mirrored(planes: NDArray[Any], side: int) -> NDArray[Any]:

@@ -85,7 +85,9 @@ def _train(
     network, known = initial_network(job), seen_before(job)
     if accelerator.is_main_process:
         _warn_of_images(job, known, warn)
-    training = read_images(job.dataset, job.split.train, job.mpp, job.weights, job.teachers, network.upscale)
+    training = read_images(
+        job.dataset, job.split.train, job.mpp, job.weights, job.teachers, network.upscale, job.types
+    )
     validation = read_images(job.dataset, job.split.validation, job.mpp)
     loop = _make_loop(job, network, training, accelerator, loader_threads)
     provenance = {**manifest, **({"seen_before": sorted(known)} if known else {})}

@@ -20,6 +20,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.info import weights_path
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.runs import digest
+from wsi_nucssl.schema import OutputSchema, typed
 from wsi_nucssl.train.recipe import Recipe
 
 
@@ -47,6 +48,8 @@ class FinetuneJob:
         Models whose mean probabilities are learnt beside the labels.
     start : str
         A model of the same architecture whose weights the whole network starts from; "" for none.
+    types : tuple of str
+        Names of the types of nuclei that the network learns to tell apart; none by default.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class FinetuneJob:
     weights: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     start: str = ""
+    types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         architecture(self.arch)
@@ -75,6 +79,7 @@ class FinetuneJob:
         if not self.split.train:
             raise UsageError("nothing to train on: the split holds no training image")
         Mpp.parse(self.mpp)
+        typed(self.types)  # refuses what are no names
         whole("seed", self.seed, 0)
         names = {sample.dataset for sample in self.dataset}
         for name, weight in self.weights.items():
@@ -85,6 +90,11 @@ class FinetuneJob:
                     f"dataset {name!r} cannot weigh {weight}",
                     remedy=f"Weights are positive; the datasets are {', '.join(sorted(names))}",
                 )
+
+    @property
+    def schema(self) -> OutputSchema:
+        """What the network answers."""
+        return typed(self.types)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -99,6 +109,13 @@ class FinetuneJob:
         """µm per px of the images that are resampled, by id."""
         own = {sample.id: sample.mpp for sample in self.dataset}
         return {name: mpp for name, mpp in own.items() if mpp and not same_mpp(mpp, self.mpp)}
+
+    def _known_types(self) -> str:
+        """SHA-256 of what the images to train on say of types; their labels' own hashes tell nothing of that."""
+        samples = (self.dataset[name] for name in self.split.train_ids)
+        return digest(
+            {sample.id: {str(label): name for label, name in sample.types().items()} for sample in samples}
+        )
 
     def manifest(self, processes: int = 1) -> dict[str, Any]:
         """The run's identity: data by hash, settings by value, and the processes where there are several."""
@@ -121,5 +138,6 @@ class FinetuneJob:
                 if self.teachers
                 else {}
             ),
+            **({"types": {"names": self.types, "labels": self._known_types()}} if self.types else {}),
             **({"processes": processes} if processes > 1 else {}),
         }

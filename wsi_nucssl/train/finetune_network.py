@@ -21,7 +21,7 @@ def initial_network(job: FinetuneJob) -> ResUNet:
         Weights that the job starts from cannot be read, or are of another architecture.
     """
     torch.manual_seed(job.seed)
-    network = build(job.arch)
+    network = build(job.arch, job.schema)
     if job.encoder != "none":
         load_encoder(network.encoder, job.encoder)
     if job.start:
@@ -32,8 +32,20 @@ def initial_network(job: FinetuneJob) -> ResUNet:
                 path=model.path,
                 remedy=f"Give ⟨arch⟩ {model.info.arch}",
             )
-        network.load_state_dict(model.network.state_dict())
+        _take_over(network, model.network)
     return network
+
+
+def _take_over(network: ResUNet, start: ResUNet) -> None:
+    """Fill a network from another of its architecture; types that `start` does not know begin as they are."""
+    state, taken = network.state_dict(), start.state_dict()
+    if network.schema.types != start.schema.types:
+        planes = len(start.schema.planes)
+        for name, value in taken.items():
+            if name.startswith("decoder.head."):  # channels of one plane lie together, the types last
+                shared = len(value) * planes // start.schema.channels
+                taken[name] = torch.cat([value[:shared], state[name][shared:]])
+    network.load_state_dict(taken)
 
 
 def seen_before(job: FinetuneJob) -> frozenset[str]:

@@ -137,5 +137,7 @@ class FinetuneOutputs:
 
     def _save(self, scores: dict[str, Any]) -> None:
         provenance = {**self.provenance, "scores": scores}
-        info = ModelInfo(self.directory.name, self.job.arch, self.job.mpp, self.config, provenance=provenance)
+        info = ModelInfo(
+            self.directory.name, self.job.arch, self.job.mpp, self.config, self.job.schema, provenance
+        )
         save_model(self.directory / MODEL, self.network, info)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset, Entry, Sample
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.train.crops import LabelledImage
+from wsi_nucssl.train.targets import UNKNOWN_TYPE
 from wsi_nucssl.train.teachers import Teachers
 
 
@@ -20,6 +21,7 @@ def read_images(
     weights: Mapping[str, float] | None = None,
     teachers: Sequence[str] = (),
     upscale: int = 1,
+    types: Sequence[str] = (),
 ) -> list[LabelledImage]:
     """The images of a side of a split, resampled to `mpp` µm per px.
 
@@ -32,6 +34,8 @@ def read_images(
     upscale : int
         Of the network, see `ResUNet.upscale`. An image at the mpp that the network sees is enlarged by repeating its
         px: halved again, it is itself.
+    types : sequence of str
+        Names of the types of nuclei to learn, in the order of the network's; none by default.
 
     Raises
     ------
@@ -42,7 +46,8 @@ def read_images(
     """
     taught = Teachers.load(teachers, mpp) if teachers else None
     return [
-        _read(dataset[entry.id], entry.image_sha256, mpp, weights or {}, taught, upscale) for entry in entries
+        _read(dataset[entry.id], entry.image_sha256, mpp, weights or {}, taught, upscale, types)
+        for entry in entries
     ]
 
 
@@ -53,6 +58,7 @@ def _read(
     weights: Mapping[str, float],
     teachers: Teachers | None,
     upscale: int,
+    types: Sequence[str],
 ) -> LabelledImage:
     """An image whose px weigh as its own did: enlarging it does not make it more."""
     own = sample.mpp or DEFAULT_MPP
@@ -69,7 +75,17 @@ def _read(
         sample.stains,
         weights.get(sample.dataset, 1.0) / (own / mpp) ** 2,
         _taught(teachers, image, labels, sha256) if teachers else None,
+        _type_table(sample, types) if types else None,
     )
+
+
+def _type_table(sample: Sample, names: Sequence[str]) -> NDArray[np.uint8]:
+    """The type of each label id by its place among `names`, uint8 (largest id of a known type + 1,)."""
+    known = {label: names.index(name) for label, name in sample.types().items() if name in names}
+    table = np.full(max(known, default=0) + 1, UNKNOWN_TYPE, np.uint8)
+    for label, place in known.items():
+        table[label] = place
+    return table
 
 
 def _taught(

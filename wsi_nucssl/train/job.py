@@ -91,6 +91,7 @@ def make_job(
     seed: int = 0,
     weights: Mapping[str, float] | None = None,
     teachers: Sequence[str] = (),
+    types: bool = False,
 ) -> FinetuneJob:
     """Open the datasets, join and split them, and put the job together.
 
@@ -100,15 +101,22 @@ def make_job(
         µm per px of the images of which no file states it.
     weights : mapping of str to float, optional
         How often a px of the dataset of that name is seen, relative to others.
+    types : bool
+        Learn to tell the datasets' types of nuclei apart.
 
     Raises
     ------
     DatasetError
         A folder holds no dataset, not the one that the split was made on, or contradicts `own_mpp`.
     UsageError
-        An impossible fold, fraction, weight or architecture.
+        An impossible fold, fraction, weight or architecture, or `types` of datasets that have none.
     """
     joined = open_datasets(datasets, mpp=own_mpp)
+    if types and not joined.type_names:
+        raise UsageError(
+            "the annotations do not tell types of nuclei apart",
+            remedy="Leave ⟨types⟩ out, or give a dataset that has types, such as PanNuke's",
+        )
     return FinetuneJob(
         joined,
         split.apply(joined),
@@ -119,6 +127,7 @@ def make_job(
         seed=seed,
         weights=weights or {},
         teachers=tuple(teachers),
+        types=joined.type_names if types else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""The segmentation loss: weighted cross-entropy, of labels and of teachers, plus soft Dice."""
+"""The segmentation loss: weighted cross-entropy, of labels and of teachers, plus soft Dice; that of types."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsi_nucssl.models.spec import CLASSES
+from wsi_nucssl.train.targets import UNKNOWN_TYPE
 
 
 class SegmentationLoss(nn.Module):
     """Weighted cross-entropy plus `dice` × (1 − mean soft Dice of body and boundary).
 
     The Dice of a class is taken over the whole batch (Milletari et al., 2016, https://arxiv.org/abs/1606.04797), so
-    that a crop without nuclei does not dominate.
+    that a crop without nuclei does not dominate. Of a network that tells types of nuclei apart, the cross-entropy of
+    types over the px of nuclei whose type is known is added.
 
     Parameters
     ----------
@@ -42,12 +43,19 @@ class SegmentationLoss(nn.Module):
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
         self.dice, self.truncation, self.teacher = dice, truncation, teacher
 
-    def forward(self, logits: Tensor, classes: Tensor, teacher: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor, classes: Tensor, teacher: Tensor | None = None, types: Tensor | None = None
+    ) -> Tensor:
         """The scalar loss.
 
-        Logits (N, 3, H, W), float; classes (N, H, W), integer; teacher (N, 2, H, W), uint8: P(body), P(boundary) in
-        255ths.
+        Logits (N, 3 + T, H, W), float; classes (N, H, W), integer; teacher (N, 2, H, W), uint8: P(body), P(boundary) in
+        255ths; types (N, H, W), integer, `UNKNOWN_TYPE` where none is to be learnt.
         """
+        planes = len(self.class_weights)
+        loss = self._of_planes(logits[:, :planes], classes, teacher)
+        return loss if types is None else loss + type_cross_entropy(logits[:, planes:], types)
+
+    def _of_planes(self, logits: Tensor, classes: Tensor, teacher: Tensor | None) -> Tensor:
         logits = logits.float()
         loss = self._cross_entropy(logits, classes.long())
         if teacher is not None and self.teacher:
@@ -72,6 +80,12 @@ class SegmentationLoss(nn.Module):
         return (weights * losses).sum() / weights.sum()
 
 
+def type_cross_entropy(logits: Tensor, types: Tensor) -> Tensor:
+    """Mean over px whose type is known, 0 where there is none: logits (N, T, H, W), types (N, H, W) → scalar."""
+    total = F.cross_entropy(logits.float(), types.long(), ignore_index=UNKNOWN_TYPE, reduction="sum")
+    return total / (types != UNKNOWN_TYPE).sum().clamp_min(1)
+
+
 def _with_background(teacher: Tensor) -> Tensor:
     """P(body), P(boundary) in 255ths (N, 2, H, W) → three probabilities (N, 3, H, W)."""
     nucleus = teacher.float() / 255
@@ -80,7 +94,7 @@ def _with_background(teacher: Tensor) -> Tensor:
 
 def soft_dice(probabilities: Tensor, classes: Tensor) -> Tensor:
     """Soft Dice of each class over the batch: probabilities (N, C, H, W), classes (N, H, W) → (C,)."""
-    truth = F.one_hot(classes.long(), len(CLASSES)).movedim(-1, 1).to(probabilities.dtype)
+    truth = F.one_hot(classes.long(), probabilities.shape[1]).movedim(-1, 1).to(probabilities.dtype)
     shared = (probabilities * truth).sum(dim=(0, 2, 3))
     total = (probabilities + truth).sum(dim=(0, 2, 3))
     return (2 * shared + 1) / (total + 1)

@@ -25,4 +25,4 @@ class Segmentation:
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The segmentation loss; nothing is logged beside it."""
         image = batch["image"].float().contiguous(memory_format=torch.channels_last)
-        return self.criterion(model(image), batch["classes"], batch.get("teacher")), {}
+        return self.criterion(model(image), batch["classes"], batch.get("teacher"), batch.get("types")), {}

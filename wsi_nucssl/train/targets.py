@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wsi_nucssl.nuclei.targets import BACKGROUND, BODY, BOUNDARY, disk
+
+UNKNOWN_TYPE: Final = 255
+"""Type of a px that has none, or of which nobody says it; others count from 0."""
 
 
 def three_class(labels: Tensor, boundary_px: int, most: int | None = None) -> Tensor:

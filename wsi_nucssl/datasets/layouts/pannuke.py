@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.datasets.label_files import NPY_FAULTS
 from wsi_nucssl.datasets.registry import Layout
-from wsi_nucssl.datasets.sample import Dataset, Image, LabelImage, Sample, Shape
+from wsi_nucssl.datasets.sample import Dataset, Image, LabelImage, Sample, Shape, Types
 from wsi_nucssl.errors import DatasetError
 
-_CLASSES = 5
-"""masks.npy has a channel of instance ids for each class of nucleus, then one for the background."""
+TYPES: Final = ("Neoplastic", "Inflammatory", "Connective", "Dead", "Epithelial")
+"""masks.npy has a channel of instance ids for each type of nucleus, in this order, then one for the background."""
+_CLASSES: Final = len(TYPES)
 
 
 def open_pannuke(path: Path) -> Dataset | None:
@@ -34,7 +35,7 @@ def open_pannuke(path: Path) -> Dataset | None:
             f"two folds are called {twice}", path=path, remedy="Rename one, or open a folder with one of them"
         )
     samples = [sample for fold in folds for sample in _fold(fold)]
-    return Dataset(path, "pannuke", tuple(sorted(samples, key=lambda sample: sample.id)))
+    return Dataset(path, "pannuke", tuple(sorted(samples, key=lambda sample: sample.id)), type_names=TYPES)
 
 
 LAYOUT = Layout(open_pannuke)
@@ -56,6 +57,7 @@ def _fold(images: Path) -> list[Sample]:
             source=masks,
             read_image=partial(_read_image, images, index),
             read_labels=partial(_read_labels, masks, index),
+            read_types=partial(_read_types, masks, index),
         )
         for index, organ in enumerate(_organs(images.with_name("types.npy"), count))
     ]
@@ -94,7 +96,20 @@ def _read_image(images: Path, index: int) -> Image:
 
 
 def _read_labels(masks: Path, index: int, _shape: Shape) -> LabelImage:
-    """Nuclei of all classes in one label image, ids kept apart; the earlier class keeps an overlap."""
+    """Nuclei of all types in one label image, ids kept apart; the earlier type keeps an overlap."""
+    return _labels_and_last_ids(masks, index)[0]
+
+
+def _read_types(masks: Path, index: int) -> Types:
+    """The type of each label: ids of a later type are greater than those of the ones before."""
+    labels, last_ids = _labels_and_last_ids(masks, index)
+    present = np.unique(labels[labels > 0])
+    types = np.searchsorted(last_ids, present)
+    return {int(label): TYPES[type_] for label, type_ in zip(present, types, strict=True)}
+
+
+def _labels_and_last_ids(masks: Path, index: int) -> tuple[LabelImage, list[int]]:
+    """The label image, and the greatest id that each type may have."""
     stored = np.asarray(_stack(masks, (_CLASSES + 1,))[index, ..., :_CLASSES])
     channels = stored.astype(np.int32)
     if not (stored.min() >= 0 and np.array_equal(stored, channels)):
@@ -104,12 +119,13 @@ def _read_labels(masks: Path, index: int, _shape: Shape) -> LabelImage:
             remedy="Download it again",
         )
     labels = np.zeros(channels.shape[:2], np.int32)
-    offset = 0
+    offset, last_ids = 0, []
     for channel in np.moveaxis(channels, -1, 0):
         free = (channel > 0) & (labels == 0)
         labels[free] = channel[free] + offset
         offset += int(channel.max())
-    return labels
+        last_ids.append(offset)
+    return labels, last_ids
 
 
 def _stack(path: Path, channels: tuple[int]) -> NDArray[Any]:
