@@ -19,8 +19,10 @@ def for_each_slide(
 
     Raises
     ------
-    SomeSlidesFailed : at the end, naming every slide whose input or output failed; a lone slide's own error instead.
-    ResourceError, Stopped : at once, since they concern every slide.
+    SomeSlidesFailed
+        At the end, naming every slide whose input or output failed; a lone slide's own error instead.
+    ResourceError, Stopped
+        At once, since they concern every slide.
     """
     slides = list(slides)
     failed: list[str] = []
@@ -41,7 +43,8 @@ def outputs_in(directory: Path, slides: Iterable[Location], suffix: str) -> dict
 
     Raises
     ------
-    UsageError : two slides would write the same file.
+    UsageError
+        Two slides would write the same file.
     """
     outputs: dict[Location, Path] = {}
     for slide in slides:

@@ -40,9 +40,12 @@ class WsiNucsslError(Exception):
 
     Parameters
     ----------
-    what : the fault, in one sentence without a trailing full stop.
-    path : the file or folder it concerns.
-    remedy : what the user can do, as an imperative sentence.
+    what : str
+        The fault, in one sentence without a trailing full stop.
+    path : str or os.PathLike[str], optional
+        The file or folder it concerns.
+    remedy : str, optional
+        What the user can do, as an imperative sentence.
     """
 
     exit_code: int = 1

@@ -38,8 +38,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    ResourceError : the disk is full.
-    OutputError : the place cannot be written to.
+    ResourceError
+        The disk is full.
+    OutputError
+        The place cannot be written to.
     """
     partial = _partial(path)
     try:
@@ -114,8 +116,10 @@ def locked(directory: Path) -> Iterator[None]:
 
     Raises
     ------
-    OutputLocked : another process holds it.
-    OutputError : the place cannot be written to.
+    OutputLocked
+        Another process holds it.
+    OutputError
+        The place cannot be written to.
     """
     lock = FileLock(directory / ".lock")
     try:

@@ -17,9 +17,12 @@ class Tile:
 
     Attributes
     ----------
-    row, col : place in the grid.
-    core : the pixels this tile owns, clipped to the extent.
-    read : the core and its margin; may leave the extent.
+    row, col : int
+        Place in the grid.
+    core : Box
+        The pixels this tile owns, clipped to the extent.
+    read : Box
+        The core and its margin; may leave the extent.
     """
 
     row: int
@@ -34,10 +37,14 @@ class TileGrid:
 
     Parameters
     ----------
-    extent : size of what is cut up.
-    tile : size of a whole core; those at the border may be smaller.
-    margin : pixels read around each core and discarded later.
-    offset : a point where grid lines cross; (0, 0) puts whole tiles from the top left corner on.
+    extent : Size
+        Size of what is cut up.
+    tile : Size
+        Size of a whole core; those at the border may be smaller.
+    margin : int
+        Pixels read around each core and discarded later.
+    offset : Point
+        A point where grid lines cross; (0, 0) puts whole tiles from the top left corner on.
     """
 
     extent: Size
@@ -66,7 +73,8 @@ class TileGrid:
 
         Raises
         ------
-        IndexError : the grid has no such tile.
+        IndexError
+            The grid has no such tile.
         """
         if not (0 <= row < self.rows and 0 <= col < self.cols):
             raise IndexError(f"no tile ({row}, {col}) in a grid of {self.rows} × {self.cols}")
@@ -79,7 +87,8 @@ class TileGrid:
 
         Raises
         ------
-        IndexError : the point lies outside the extent.
+        IndexError
+            The point lies outside the extent.
         """
         if point not in Box.at(ORIGIN, self.extent):
             raise IndexError(f"({point.x}, {point.y}) lies outside {self.extent}")

@@ -26,8 +26,10 @@ class Taps:
 
     Attributes
     ----------
-    first : int32 (n,), absolute index of the first source pixel of each output pixel.
-    weights : int32 (n, k), Q14; each row adds up to 1.
+    first : ndarray of int32
+        int32 (n,), absolute index of the first source pixel of each output pixel.
+    weights : ndarray of int32
+        int32 (n, k), Q14; each row adds up to 1.
     """
 
     first: NDArray[np.int32]

@@ -47,11 +47,15 @@ def run_directory(
 
     Raises
     ------
-    UsageError : both `resume` and `overwrite`.
-    OutputExists : something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours,
+    UsageError
+        Both `resume` and `overwrite`.
+    OutputExists
+        Something is there and neither `resume` nor `overwrite` was asked for, or it is not a run of ours,
         or one of the `inputs` lies in what would be replaced.
-    RunMismatch : `resume`, but the run was made with another manifest; the message names what differs.
-    OutputLocked : another process is at work there.
+    RunMismatch
+        `resume`, but the run was made with another manifest; the message names what differs.
+    OutputLocked
+        Another process is at work there.
     """
     if resume and overwrite:
         raise UsageError("a run is either resumed or overwritten", remedy="Give ⟨resume⟩ or ⟨overwrite⟩")

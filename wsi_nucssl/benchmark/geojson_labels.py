@@ -25,8 +25,10 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
 
     Raises
     ------
-    InputError : not GeoJSON.
-    DatasetError : a feature is not a polygon, or no polygon covers a pixel.
+    InputError
+        Not GeoJSON.
+    DatasetError
+        A feature is not a polygon, or no polygon covers a pixel.
     """
     features = read_geojson(path)["features"]
     try:

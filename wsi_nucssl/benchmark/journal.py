@@ -21,7 +21,8 @@ class Journal:
 
     Raises
     ------
-    RunMismatch : the file holds anything else.
+    RunMismatch
+        The file holds anything else.
     """
 
     def __init__(self, path: Path) -> None:

@@ -125,7 +125,8 @@ class PredictionFolder:
 
         Raises
         ------
-        DatasetError : no such folder, nothing in it, or two files for one image.
+        DatasetError
+            No such folder, nothing in it, or two files for one image.
         """
         if not folder.is_dir():
             raise DatasetError("no such folder", path=folder, remedy="Give the folder of the predictions")
@@ -170,7 +171,8 @@ class PredictionFolder:
 
         Raises
         ------
-        DatasetError : there is no prediction for the image, it is damaged, or of another size.
+        DatasetError
+            There is no prediction for the image, it is damaged, or of another size.
         """
         file = self.files.get(sample_id)
         if file is None:

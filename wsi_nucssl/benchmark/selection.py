@@ -20,9 +20,12 @@ class Selection:
 
     Attributes
     ----------
-    entries : id, organ and hashes of each, ordered by id.
-    reason : which images these are, for people.
-    seen : for each predictor that was trained on some of them, their ids.
+    entries : tuple of Entry
+        Id, organ and hashes of each, ordered by id.
+    reason : str
+        Which images these are, for people.
+    seen : dict of str to tuple of str
+        For each predictor that was trained on some of them, their ids.
     """
 
     entries: tuple[Entry, ...]
@@ -50,8 +53,10 @@ def select(
 
     Raises
     ------
-    UsageError : "val" or "train" and no split is known, or no image is left.
-    DatasetError : an image cannot be read, or the split in `file` is of other images.
+    UsageError
+        "val" or "train" and no split is known, or no image is left.
+    DatasetError
+        An image cannot be read, or the split in `file` is of other images.
     """
     entries = tuple(Entry(sample.id, sample.organ, *sample.hashes()) for sample in dataset)
     if file is not None:

@@ -32,9 +32,11 @@ class Annotation:
 
     Attributes
     ----------
-    polygons : one per region of positive area, in the order of the file; (N, 2) vertices (x, y) in px of
-        the image.
-    dropped : regions without area (a click, a line), which no pixel can lie in.
+    polygons : tuple of Polygon
+        One per region of positive area, in the order of the file; (N, 2) vertices (x, y) in px of the
+        image.
+    dropped : int
+        Regions without area (a click, a line), which no pixel can lie in.
     """
 
     polygons: tuple[Polygon, ...]
@@ -46,7 +48,8 @@ def read_xml_labels(path: Path, shape: Shape) -> LabelImage:
 
     Raises
     ------
-    DatasetError : as `read_annotation`; or no region covers a pixel.
+    DatasetError
+        As `read_annotation`; or no region covers a pixel.
     """
     annotation = read_annotation(path)
     if annotation.dropped:
@@ -67,7 +70,8 @@ def read_annotation(path: Path) -> Annotation:
 
     Raises
     ------
-    DatasetError : the file is broken (the message names the line), holds entities, or has no region.
+    DatasetError
+        The file is broken (the message names the line), holds entities, or has no region.
     """
     collector = _Collector(path)
     try:
@@ -106,7 +110,8 @@ def read_xml_mpp(path: Path) -> float | None:
 
     Raises
     ------
-    DatasetError : the head of the file is broken or holds entities, or MicronsPerPixel is not a number.
+    DatasetError
+        The head of the file is broken or holds entities, or MicronsPerPixel is not a number.
     """
     root = _Root()
     parser = make_parser()

@@ -39,7 +39,8 @@ def read_hematoxylin(path: Path) -> Image:
 
     Raises
     ------
-    DatasetError : the file is damaged, or not one plane of 8 bits.
+    DatasetError
+        The file is damaged, or not one plane of 8 bits.
     """
     plane = read_pixels(path)
     if plane.dtype != np.uint8 or plane.ndim != 2:

@@ -27,7 +27,8 @@ def read_rgb(path: Path) -> Image:
 
     Raises
     ------
-    DatasetError : the file is damaged, of another format, or not 8-bit RGB.
+    DatasetError
+        The file is damaged, of another format, or not 8-bit RGB.
     """
     pixels = read_pixels(path)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
@@ -44,7 +45,8 @@ def read_pixels(path: Path) -> NDArray[Any]:
 
     Raises
     ------
-    DatasetError : the file is damaged or of another format.
+    DatasetError
+        The file is damaged or of another format.
     """
     data = path.read_bytes()
     try:

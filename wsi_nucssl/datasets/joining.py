@@ -26,7 +26,8 @@ def join_datasets(datasets: Mapping[str, Dataset]) -> Dataset:
 
     Raises
     ------
-    UsageError : there is no dataset, or a name is empty or holds a slash.
+    UsageError
+        There is no dataset, or a name is empty or holds a slash.
     """
     if not datasets:
         raise UsageError("no dataset was given", remedy="Give at least one")
@@ -47,7 +48,8 @@ def dataset_names(paths: Iterable[Path]) -> dict[str, Path]:
 
     Raises
     ------
-    UsageError : the same folder was given twice.
+    UsageError
+        The same folder was given twice.
     """
     named: dict[str, Path] = {}
     for path in paths:

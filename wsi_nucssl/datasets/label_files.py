@@ -32,7 +32,8 @@ def read_labels(path: Path, shape: Shape) -> LabelImage:
 
     Raises
     ------
-    DatasetError : the file is damaged, or does not hold one integer id per pixel.
+    DatasetError
+        The file is damaged, or does not hold one integer id per pixel.
     """
     values = _READERS[path.suffix.lower()](path, shape)
     return _as_labels(values, path)

@@ -14,7 +14,8 @@ def monuseg_2018(dataset: Dataset) -> Dataset:
 
     Raises
     ------
-    DatasetError : it holds none of them.
+    DatasetError
+        It holds none of them.
     """
     kept = tuple(sample for sample in dataset if sample.patient in MONUSEG_2018_TRAINING)
     notes = notes_on([sample.id for sample in kept]) + mpp_notes(kept)

@@ -48,8 +48,10 @@ def with_resolution(dataset: Dataset, given: float | None = None) -> Dataset:
 
     Raises
     ------
-    DatasetError : a file states an mpp that is none, or another than `given` by more than 2 %.
-    UsageError : `given` lies outside 0.05 … 4.
+    DatasetError
+        A file states an mpp that is none, or another than `given` by more than 2 %.
+    UsageError
+        `given` lies outside 0.05 … 4.
     """
     if given is not None:
         require_plausible(given)

@@ -34,18 +34,30 @@ class Sample:
 
     Attributes
     ----------
-    id : unique in its dataset.
-    organ : lower-case name, or None where neither the dataset nor the id tells.
-    source : the file of the annotation, for messages.
-    read_image : reads the RGB image.
-    read_labels : reads the label image, given the (rows, cols) of the image.
-    mpp : µm per px, or None where nobody says.
-    mpp_source : who says it: "Aperio XML", "manifest.json" or "given"; "" if unknown.
-    stains : "h&e", or "hematoxylin" where the image is a rendering of that plane alone.
-    dataset : name of the dataset among joined ones; "" for a lone one.
-    patient : whom it comes from, or None where the id does not tell. Images of one patient share this.
-    read_types : reads the type of each label id, or None where the dataset has no types.
-    known_hashes : what `hashes` answers, where it has been asked before (`Dataset.hashed`).
+    id : str
+        Unique in its dataset.
+    organ : str or None
+        Lower-case name, or None where neither the dataset nor the id tells.
+    source : Path
+        The file of the annotation, for messages.
+    read_image : callable
+        Reads the RGB image.
+    read_labels : callable
+        Reads the label image, given the (rows, cols) of the image.
+    mpp : float or None
+        µm per px, or None where nobody says.
+    mpp_source : str
+        Who says it: "Aperio XML", "manifest.json" or "given"; "" if unknown.
+    stains : Stains
+        "h&e", or "hematoxylin" where the image is a rendering of that plane alone.
+    dataset : str
+        Name of the dataset among joined ones; "" for a lone one.
+    patient : str or None
+        Whom it comes from, or None where the id does not tell. Images of one patient share this.
+    read_types : callable or None
+        Reads the type of each label id, or None where the dataset has no types.
+    known_hashes : tuple of 2 str or None
+        What `hashes` answers, where it has been asked before (`Dataset.hashed`).
     """
 
     id: str
@@ -66,7 +78,8 @@ class Sample:
 
         Raises
         ------
-        DatasetError : the file cannot be read or is not an 8-bit RGB image.
+        DatasetError
+            The file cannot be read or is not an 8-bit RGB image.
         """
         return self.read_image()
 
@@ -81,7 +94,8 @@ class Sample:
 
         Raises
         ------
-        DatasetError : the file cannot be read.
+        DatasetError
+            The file cannot be read.
         """
         return {} if self.read_types is None else self.read_types()
 
@@ -90,7 +104,8 @@ class Sample:
 
         Raises
         ------
-        DatasetError : a file cannot be read, or their sizes differ.
+        DatasetError
+            A file cannot be read, or their sizes differ.
         """
         image = self.image()
         shape = (image.shape[0], image.shape[1])
@@ -123,8 +138,10 @@ class Sample:
 
         Raises
         ------
-        DatasetError : as `pair`.
-        UsageError : `mpp` or `default` lies outside 0.05 … 4.
+        DatasetError
+            As `pair`.
+        UsageError
+            `mpp` or `default` lies outside 0.05 … 4.
         """
         step = self._step_to(mpp, default)
         image, labels = self.pair()
@@ -153,11 +170,16 @@ class Dataset:
 
     Attributes
     ----------
-    path : where it was read from.
-    layout : how the files lie there, one of the names that `open_dataset` takes; "joined" for several.
-    samples : ordered by id, at least one, ids unique.
-    notes : what the user should know about these data, each one sentence or two.
-    type_names : types of nuclei that its annotators told apart, in their order; none where they told none.
+    path : Path
+        Where it was read from.
+    layout : str
+        How the files lie there, one of the names that `open_dataset` takes; "joined" for several.
+    samples : tuple of Sample
+        Ordered by id, at least one, ids unique.
+    notes : tuple of str
+        What the user should know about these data, each one sentence or two.
+    type_names : tuple of str
+        Types of nuclei that its annotators told apart, in their order; none where they told none.
     """
 
     path: Path
@@ -189,7 +211,8 @@ class Dataset:
 
         Raises
         ------
-        DatasetError : an id is not in the dataset, or none was given.
+        DatasetError
+            An id is not in the dataset, or none was given.
         """
         return replace(self, samples=tuple(self[name] for name in sorted(set(ids))))
 
@@ -198,7 +221,8 @@ class Dataset:
 
         Raises
         ------
-        DatasetError : a file cannot be read, or the sizes of an image and its labels differ.
+        DatasetError
+            A file cannot be read, or the sizes of an image and its labels differ.
         """
         return replace(
             self, samples=tuple(replace(sample, known_hashes=sample.hashes()) for sample in self.samples)

@@ -28,7 +28,8 @@ def holdout(dataset: Dataset, *, validation: int = 6, seed: int = 0) -> Split:
 
     Raises
     ------
-    UsageError : nothing would be left on one side.
+    UsageError
+        Nothing would be left on one side.
     """
     strata = _strata(dataset, seed, "holdout")
     groups = [group for stratum in sorted(strata) for group in strata[stratum]]
@@ -52,7 +53,8 @@ def k_fold(dataset: Dataset, *, k: int = 5, seed: int = 0) -> tuple[Split, ...]:
 
     Raises
     ------
-    UsageError : `k` is below 2 or above the number of patients.
+    UsageError
+        `k` is below 2 or above the number of patients.
     """
     strata = _strata(dataset, seed, "k-fold")
     groups = [group for stratum in sorted(strata) for group in sorted(strata[stratum], key=len, reverse=True)]
@@ -72,8 +74,10 @@ def hold_out_dataset(dataset: Dataset, names: Collection[str]) -> Split:
 
     Raises
     ------
-    UsageError : a name is not among the joined datasets, or nothing would be left on one side.
-    DatasetError : a patient has images on both sides.
+    UsageError
+        A name is not among the joined datasets, or nothing would be left on one side.
+    DatasetError
+        A patient has images on both sides.
     """
     known = {sample.dataset for sample in dataset}
     unknown = sorted(set(names) - known)
@@ -98,7 +102,8 @@ def fraction(split: Split, share: float) -> Split:
 
     Raises
     ------
-    UsageError : `share` is not in (0, 1].
+    UsageError
+        `share` is not in (0, 1].
     """
     if not 0 < share <= 1:
         raise UsageError(f"a share of the labels must lie in (0, 1], not {share}")

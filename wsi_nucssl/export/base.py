@@ -127,8 +127,10 @@ class Exporter:
 
         Raises
         ------
-        ResourceError : the disk is full.
-        OutputError : the place cannot be written to.
+        ResourceError
+            The disk is full.
+        OutputError
+            The place cannot be written to.
         """
         with atomic_path(path) as partial, self.opener(partial, context) as write:
             yield write
@@ -141,8 +143,10 @@ def export(outputs: Mapping[Path, Exporter], tables: Iterable[Nuclei], context: 
 
     Raises
     ------
-    ResourceError : the disk is full.
-    OutputError : a place cannot be written to.
+    ResourceError
+        The disk is full.
+    OutputError
+        A place cannot be written to.
     """
     count = 0
     with contextlib.ExitStack() as stack:

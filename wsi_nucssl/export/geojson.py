@@ -85,19 +85,29 @@ def write_geojson(
 
     Parameters
     ----------
-    path : ends in `.geojson` or `.geojson.gz`.
-    blocks : tables of nuclei, taken one at a time, so that memory does not grow with their number.
-    transform : from canvas px to level-0 px.
-    mpp : µm per canvas px, for measurements.
-    identity : what tells this slide from others; ids are uuid5 of it and the nucleus's place.
-    header : provenance (version, model, origin, …), written as the collection's member "wsi_nucssl".
-    classification : QuPath's class of every nucleus without a type; "Nucleus", red, by default.
-    types : types of nuclei, in the order of `Nuclei.type_id`: each is a class of QuPath's.
+    path : Path
+        Ends in `.geojson` or `.geojson.gz`.
+    blocks : iterable of Nuclei
+        Tables of nuclei, taken one at a time, so that memory does not grow with their number.
+    transform : CanvasTransform
+        From canvas px to level-0 px.
+    mpp : Mpp
+        µm per canvas px, for measurements.
+    identity : str
+        What tells this slide from others; ids are uuid5 of it and the nucleus's place.
+    header : mapping of str to object
+        Provenance (version, model, origin, …), written as the collection's member "wsi_nucssl".
+    classification : Classification, optional
+        QuPath's class of every nucleus without a type; "Nucleus", red, by default.
+    types : tuple of NucleusType
+        Types of nuclei, in the order of `Nuclei.type_id`: each is a class of QuPath's.
 
     Raises
     ------
-    UsageError : the file name has another ending.
-    ResourceError : the disk is full.
+    UsageError
+        The file name has another ending.
+    ResourceError
+        The disk is full.
     """
     exporter = next((each for ending, each in _BY_ENDING.items() if path.name.endswith(ending)), None)
     if exporter is None:

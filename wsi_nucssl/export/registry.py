@@ -37,7 +37,8 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
 
     Raises
     ------
-    UsageError : there is no such format.
+    UsageError
+        There is no such format.
     """
     wanted = {*formats}
     for name in wanted - {*EXPORTERS.names}:

@@ -21,12 +21,15 @@ class CanvasTransform:
 
     Attributes
     ----------
-    scale_x, scale_y : level-0 px per canvas px.
-    origin_x, origin_y : level-0 position that becomes (0, 0): the bounds' corner for origin "qupath".
+    scale_x, scale_y : float
+        level-0 px per canvas px.
+    origin_x, origin_y : float
+        level-0 position that becomes (0, 0): the bounds' corner for origin "qupath".
 
     Raises
     ------
-    UsageError : the scale is so small that two decimals cannot keep pixels apart.
+    UsageError
+        The scale is so small that two decimals cannot keep pixels apart.
     """
 
     scale_x: float

@@ -26,12 +26,18 @@ class ModelInfo:
 
     Attributes
     ----------
-    name : for messages and output files.
-    arch : a key of `ARCHITECTURES`.
-    mpp : µm per px that the network answers at: of its probabilities, and so of the nuclei.
-    schema : what its channels are; three classes of px, and no types of nuclei, by default.
-    instances : how its probabilities become nuclei, as calibrated on validation images.
-    provenance : data, split, recipe, seed, versions, scores: whatever its maker wrote down.
+    name : str
+        For messages and output files.
+    arch : str
+        A key of `ARCHITECTURES`.
+    mpp : float
+        µm per px that the network answers at: of its probabilities, and so of the nuclei.
+    schema : OutputSchema
+        What its channels are; three classes of px, and no types of nuclei, by default.
+    instances : InstanceConfig
+        How its probabilities become nuclei, as calibrated on validation images.
+    provenance : dict of str to Any
+        Data, split, recipe, seed, versions, scores: whatever its maker wrote down.
     """
 
     name: str

@@ -76,7 +76,8 @@ def architecture(name: str) -> Architecture:
 
     Raises
     ------
-    UsageError : there is none of that name.
+    UsageError
+        There is none of that name.
     """
     if not is_architecture(name):
         raise UsageError(f"unknown architecture {name!r}", remedy=f"Choose one of {', '.join(ARCHITECTURES)}")

@@ -84,7 +84,8 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
 
     Raises
     ------
-    WeightsError : no such file, a damaged one, another architecture, or ImageNet weights that cannot be fetched.
+    WeightsError
+        No such file, a damaged one, another architecture, or ImageNet weights that cannot be fetched.
     """
     if str(source) == "imagenet":
         _fill(encoder, encoder_family(encoder.name).imagenet(encoder.name), Path("imagenet"))

@@ -115,8 +115,10 @@ def fill_holes(labels: NDArray[np.int32], background: NDArray[np.int32]) -> None
 
     Parameters
     ----------
-    labels : int32 (row, col), changed in place.
-    background : int32 (row, col), the 4-connected components of `labels == 0` numbered from 1.
+    labels : ndarray of int32
+        int32 (row, col), changed in place.
+    background : ndarray of int32
+        int32 (row, col), the 4-connected components of `labels == 0` numbered from 1.
     """
     owner = np.zeros(background.max() + 1, np.int32)
     height, width = labels.shape

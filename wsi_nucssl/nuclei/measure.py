@@ -35,14 +35,19 @@ def measure(
 
     Parameters
     ----------
-    labels : int32 (row, col).
-    probabilities : uint8 (3 + T, row, col), as in `instances`.
-    polygons : those of `labels`.
-    seed_xy : int64 (n, 2), any pixel (x, y) close to each instance.
+    labels : ndarray of int32
+        int32 (row, col).
+    probabilities : ndarray of uint8
+        uint8 (3 + T, row, col), as in `instances`.
+    polygons : Polygons
+        Those of `labels`.
+    seed_xy : ndarray of int64
+        int64 (n, 2), any pixel (x, y) close to each instance.
 
     Returns
     -------
-    float32 (n, 9), columns `table.MEASUREMENTS`.
+    ndarray of float32
+        float32 (n, 9), columns `table.MEASUREMENTS`.
     """
     sums = _pixel_sums(labels, probabilities, seed_xy).astype(np.float64)
     edge, corners, hull = _ring_sums(polygons.ring_xy, polygons.ring_offsets, polygons.polygon_offsets)

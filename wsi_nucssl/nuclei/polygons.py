@@ -36,9 +36,12 @@ class Polygons:
 
     Attributes
     ----------
-    ring_xy : int32 (m, 2) vertices (x, y), corners only; each ring ends with its first vertex again.
-    ring_offsets : int64 (r + 1,), ring i is `ring_xy[ring_offsets[i]:ring_offsets[i + 1]]`.
-    polygon_offsets : int64 (n + 1,), the rings of polygon i likewise: the exterior, then its holes.
+    ring_xy : ndarray of int32
+        int32 (m, 2) vertices (x, y), corners only; each ring ends with its first vertex again.
+    ring_offsets : ndarray of int64
+        int64 (r + 1,), ring i is `ring_xy[ring_offsets[i]:ring_offsets[i + 1]]`.
+    polygon_offsets : ndarray of int64
+        int64 (n + 1,), the rings of polygon i likewise: the exterior, then its holes.
     """
 
     ring_xy: NDArray[np.int32]

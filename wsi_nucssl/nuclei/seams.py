@@ -61,16 +61,23 @@ def extract_block(
 
     Parameters
     ----------
-    read : gives the canvas's bytes; called with a larger box when a nucleus reaches too far.
-    core : the block, canvas px.
-    extent : the whole canvas.
-    config : how probabilities become instances.
-    halo : px read around the core at first; twice the size of a nucleus is a good value.
-    max_halo : px read around the core at most; a nucleus that reaches farther is flagged `truncated`.
+    read : Read
+        Gives the canvas's bytes; called with a larger box when a nucleus reaches too far.
+    core : Box
+        The block, canvas px.
+    extent : Box
+        The whole canvas.
+    config : InstanceConfig
+        How probabilities become instances.
+    halo : int
+        px read around the core at first; twice the size of a nucleus is a good value.
+    max_halo : int
+        px read around the core at most; a nucleus that reaches farther is flagged `truncated`.
 
     Raises
     ------
-    UsageError : the core leaves the extent, or the halos are out of order or too small for `config`.
+    UsageError
+        The core leaves the extent, or the halos are out of order or too small for `config`.
     """
     _check(core, extent, config, halo, max_halo)
     while True:

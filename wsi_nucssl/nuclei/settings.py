@@ -23,16 +23,22 @@ class InstanceConfig:
 
     Attributes
     ----------
-    body : least P(body) of a marker pixel, in (0, 1].
-    foreground : least P(body) + P(boundary) of a nucleus pixel, in (0, 1].
-    regrow_px : iterations by which markers regrow, in canvas px: about 1.5 × the boundary band of the training
+    body : float
+        Least P(body) of a marker pixel, in (0, 1].
+    foreground : float
+        Least P(body) + P(boundary) of a nucleus pixel, in (0, 1].
+    regrow_px : int
+        Iterations by which markers regrow, in canvas px: about 1.5 × the boundary band of the training
         targets.
-    min_marker_px : smallest marker kept, in px.
-    min_area_px : smallest instance kept, in px.
+    min_marker_px : int
+        Smallest marker kept, in px.
+    min_area_px : int
+        Smallest instance kept, in px.
 
     Raises
     ------
-    UsageError : a value lies out of its range.
+    UsageError
+        A value lies out of its range.
     """
 
     body: float = 0.5

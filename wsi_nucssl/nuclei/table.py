@@ -50,14 +50,22 @@ class Nuclei:
 
     Attributes
     ----------
-    seed_xy : int64 (n, 2), the first raster pixel (x, y) of the nucleus's marker: its key on the canvas.
-    ring_xy : int32 (m, 2) vertices (x, y) on pixel corners; each ring ends with its first vertex again.
-    ring_offsets : int64 (r + 1,), ring i is `ring_xy[ring_offsets[i]:ring_offsets[i + 1]]`.
-    polygon_offsets : int64 (n + 1,), the rings of nucleus i likewise: the exterior, then its holes.
-    measurements : float32 (n, 9), columns `MEASUREMENTS`.
-    truncated : bool (n,), True where the nucleus is larger than extraction was allowed to look.
-    type_id : int16 (n,), index of the nucleus's type in the model's schema; −1 where it has no types.
-    type_probability : float32 (n, T), P(type) of each type, mean over the nucleus's px; T is 0 where there are none.
+    seed_xy : ndarray of int64
+        int64 (n, 2), the first raster pixel (x, y) of the nucleus's marker: its key on the canvas.
+    ring_xy : ndarray of int32
+        int32 (m, 2) vertices (x, y) on pixel corners; each ring ends with its first vertex again.
+    ring_offsets : ndarray of int64
+        int64 (r + 1,), ring i is `ring_xy[ring_offsets[i]:ring_offsets[i + 1]]`.
+    polygon_offsets : ndarray of int64
+        int64 (n + 1,), the rings of nucleus i likewise: the exterior, then its holes.
+    measurements : ndarray of float32
+        float32 (n, 9), columns `MEASUREMENTS`.
+    truncated : ndarray of bool
+        bool (n,), True where the nucleus is larger than extraction was allowed to look.
+    type_id : ndarray of int16
+        int16 (n,), index of the nucleus's type in the model's schema; −1 where it has no types.
+    type_probability : ndarray of float32
+        float32 (n, T), P(type) of each type, mean over the nucleus's px; T is 0 where there are none.
     """
 
     seed_xy: NDArray[np.int64]
@@ -101,7 +109,8 @@ class Nuclei:
 
         Raises
         ------
-        UsageError : they are of models with different numbers of types.
+        UsageError
+            They are of models with different numbers of types.
         """
         parts: list[Nuclei] = [cls.empty(), *tables]
         types = {part.types for part in parts if len(part)} or {max(part.types for part in parts)}
@@ -174,7 +183,8 @@ class Nuclei:
 
         Raises
         ------
-        InputError : the file is absent, damaged or something else.
+        InputError
+            The file is absent, damaged or something else.
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

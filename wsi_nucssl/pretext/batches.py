@@ -27,7 +27,8 @@ class PretextBatches:
 
     Attributes
     ----------
-    decorrelation : weight of the mean redundancy of the encoder's feature maps, which is logged in any case.
+    decorrelation : float
+        Weight of the mean redundancy of the encoder's feature maps, which is logged in any case.
     """
 
     source: TileSource

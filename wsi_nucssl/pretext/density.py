@@ -16,7 +16,8 @@ def density_map(model: PretextModel, image: NDArray[np.uint8]) -> NDArray[np.flo
 
     Raises
     ------
-    WeightsError : the model learnt by a task that does not rank.
+    WeightsError
+        The model learnt by a task that does not rank.
     """
     if not isinstance(model.head, TripletRankHead):
         raise WeightsError(

@@ -24,11 +24,16 @@ class TileSettings:
 
     Attributes
     ----------
-    mpp : µm per px of the tiles. Plain images are taken as they are, at this mpp.
-    slide_mpp : µm per level-0 px of every slide; None takes what each states.
-    tile_px : side of a tile; what is smaller gives smaller tiles.
-    min_tissue : a slide's tile is taken if at least this part of it is tissue.
-    mpp_factor : read slides that have the detail at mpp / mpp_factor, with tiles of tile_px · mpp_factor, so that a
+    mpp : float
+        µm per px of the tiles. Plain images are taken as they are, at this mpp.
+    slide_mpp : float or None
+        µm per level-0 px of every slide; None takes what each states.
+    tile_px : int
+        Side of a tile; what is smaller gives smaller tiles.
+    min_tissue : float
+        A slide's tile is taken if at least this part of it is tissue.
+    mpp_factor : int
+        Read slides that have the detail at mpp / mpp_factor, with tiles of tile_px · mpp_factor, so that a
         magnified view shows real detail instead of enlarged pixels.
     """
 
@@ -52,9 +57,12 @@ class TileGroup(Protocol):
 
     Attributes
     ----------
-    path : where they come from.
-    identity : hash of what decides their pixels.
-    tile_px : a square of this side is what is taken of a tile; of a smaller tile, the largest square.
+    path : Location
+        Where they come from.
+    identity : str
+        Hash of what decides their pixels.
+    tile_px : int
+        A square of this side is what is taken of a tile; of a smaller tile, the largest square.
     """
 
     @property

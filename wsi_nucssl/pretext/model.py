@@ -15,7 +15,8 @@ class PretextModel(nn.Module):
 
     Attributes
     ----------
-    mean, std : buffers, the same normalisation as in `ResUNet`.
+    mean, std : Tensor
+        Buffers, the same normalisation as in `ResUNet`.
     """
 
     mean: Tensor

@@ -18,9 +18,12 @@ class ShortcutAugmentation:
 
     Attributes
     ----------
-    enabled : apply them.
-    max_blur_px : the blur's standard deviation is drawn from [0, max_blur_px].
-    max_noise : the noise's standard deviation in grey values is drawn from [0, max_noise].
+    enabled : bool
+        Apply them.
+    max_blur_px : float
+        The blur's standard deviation is drawn from [0, max_blur_px].
+    max_noise : float
+        The noise's standard deviation in grey values is drawn from [0, max_noise].
     """
 
     enabled: bool = False
@@ -40,12 +43,18 @@ class TaskSettings:
 
     Attributes
     ----------
-    view_px : side of the images that the network sees.
-    geometry : of triplets.
-    margin_triplet, margin_rank : m1 and m2 of equations (1) and (2).
-    turn : turn and mirror each view of a triplet at random.
-    stain : relative jitter of each stain's optical density, shared within a triplet; 0 turns it off.
-    deshortcut : against the resampling shortcut.
+    view_px : int
+        Side of the images that the network sees.
+    geometry : TripletGeometry
+        Of triplets.
+    margin_triplet, margin_rank : float
+        m1 and m2 of equations (1) and (2).
+    turn : bool
+        Turn and mirror each view of a triplet at random.
+    stain : float
+        Relative jitter of each stain's optical density, shared within a triplet; 0 turns it off.
+    deshortcut : ShortcutAugmentation
+        Against the resampling shortcut.
     """
 
     view_px: int = 768

@@ -32,8 +32,10 @@ class TileSource:
 
     Attributes
     ----------
-    groups : those that hold a tile.
-    empty : files in which no tile was found.
+    groups : sequence of TileGroup
+        Those that hold a tile.
+    empty : tuple of Location
+        Files in which no tile was found.
     """
 
     def __init__(self, groups: Sequence[TileGroup], seed: int) -> None:
@@ -84,8 +86,10 @@ def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0
 
     Raises
     ------
-    InputError : nothing usable is there, or a store has another mpp.
-    MissingMpp : a slide does not state its mpp and `settings.slide_mpp` is None.
+    InputError
+        Nothing usable is there, or a store has another mpp.
+    MissingMpp
+        A slide does not state its mpp and `settings.slide_mpp` is None.
     """
     from wsi_nucssl.pretext.groups import (
         SlideGroup,

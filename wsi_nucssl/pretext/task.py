@@ -24,8 +24,10 @@ class Views:
 
     Attributes
     ----------
-    images : float32 (M, 3, S, S), RGB in 0 … 255; M is a multiple of the number of tiles, all first views first.
-    targets : for the loss, by name.
+    images : Tensor
+        float32 (M, 3, S, S), RGB in 0 … 255; M is a multiple of the number of tiles, all first views first.
+    targets : mapping of str to Tensor
+        For the loss, by name.
     """
 
     images: Tensor

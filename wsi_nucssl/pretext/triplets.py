@@ -22,9 +22,12 @@ class TripletGeometry:
 
     Attributes
     ----------
-    anchor_px : side of anchor and positive.
-    negatives_px : sides of the negative, drawn with equal chance.
-    min_offset_px : along x or along y, the positive lies at least this far from the anchor: "adjacent".
+    anchor_px : int
+        Side of anchor and positive.
+    negatives_px : tuple of int
+        Sides of the negative, drawn with equal chance.
+    min_offset_px : int
+        Along x or along y, the positive lies at least this far from the anchor: "adjacent".
     """
 
     anchor_px: int = 768
@@ -71,7 +74,8 @@ def draw_triplet(tile_px: int, geometry: TripletGeometry, rng: np.random.Generat
 
     Raises
     ------
-    UsageError : the tile is too small for nuclei to be seen in the negative.
+    UsageError
+        The tile is too small for nuclei to be seen in the negative.
     """
     if tile_px < MIN_TILE_PX:
         raise UsageError(

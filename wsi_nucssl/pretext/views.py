@@ -37,15 +37,20 @@ def cut(tiles: Tensor, boxes: Tensor, turns: Tensor, size: int, largest_px: int)
 
     Parameters
     ----------
-    tiles : uint8 (N, 3, T, T).
-    boxes : (N, V, 4), x0, y0, x1, y1 in px of the tile, half-open.
-    turns : (N, V), indices into `DIHEDRAL`.
-    largest_px : side of the largest box; where it exceeds `size`, pixels are averaged so that nothing aliases.
+    tiles : Tensor
+        uint8 (N, 3, T, T).
+    boxes : Tensor
+        (N, V, 4), x0, y0, x1, y1 in px of the tile, half-open.
+    turns : Tensor
+        (N, V), indices into `DIHEDRAL`.
+    largest_px : int
+        Side of the largest box; where it exceeds `size`, pixels are averaged so that nothing aliases.
 
     Returns
     -------
-    float32 (V · N, 3, size, size), whole numbers in 0 … 255, all first views first. A box of side `size` is copied
-    exactly.
+    Tensor
+        float32 (V · N, 3, size, size), whole numbers in 0 … 255, all first views first. A box of side
+        `size` is copied exactly.
     """
     source = tiles.float()
     oversampling = max(1, -(-largest_px // size))

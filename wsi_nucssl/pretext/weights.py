@@ -27,11 +27,16 @@ class PretextInfo:
 
     Attributes
     ----------
-    task : what it learnt by.
-    encoder : its name.
-    mpp : µm per px of an anchor as the network sees it.
-    view_px : side of the views it saw.
-    provenance : the run's manifest.
+    task : str
+        What it learnt by.
+    encoder : str
+        Its name.
+    mpp : float
+        µm per px of an anchor as the network sees it.
+    view_px : int
+        Side of the views it saw.
+    provenance : dict of str to Any
+        The run's manifest.
     """
 
     task: str
@@ -52,7 +57,8 @@ def load_pretext(run_or_file: Path) -> tuple[PretextModel, PretextInfo]:
 
     Raises
     ------
-    WeightsError : no such file, a damaged one, or one that pretraining did not write.
+    WeightsError
+        No such file, a damaged one, or one that pretraining did not write.
     """
     path = run_or_file / PRETEXT_FILE if run_or_file.is_dir() else run_or_file
     if not path.exists():

@@ -33,9 +33,12 @@ class SlidePicture:
 
     Attributes
     ----------
-    path : the slide's.
-    reader : the backend that read it.
-    mpp : µm per level-0 px where somebody gave it.
+    path : Location
+        The slide's.
+    reader : str
+        The backend that read it.
+    mpp : float or None
+        µm per level-0 px where somebody gave it.
     """
 
     path: Location

@@ -46,8 +46,10 @@ def keep_window(
 
     Parameters
     ----------
-    pixels : what the network saw, RGB (row, col, 3) in input px.
-    predicted : what it answered, uint8 (P, row, col) in output px.
+    pixels : ndarray of uint8
+        What the network saw, RGB (row, col, 3) in input px.
+    predicted : ndarray of uint8
+        What it answered, uint8 (P, row, col) in output px.
     """
     kept = grid.kept(tile)
     planes = np.zeros((len(predicted) + 1, *kept.size.shape_rc), np.uint8)

@@ -104,9 +104,12 @@ class Execute(Protocol):
 
         Raises
         ------
-        SlideError : a region cannot be read.
-        ResourceError : the disk is full.
-        Stopped : a signal asked to stop; everything finished so far is kept.
+        SlideError
+            A region cannot be read.
+        ResourceError
+            The disk is full.
+        Stopped
+            A signal asked to stop; everything finished so far is kept.
         """
         ...
 

@@ -19,15 +19,24 @@ class SegmentOptions:
 
     Attributes
     ----------
-    mpp : µm per level-0 px where the slide does not say, or says it wrongly.
-    reader : backend for slides, "auto" chooses by content.
-    device, engine : what the network runs on; an engine is "auto" or a name of `ENGINES`.
-    views : mirrored and rotated inputs to average over: 1, 2, 4 or 8.
-    batch_size : windows at a time; None chooses by device.
-    workers : threads that read and as many that extract; they never change the result.
-    origin : "qupath" subtracts the slide's bounds, as QuPath's reader does; "level0" does not.
-    block_px : side of an extraction block; it never changes the result.
-    keep_probabilities : leave the probability zarr in the run directory.
+    mpp : float or None
+        µm per level-0 px where the slide does not say, or says it wrongly.
+    reader : str
+        Backend for slides, "auto" chooses by content.
+    device, engine : Device and str
+        What the network runs on; an engine is "auto" or a name of `ENGINES`.
+    views : int
+        Mirrored and rotated inputs to average over: 1, 2, 4 or 8.
+    batch_size : int or None
+        Windows at a time; None chooses by device.
+    workers : int
+        Threads that read and as many that extract; they never change the result.
+    origin : Origin
+        "qupath" subtracts the slide's bounds, as QuPath's reader does; "level0" does not.
+    block_px : int or None
+        Side of an extraction block; it never changes the result.
+    keep_probabilities : bool
+        Leave the probability zarr in the run directory.
     """
 
     mpp: float | None = None

@@ -30,7 +30,8 @@ def outputs(
 
     Raises
     ------
-    UsageError : several slides and one file, two slides of one name, an unknown ending or format, or formats that
+    UsageError
+        Several slides and one file, two slides of one name, an unknown ending or format, or formats that
         contradict the file name.
     """
     wanted = in_order(formats)
@@ -65,7 +66,8 @@ def ordered(paths: Iterable[Path]) -> dict[Path, str]:
 
     Raises
     ------
-    UsageError : a name has an unknown ending, two have the same, or there are none.
+    UsageError
+        A name has an unknown ending, two have the same, or there are none.
     """
     by_format: dict[str, Path] = {}
     for path in paths:
@@ -84,7 +86,8 @@ def check_outputs(exporters: dict[Path, Exporter], run: Path, *, resume: bool, o
 
     Raises
     ------
-    OutputExists : something is there that is not to be replaced.
+    OutputExists
+        Something is there that is not to be replaced.
     """
     for output, exporter in exporters.items():
         _check_kind(output, exporter, run)

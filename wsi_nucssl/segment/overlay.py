@@ -24,13 +24,17 @@ def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: f
 
     Parameters
     ----------
-    region : level-0 box to draw; the whole slide by default.
-    zoom : px of the picture per level-0 px.
+    region : Box, optional
+        level-0 box to draw; the whole slide by default.
+    zoom : float
+        px of the picture per level-0 px.
 
     Raises
     ------
-    InputError : the file is no GeoJSON of polygons.
-    UsageError : the picture would be larger than 64 Mpx.
+    InputError
+        The file is no GeoJSON of polygons.
+    UsageError
+        The picture would be larger than 64 Mpx.
     """
     region = region or Box(0, 0, slide.dimensions.width, slide.dimensions.height)
     if region.size.area * zoom * zoom > _MAX_PX:

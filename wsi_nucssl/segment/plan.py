@@ -25,12 +25,18 @@ class Plan:
 
     Attributes
     ----------
-    extent : output px that cover the slide.
-    scale_x, scale_y : level-0 px per output px.
-    windows : the grid of windows.
-    selected : the windows that see tissue, in raster order; all others are background.
-    blocks : the grid of blocks that nuclei are extracted from.
-    active : the blocks that a selected window overlaps, in raster order; all others hold no nuclei.
+    extent : Size
+        Output px that cover the slide.
+    scale_x, scale_y : float
+        level-0 px per output px.
+    windows : WindowGrid
+        The grid of windows.
+    selected : tuple of Tile
+        The windows that see tissue, in raster order; all others are background.
+    blocks : TileGrid
+        The grid of blocks that nuclei are extracted from.
+    active : tuple of Tile
+        The blocks that a selected window overlaps, in raster order; all others hold no nuclei.
     """
 
     extent: Size

@@ -104,7 +104,8 @@ class ProbabilityStore:
 
         Raises
         ------
-        ResourceError : the disk is full.
+        ResourceError
+            The disk is full.
         """
         with disk_errors(self.path):
             self._array[tile.row, tile.col] = np.diff(planes, axis=1, prepend=np.uint8(0))
@@ -121,7 +122,8 @@ class ProbabilityStore:
 
         Raises
         ------
-        NotPredicted : a window it needs is not there yet.
+        NotPredicted
+            A window it needs is not there yet.
         """
         return blended(self.grid, box, self._window, len(self.schema.stored))
 
@@ -156,7 +158,8 @@ def write_canvas(store: ProbabilityStore, path: Path) -> None:
 
     Raises
     ------
-    ResourceError : the disk is full.
+    ResourceError
+        The disk is full.
     """
     planes = store.schema.stored
     with disk_errors(path):

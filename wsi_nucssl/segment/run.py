@@ -101,11 +101,16 @@ def segment_slide(
 
     Raises
     ------
-    UsageError : an output's name has another ending, or both `resume` and `overwrite`.
-    SlideError, MissingMpp : the slide cannot be read, or does not say its mpp.
-    OutputExists, OutputLocked, RunMismatch : an output cannot be taken.
-    ResourceError : disk or memory ran out.
-    Stopped : Ctrl-C or SIGTERM; resume to go on.
+    UsageError
+        An output's name has another ending, or both `resume` and `overwrite`.
+    SlideError, MissingMpp
+        The slide cannot be read, or does not say its mpp.
+    OutputExists, OutputLocked, RunMismatch
+        An output cannot be taken.
+    ResourceError
+        Disk or memory ran out.
+    Stopped
+        Ctrl-C or SIGTERM; resume to go on.
     """
     begun = perf_counter()
     steps = steps or Steps()

@@ -22,10 +22,14 @@ class SeamFigure:
 
     Attributes
     ----------
-    crossing : nuclei that lie across a line between windows.
-    truncated : nuclei that were cut because they reach farther than extraction may look.
-    on_seams_px : length of nucleus outlines that run exactly along lines between windows.
-    on_controls_px : the same for `CONTROLS` lines to each of these, evenly spread over the window before it, where
+    crossing : int
+        Nuclei that lie across a line between windows.
+    truncated : int
+        Nuclei that were cut because they reach farther than extraction may look.
+    on_seams_px : int
+        Length of nucleus outlines that run exactly along lines between windows.
+    on_controls_px : int
+        The same for `CONTROLS` lines to each of these, evenly spread over the window before it, where
         nothing can be wrong.
     """
 

@@ -30,19 +30,27 @@ def segment_slides(
 
     Parameters
     ----------
-    targets : Mapping[Path, Path or iterable of Path]
+    targets : mapping of Location to Path or iterable of Path
         Each slide and where its nuclei go, as `segment_slide` takes it; `segment.outputs.outputs` makes them.
-    model, options, resume, overwrite, steps
-        As in `segment_slide`.
+    model : Model
+        Weights and what belongs to them.
+    options : SegmentOptions
+        Every choice there is.
+    resume, overwrite : bool
+        Go on with runs that were stopped; replace outputs and runs that are there.
     on_slide : callable
         Is told when a slide begins; returns what is told of its progress.
     on_summary, on_failure : callable
         Are told when a slide is done, and when it failed.
+    steps : Steps, optional
+        What a run does at each step.
 
     Raises
     ------
-    SomeSlidesFailed : at the end, naming every slide that failed (a lone slide's own error instead).
-    Stopped, ResourceError : at once; what was done is kept.
+    SomeSlidesFailed
+        At the end, naming every slide that failed (a lone slide's own error instead).
+    Stopped, ResourceError
+        At once; what was done is kept.
     """
     steps = steps or Steps()
     engine = steps.open_engine(model, options.device, options.engine, options.views)

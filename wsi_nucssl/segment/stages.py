@@ -123,8 +123,10 @@ def extract(
 
     Raises
     ------
-    NotPredicted : a nucleus reaches where nothing is predicted yet.
-    ResourceError : the disk is full.
+    NotPredicted
+        A nucleus reaches where nothing is predicted yet.
+    ResourceError
+        The disk is full.
     """
     nuclei = extract_block(read_probabilities, block.core, extent, config, halo=halo, max_halo=max_halo)
     nuclei.save(path)

@@ -69,7 +69,8 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
 
     Raises
     ------
-    OutputExists : an output is not, or no longer, what the run wrote.
+    OutputExists
+        An output is not, or no longer, what the run wrote.
     """
     kept = _read(run)
     if kept is None:

@@ -36,8 +36,10 @@ class WindowGrid(TileGrid):
 
     Parameters
     ----------
-    upscale : output px per input px along each axis; cores, margin and offset are multiples of it.
-    blend : px of the margin that are kept beyond each side of the core, and blended with the neighbours.
+    upscale : int
+        Output px per input px along each axis; cores, margin and offset are multiples of it.
+    blend : int
+        px of the margin that are kept beyond each side of the core, and blended with the neighbours.
     """
 
     upscale: int = 1
@@ -108,9 +110,12 @@ def output_extent(source: Size, seen: Size, scale_x: float, scale_y: float, upsc
 
     Parameters
     ----------
-    source : its own px.
-    seen : input px that cover it.
-    scale_x, scale_y : its own px per output px.
+    source : Size
+        Its own px.
+    seen : Size
+        Input px that cover it.
+    scale_x, scale_y : float
+        Its own px per output px.
     """
     width = min(px_to_cover(source.width, scale_x), upscale * seen.width)
     return Size(width, min(px_to_cover(source.height, scale_y), upscale * seen.height))

@@ -35,15 +35,24 @@ class Slide(Protocol):
 
     Attributes
     ----------
-    path : the file it came from: a `Path`, or a `Url` for one that is elsewhere.
-    reader : name of the backend in the registry of readers, such as "tiff" or "openslide".
-    levels : finest first; `levels[0].downsample` is 1.
-    mpp : µm per level-0 px, or None where the file does not say. Never guessed.
-    mpp_source : where `mpp` comes from, for instance "aperio.MPP" or "given"; "" if unknown.
-    bounds : level-0 box of the scanned area (`openslide.bounds-*`); all of level 0 where the file names none.
-    vendor : the scanner's format as OpenSlide names it ("aperio", "hamamatsu", …), "generic-tiff" or "image".
-    properties : the file's own metadata, as strings.
-    associated_images : names of the label, macro and thumbnail images.
+    path : Location
+        The file it came from: a `Path`, or a `Url` for one that is elsewhere.
+    reader : str
+        Name of the backend in the registry of readers, such as "tiff" or "openslide".
+    levels : tuple of Level
+        Finest first; `levels[0].downsample` is 1.
+    mpp : Mpp or None
+        µm per level-0 px, or None where the file does not say. Never guessed.
+    mpp_source : str
+        Where `mpp` comes from, for instance "aperio.MPP" or "given"; "" if unknown.
+    bounds : Box
+        level-0 box of the scanned area (`openslide.bounds-*`); all of level 0 where the file names none.
+    vendor : str
+        The scanner's format as OpenSlide names it ("aperio", "hamamatsu", …), "generic-tiff" or "image".
+    properties : mapping of str to str
+        The file's own metadata, as strings.
+    associated_images : tuple of str
+        Names of the label, macro and thumbnail images.
     """
 
     @property
@@ -103,7 +112,8 @@ class Slide(Protocol):
 
         Raises
         ------
-        SlideError : the region cannot be decoded.
+        SlideError
+            The region cannot be decoded.
         """
         ...
 

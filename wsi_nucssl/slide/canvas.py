@@ -31,18 +31,24 @@ class Canvas:
 
     Parameters
     ----------
-    slide : the slide; it stays the caller's to close.
-    mpp : µm per canvas px.
+    slide : Slide
+        The slide; it stays the caller's to close.
+    mpp : Mpp or float or sequence of float
+        µm per canvas px.
 
     Attributes
     ----------
-    size : px of the canvas; it covers all of level 0.
-    scale_x, scale_y : level-0 px per canvas px.
+    size : Size
+        Of the canvas in px; it covers all of level 0.
+    scale_x, scale_y : float
+        Level-0 px per canvas px.
 
     Raises
     ------
-    MissingMpp : the slide's own resolution is unknown.
-    SlideError : it is more than 50 times as coarse as `mpp`.
+    MissingMpp
+        The slide's own resolution is unknown.
+    SlideError
+        It is more than 50 times as coarse as `mpp`.
     """
 
     def __init__(self, slide: Slide, mpp: Mpp | float | Sequence[float]) -> None:

@@ -65,9 +65,12 @@ def describe(slide: Slide, model_mpp: float | None = None, *, mask: TissueMask |
 
     Parameters
     ----------
-    slide : the slide.
-    model_mpp : µm per px that a model works at, for the tile count.
-    mask : its tissue mask, where it is known already; else it is found here.
+    slide : Slide
+        The slide.
+    model_mpp : float, optional
+        µm per px that a model works at, for the tile count.
+    mask : TissueMask, optional
+        Its tissue mask, where it is known already; else it is found here.
     """
     mask = mask or tissue_mask(slide)
     tiles = None if model_mpp is None or slide.mpp is None else _count_tiles(slide, mask, model_mpp)

@@ -19,17 +19,22 @@ def open_slide(
 
     Parameters
     ----------
-    path : the file, or its URL: `s3://`, `https://`, or any other protocol of fsspec. Readers that take URLs read the
-        bytes that they need, by ranges.
-    reader : "auto", or the name of the reader to use (`wsi_nucssl.slide.READERS`): "tiff" (fast, tiled TIFF and SVS),
-        "openslide", "tiffslide", "image", or one that another package adds. "auto" takes the first of them that
-        understands the content; the file's name plays no part.
-    mpp : µm per level-0 px; it goes before what the file states.
+    path : str or os.PathLike[str] or Url
+        The file, or its URL: `s3://`, `https://`, or any other protocol of fsspec. Readers that take URLs
+        read the bytes that they need, by ranges.
+    reader : str
+        "auto", or the name of the reader to use (`wsi_nucssl.slide.READERS`): "tiff" (fast, tiled TIFF and
+        SVS), "openslide", "tiffslide", "image", or one that another package adds. "auto" takes the first of
+        them that understands the content; the file's name plays no part.
+    mpp : Mpp or float, optional
+        µm per level-0 px; it goes before what the file states.
 
     Raises
     ------
-    SlideError : the file is missing, empty, damaged or no slide, or the reader takes local files alone.
-    UsageError : `reader` or `mpp` makes no sense.
+    SlideError
+        The file is missing, empty, damaged or no slide, or the reader takes local files alone.
+    UsageError
+        `reader` or `mpp` makes no sense.
     """
     if reader != "auto" and reader not in READERS:
         choices = ", ".join(("auto", *READERS.names))

@@ -39,9 +39,12 @@ class Reader(Views, ABC):
 
     Parameters
     ----------
-    path : the file, or its URL.
-    metadata : what the backend learnt from it.
-    mpp : µm per level-0 px given by the user; None takes what the file states.
+    path : Location
+        The file, or its URL.
+    metadata : SlideMetadata
+        What the backend learnt from it.
+    mpp : float or None
+        µm per level-0 px given by the user; None takes what the file states.
     """
 
     name: str

@@ -39,7 +39,8 @@ def require_mpp(slide: Slide) -> Mpp:
 
     Raises
     ------
-    MissingMpp : the file states none and the user gave none.
+    MissingMpp
+        The file states none and the user gave none.
     """
     if slide.mpp is None:
         raise MissingMpp(

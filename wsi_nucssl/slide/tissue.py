@@ -38,9 +38,12 @@ class TissueMask:
 
     Attributes
     ----------
-    mask : bool (row, col); pixel (x, y) covers level-0 [x · scale, (x + 1) · scale) and likewise in y.
-    scale : level-0 px per mask px, along both axes.
-    mpp : µm per mask px, None where the slide's resolution is unknown.
+    mask : ndarray of bool
+        bool (row, col); pixel (x, y) covers level-0 [x · scale, (x + 1) · scale) and likewise in y.
+    scale : float
+        level-0 px per mask px, along both axes.
+    mpp : Mpp or None
+        µm per mask px, None where the slide's resolution is unknown.
     """
 
     mask: NDArray[np.bool_]

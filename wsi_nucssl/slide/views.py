@@ -34,7 +34,7 @@ class Views:
         Parameters
         ----------
         max_side : int
-            Px of the longest side at most.
+            px of the longest side at most.
 
         Returns
         -------
@@ -64,8 +64,8 @@ class Views:
         ----------
         region : Box or sequence of int
             (x, y, width, height) in level-0 px.
-        mpp : float, pair of float or Mpp, optional
-            µm per px of the result; level 0 as it is, if not given.
+        mpp : Mpp or float or sequence of float, optional
+            float, pair of float or Mpp, optional µm per px of the result; level 0 as it is, if not given.
 
         Returns
         -------
@@ -94,8 +94,8 @@ class Views:
 
         Parameters
         ----------
-        mpp : float, pair of float or Mpp, optional
-            µm per px of the array; level 0 as it is, if not given.
+        mpp : Mpp or float or sequence of float, optional
+            float, pair of float or Mpp, optional µm per px of the array; level 0 as it is, if not given.
 
         Returns
         -------

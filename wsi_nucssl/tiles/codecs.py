@@ -96,7 +96,8 @@ def pack(name: CodecName, pixels: RGB) -> tuple[Any, bytes]:
 
     Parameters
     ----------
-    pixels : uint8 RGB (row, col, 3), contiguous, of the chunk's full size.
+    pixels : RGB
+        uint8 RGB (row, col, 3), contiguous, of the chunk's full size.
     """
     packers: dict[CodecName, Callable[[Any], Any]] = {
         "none": lambda pixels: pixels.reshape(-1),
@@ -115,7 +116,8 @@ def unpack(name: CodecName, stored: NDArray[np.uint8], tile_px: int) -> RGB:
 
     Raises
     ------
-    ValueError : the bytes are damaged.
+    ValueError
+        The bytes are damaged.
     """
     unpackers: dict[CodecName, Callable[[Any], Any]] = {
         "none": lambda packed: packed,

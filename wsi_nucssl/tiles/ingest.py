@@ -38,10 +38,14 @@ class TileConfig:
 
     Attributes
     ----------
-    mpp : µm per px of the tiles.
-    tile_px : side of a tile in px.
-    min_tissue : a tile is stored if at least this part of it is tissue; 0 stores all.
-    codec : "none", "zstd" or "blosc" (all lossless), or "jpeg".
+    mpp : Mpp
+        µm per px of the tiles.
+    tile_px : int
+        Side of a tile in px.
+    min_tissue : float
+        A tile is stored if at least this part of it is tissue; 0 stores all.
+    codec : CodecName
+        "none", "zstd" or "blosc" (all lossless), or "jpeg".
     """
 
     mpp: Mpp
@@ -96,10 +100,14 @@ def ingest(
 
     Raises
     ------
-    MissingMpp : the slide's resolution is unknown.
-    OutputExists : something else is there; it is never replaced.
-    RunMismatch : what is there was made of another slide or with another config.
-    OutputLocked : another process is at it.
+    MissingMpp
+        The slide's resolution is unknown.
+    OutputExists
+        Something else is there; it is never replaced.
+    RunMismatch
+        What is there was made of another slide or with another config.
+    OutputLocked
+        Another process is at it.
     """
     canvas, destination = Canvas(slide, config.mpp), Path(destination)
     metadata = _metadata(slide, canvas, config)

@@ -36,8 +36,10 @@ def ingest_slides(
 
     Raises
     ------
-    SomeSlidesFailed : at the end, naming every slide that failed (a lone slide's own error instead).
-    ResourceError : at once; what was done is kept.
+    SomeSlidesFailed
+        At the end, naming every slide that failed (a lone slide's own error instead).
+    ResourceError
+        At once; what was done is kept.
     """
 
     def ingest_one(path: Location) -> None:

@@ -53,6 +53,7 @@ class Calibration:
     Attributes
     ----------
     config : InstanceConfig
+        InstanceConfig.
     aji : dict
         By source, then by image.
     """

@@ -28,11 +28,13 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
 
     Parameters
     ----------
-    device : "auto" takes CUDA where there is one; "cpu" does not.
+    device : str
+        "auto" takes CUDA where there is one; "cpu" does not.
 
     Raises
     ------
-    UsageError : any other device.
+    UsageError
+        Any other device.
     """
     if device not in ("auto", "cpu"):
         raise UsageError(f"cannot train on {device!r}", remedy="Give auto (CUDA where there is one) or cpu")

@@ -33,7 +33,9 @@ class FinetuneJob:
     dataset : Dataset
         One, or several joined (`datasets.join_datasets`).
     split : Split
+        Split.
     recipe : Recipe
+        Recipe.
     arch : str
         See `models.spec.architecture`.
     encoder : str

@@ -39,6 +39,7 @@ class FinetuneOutputs:
     Parameters
     ----------
     job : FinetuneJob
+        FinetuneJob.
     provenance : dict
         What the weights' header says of where they come from.
     run : Path
@@ -46,7 +47,9 @@ class FinetuneOutputs:
     loop : Loop
         At its first step; goes on where the directory's state stands.
     validation : sequence of LabelledImage
-    report : callable or None
+        Sequence of LabelledImage.
+    report : Report or None
+        Callable or None.
     """
 
     def __init__(

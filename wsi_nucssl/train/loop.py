@@ -48,16 +48,21 @@ class Task(Protocol):
 class Loop:
     """Train `model` on `task` for `steps` steps.
 
-    Parameters
-    ----------
-    model : on any device; trained in place.
-    steps : length of the whole schedule (warm-up, then cosine to zero).
-    accelerator : decides device, precision and processes; batch statistics are shared by all processes.
-    loader_threads : batches are prepared ahead by that many threads.
-    optimiser : "adamw", or "sgd" with momentum 0.9.
-
     A batch that does not fit into the device's memory is worked off in halves, quarters, … whose gradients are summed.
     Batch norms then see these micro-batches, one by one.
+
+    Parameters
+    ----------
+    model : Module
+        On any device; trained in place.
+    steps : int
+        Length of the whole schedule (warm-up, then cosine to zero).
+    accelerator : Accelerator
+        Decides device, precision and processes; batch statistics are shared by all processes.
+    loader_threads : int
+        Batches are prepared ahead by that many threads.
+    optimiser : OptimiserName
+        "adamw", or "sgd" with momentum 0.9.
     """
 
     def __init__(
@@ -93,8 +98,10 @@ class Loop:
 
         Raises
         ------
-        Stopped : Ctrl-C or SIGTERM; the step in hand was finished and everything saved in `state`.
-        UsageError : the settings let the loss grow beyond all numbers; what the last interval left stays.
+        Stopped
+            Ctrl-C or SIGTERM; the step in hand was finished and everything saved in `state`.
+        UsageError
+            The settings let the loss grow beyond all numbers; what the last interval left stays.
         """
         with stop_requests() as stop, thread_pool(self.loader_threads) as pool:
             batches = prefetch(pool, self.loader_threads + 1, self._batch, range(self.step, self.steps))
@@ -197,7 +204,8 @@ class Loop:
 
         Raises
         ------
-        WeightsError : the file is damaged or of another model.
+        WeightsError
+            The file is damaged or of another model.
         """
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -30,6 +30,7 @@ class PretrainJob:
     sources : tuple of Location
         Slides, images, tile stores, folders of them.
     recipe : PretrainRecipe
+        PretrainRecipe.
     task : str
         What to learn by, a name of `TASKS`.
     arch : str

@@ -31,6 +31,7 @@ class PretrainOutputs:
     Parameters
     ----------
     job : PretrainJob
+        PretrainJob.
     manifest : dict
         The run's identity, which goes into the weights' headers.
     run : Path
@@ -39,7 +40,8 @@ class PretrainOutputs:
         At its first step; goes on where the directory's state stands.
     task : PretextTask
         Which says what is wrong with a run.
-    report : callable
+    report : Report
+        Callable.
     """
 
     def __init__(

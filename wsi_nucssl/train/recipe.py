@@ -119,7 +119,8 @@ class RecipeFile(Section):
 
         Raises
         ------
-        UsageError : no such file, not YAML, an unknown name or a value out of range.
+        UsageError
+            No such file, not YAML, an unknown name or a value out of range.
         """
         try:
             return cls.parse(yaml.safe_load(path.read_text()) or {}, path)
@@ -136,7 +137,8 @@ class RecipeFile(Section):
 
         Raises
         ------
-        UsageError : an unknown name or a value out of range.
+        UsageError
+            An unknown name or a value out of range.
         """
         try:
             return cls.model_validate(values)
@@ -149,7 +151,8 @@ class RecipeFile(Section):
 
         Raises
         ------
-        UsageError : an unknown name or a value out of range.
+        UsageError
+            An unknown name or a value out of range.
         """
         try:
             named = self._renamed(changes)

@@ -80,8 +80,10 @@ def parse_layout(source: Source) -> TiffLayout:
 
     Raises
     ------
-    DeclinedError : the pixels are stored in a way that this reader does not fully understand.
-    SlideError : the file is no TIFF, damaged or truncated.
+    DeclinedError
+        The pixels are stored in a way that this reader does not fully understand.
+    SlideError
+        The file is no TIFF, damaged or truncated.
     """
     path = str(source.location)
     try:
