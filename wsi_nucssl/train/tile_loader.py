@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from wsi_nucssl import checks
 from wsi_nucssl.checks import whole
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.tiles.store import TileStore
@@ -128,10 +129,11 @@ def tile_loader(
 
 
 def _matching(given: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:
-    patterns = [given] if isinstance(given, str | PathLike) else list(given)
+    is_one = isinstance(given, str | PathLike) or not isinstance(given, Iterable)
+    patterns = [given] if is_one else [*given]
     found: list[Path] = []
     for pattern in patterns:
-        text = str(pattern)
+        text = checks.path("stores", pattern)
         matches = [text] if Path(text).exists() else sorted(glob.glob(text))  # noqa: PTH207 (may be absolute)
         there = [Path(each) for each in matches]
         if not there:
