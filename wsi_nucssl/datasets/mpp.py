@@ -32,6 +32,6 @@ def require_plausible(mpp: float) -> None:
     """
     if not is_plausible(mpp):
         raise UsageError(
-            f"an mpp of {mpp:g} µm per px is outside {LEAST_MPP:g} … {LARGEST_MPP:g}",
+            f"an ⟨mpp⟩ of {mpp:g} µm per px is outside {LEAST_MPP:g} … {LARGEST_MPP:g}",
             remedy="Give µm per pixel: 0.25 for 40×, 0.5 for 20×",
         )

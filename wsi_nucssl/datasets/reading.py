@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
+from wsi_nucssl import checks
 from wsi_nucssl.datasets.joining import dataset_names, join_datasets
 from wsi_nucssl.datasets.organs import patients_of
 from wsi_nucssl.datasets.registry import LAYOUTS
@@ -14,7 +16,7 @@ from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError, UsageError
 
 
-def open_dataset(path: Path, *, layout: str = "auto", mpp: float | None = None) -> Dataset:
+def open_dataset(path: str | PathLike[str], *, layout: str = "auto", mpp: float | None = None) -> Dataset:
     """Open a folder of annotated images; no image is read yet.
 
     Each image's resolution comes from its Aperio XML (`MicronsPerPixel`; the annotation itself, or
@@ -37,6 +39,7 @@ def open_dataset(path: Path, *, layout: str = "auto", mpp: float | None = None) 
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(LAYOUTS.names)}")
+    path = Path(checks.path("path", path))
     if not path.is_dir():
         raise DatasetError("no such folder", path=path, remedy="Give the folder that holds the images")
     for candidate in LAYOUTS.in_turn() if layout == "auto" else [LAYOUTS.get(layout)]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from wsi_nucssl import checks
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import write_atomic
@@ -91,13 +93,14 @@ class Split:
         write_atomic(path, json.dumps({"format": _FORMAT, **asdict(self)}, indent=1) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> Split:
+    def read(cls, path: str | PathLike[str]) -> Split:
         """Read a split that `write` wrote.
 
         Raises
         ------
         DatasetError : the file is missing, is not such a split, or an image is on both sides.
         """
+        path = Path(checks.path("path", path))
         try:
             split = _parse(json.loads(path.read_text(encoding="utf-8")))
         except OSError as error:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.engines.int8 import is_preferred
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.engines.tta import Augmented
 from wsi_nucssl.models.devices import Device, chosen_device
-from wsi_nucssl.models.weights import Model
+from wsi_nucssl.models.weights import Model, as_model
 
 
-def open_engine(model: Model, device: Device = "auto", engine: str = "auto", views: int = 1) -> Engine:
+def open_engine(
+    model: Model | str | PathLike[str], device: Device = "auto", engine: str = "auto", views: int = 1
+) -> Engine:
     """The engine for a device: CUDA through PyTorch; the CPU through OpenVINO, or what is asked for.
 
     On a CPU, "auto" takes the quantised graph that lies beside the weights if it was measured to be as accurate, on
@@ -18,8 +22,8 @@ def open_engine(model: Model, device: Device = "auto", engine: str = "auto", vie
 
     Parameters
     ----------
-    model : Model
-        Whose network predicts.
+    model : Model, str or Path
+        Whose network predicts: what `load_model` gave, or what it takes.
     device : {"auto", "cpu", "cuda"}
         "auto" takes CUDA where there is one.
     engine : str
@@ -34,8 +38,8 @@ def open_engine(model: Model, device: Device = "auto", engine: str = "auto", vie
     WeightsError
         "int8", and there is no quantised graph of these weights.
     """
-    where = chosen_device(device)
-    opened = ENGINES.get(_suiting(model, where) if engine == "auto" else engine)(model, where)
+    loaded, where = as_model(model), chosen_device(device)
+    opened = ENGINES.get(_suiting(loaded, where) if engine == "auto" else engine)(loaded, where)
     return opened if views == 1 else Augmented(opened, views)
 
 

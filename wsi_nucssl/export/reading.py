@@ -23,6 +23,8 @@ def read_geojson(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
         content = orjson.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
         collection = _as_collection(content)
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", path=path, remedy="Check the path") from error
     except (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"not a GeoJSON file ({error})", path=path, remedy="Export a FeatureCollection of polygons"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wsi_nucssl import checks
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.locations import Location, locate
 
 if TYPE_CHECKING:
     from wsi_nucssl.train.recipe import RecipeFile
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 PathArgument = str | PathLike[str]
 Paths = PathArgument | Sequence[PathArgument]
 AnyRecipe = TypeVar("AnyRecipe", bound="RecipeFile")
+
+
+def one_path(name: str, given: PathArgument) -> Path:
+    """One path, as a path.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    return Path(checks.path(name, given))
 
 
 def paths(name: str, given: Paths) -> tuple[Path, ...]:
@@ -25,10 +38,24 @@ def paths(name: str, given: Paths) -> tuple[Path, ...]:
     UsageError
         One of them is none.
     """
-    several = (given,) if isinstance(given, str | PathLike) else tuple(given)
-    if not all(isinstance(each, str | PathLike) for each in several):
-        raise UsageError(f"⟨{name}⟩ are paths, not {given!r}")
-    return tuple(map(Path, several))
+    return tuple(one_path(name, each) for each in several(given))
+
+
+def locations(name: str, given: Paths) -> tuple[Location, ...]:
+    """One path or URL or several, as places.
+
+    Raises
+    ------
+    UsageError
+        One of them is none.
+    """
+    return tuple(locate(each, name) for each in several(given))
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """What was given as one or as several, as several; a text or a path is one."""
+    is_one = isinstance(given, str | bytes | PathLike) or not isinstance(given, Iterable)
+    return (given,) if is_one else tuple(given)
 
 
 def recipe_of(kind: type[AnyRecipe], given: PathArgument | Mapping[str, Any] | AnyRecipe | None) -> AnyRecipe:
@@ -41,4 +68,10 @@ def recipe_of(kind: type[AnyRecipe], given: PathArgument | Mapping[str, Any] | A
     """
     if isinstance(given, str | PathLike):
         return kind.load(Path(given))
-    return kind.parse(dict(given or {})) if given is None or isinstance(given, Mapping) else given
+    if given is None or isinstance(given, Mapping):
+        return kind.parse(dict(given or {}))
+    if not isinstance(given, kind):
+        raise UsageError(
+            f"⟨recipe⟩ is a YAML file, values by name or a {kind.__name__}, not {checks.shown(given)}"
+        )
+    return given

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from wsi_nucssl.checks import one_of
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths, several
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import SegmentOptions
 
@@ -132,31 +131,27 @@ def benchmark(
     from wsi_nucssl.benchmark.stress import PERTURBATIONS
     from wsi_nucssl.datasets import open_datasets
     from wsi_nucssl.engines.opening import open_engine
-    from wsi_nucssl.models.weights import Model
-    from wsi_nucssl.segment.region import as_model
+    from wsi_nucssl.models.weights import as_model
 
     one_of("split", split, SplitName)
     if by is not None:
         one_of("by", by, By)
     SegmentOptions(device=device, engine=engine, views=views)
+    folder = one_path("output", output)
     folders = paths("predictions", predictions) if predictions else ()
-    opened = open_datasets(paths("datasets", datasets), mpp=None if mpp is None else Mpp.parse(mpp).mean)
-    wanted: list[PathArgument | Model | None]
-    if model is None or isinstance(model, str | PathLike | Model):
-        wanted = [] if model is None and folders else [model]
-    else:
-        wanted = [*model]
+    opened = open_datasets(paths("datasets", datasets), mpp=None if mpp is None else Mpp.parse_side(mpp))
+    wanted = [] if model is None and folders else [*several(model)]
     predictors: list[Predictor] = []
     for each in wanted:
         loaded = as_model(each)
         predictors.append(Network(loaded, open_engine(loaded, device, engine, views)))
-    predictors += [PredictionFolder.open(folder) for folder in folders]
+    predictors += [PredictionFolder.open(each) for each in folders]
     report = run(
         opened,
         predictors,
-        Path(output),
+        folder,
         split=split,
-        split_file=None if split_file is None else Path(split_file),
+        split_file=None if split_file is None else one_path("split_file", split_file),
         by=by,
         oracle=oracle,
         stress=tuple(PERTURBATIONS.values()) if stress else (),
@@ -165,4 +160,4 @@ def benchmark(
         overwrite=overwrite,
         on_image=on_image,
     )
-    return BenchmarkResult(Path(output), report)
+    return BenchmarkResult(folder, report)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wsi_nucssl.jobs.arguments import PathArgument
+from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 
@@ -20,10 +20,10 @@ _DEFAULT: Final = SegmentOptions()
 
 def segment_slide(
     slide: PathArgument,
-    output: PathArgument,
+    output: Paths,
     *,
     model: PathArgument | Model | None = None,
-    mpp: float | None = _DEFAULT.mpp,
+    mpp: Mpp | float | None = _DEFAULT.mpp,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
     views: int = _DEFAULT.views,
@@ -42,11 +42,11 @@ def segment_slide(
     ----------
     slide : str or Path
         The slide's file.
-    output : str or Path
-        A .geojson or .geojson.gz file; work goes on in `output`.run beside it.
+    output : str, Path or sequence of them
+        A .geojson, .geojson.gz or .csv file, or several of them; work goes on in `output`.run beside the first.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
-    mpp : float, optional
+    mpp : float or Mpp, optional
         µm per px of level 0; goes before what the slide says.
     device : {"auto", "cpu", "cuda"}
         What the network runs on.
@@ -90,11 +90,12 @@ def segment_slide(
     >>> result = wn.read_nuclei(summary.output, slide="slide.svs")  # doctest: +SKIP
     """
     from wsi_nucssl.locations import locate
-    from wsi_nucssl.segment.region import as_model
+    from wsi_nucssl.models.weights import as_model
+    from wsi_nucssl.segment.region import as_engine
     from wsi_nucssl.segment.run import segment_slide as run
 
     options = SegmentOptions(
-        mpp=mpp,
+        mpp=None if mpp is None else Mpp.parse_side(mpp),
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",
@@ -104,13 +105,14 @@ def segment_slide(
         origin=origin,
         keep_probabilities=keep_probabilities,
     )
+    place, outputs, loaded = locate(slide, "slide"), paths("output", output), as_model(model)
     return run(
-        locate(slide),
-        Path(output),
-        as_model(model),
+        place,
+        outputs,
+        loaded,
         options,
         resume=resume,
         overwrite=overwrite,
         on_progress=on_progress,
-        engine=None if isinstance(engine, str) else engine,
+        engine=None if isinstance(engine, str) else as_engine(engine, loaded, device, views),
     )

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsi_nucssl.checks import one_of
+from wsi_nucssl import checks
+from wsi_nucssl.checks import one_of, shown, whole
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths, recipe_of
+from wsi_nucssl.jobs.arguments import (
+    PathArgument,
+    Paths,
+    locations,
+    one_path,
+    paths,
+    recipe_of,
+    several,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,30 +135,32 @@ def pretrain(
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
     one_of("device", device, TrainDevice)
+    whole("loader_threads", loader_threads, 1)
+    folder = one_path("run", run)
     given = {"steps": steps, "batch_size": batch_size}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if deshortcut:
         changes["views"] = {"deshortcut": {"enabled": True}}
     seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
     job = PretrainJob(
-        paths("sources", sources),
+        locations("sources", sources),
         recipe_of(PretrainRecipe, recipe).changed(changes),
         task,
         arch,
-        seen if mpp is None else Mpp.parse(mpp).mean,
+        seen if mpp is None else Mpp.parse_side(mpp),
         slide_mpp,
         seed,
     )
     result = train(
         job,
-        Path(run),
+        folder,
         device=device,
         resume=resume,
         overwrite=overwrite,
         loader_threads=loader_threads,
         report=report,
     )
-    return TrainingRun(Path(run), result.weights)
+    return TrainingRun(folder, result.weights)
 
 
 def finetune(
@@ -156,16 +168,16 @@ def finetune(
     run: PathArgument,
     *,
     arch: str = "liteunet0x2",
-    encoder: PathArgument = "none",
-    start: PathArgument = "",
+    encoder: PathArgument | None = "none",
+    start: PathArgument | None = "",
     recipe: PathArgument | Mapping[str, Any] | Recipe | None = None,
     epochs: int | None = None,
     weights: Mapping[str, float] | None = None,
-    teachers: Sequence[PathArgument] = (),
+    teachers: Paths = (),
     types: bool = False,
     fraction: float = 1.0,
     fold: str = "",
-    hold_out: Sequence[str] = (),
+    hold_out: str | Sequence[str] = (),
     train_all: bool = False,
     split: PathArgument | None = None,
     mpp: float | None = None,
@@ -197,7 +209,7 @@ def finetune(
         The recipe's if not given.
     weights : mapping of str to float, optional
         How often a px of the dataset of that name is seen, relative to others.
-    teachers : sequence of str or Path
+    teachers : str, Path or sequence of them
         Models whose probabilities are learnt beside the labels.
     types : bool
         Learn to tell the datasets' types of nuclei apart.
@@ -205,7 +217,7 @@ def finetune(
         Share of the training images to use.
     fold : str
         "i/k", the i-th of k folds instead of the hold-out.
-    hold_out : sequence of str
+    hold_out : str or sequence of str
         Names of datasets that validate and never train.
     train_all : bool
         Train on every image; nothing validates.
@@ -251,25 +263,36 @@ def finetune(
     from wsi_nucssl.train.recipe import Recipe
 
     one_of("device", device, TrainDevice)
+    whole("loader_threads", loader_threads, 1)
+    folder = one_path("run", run)
+    if weights is not None and not isinstance(weights, Mapping):
+        raise UsageError(
+            f"⟨weights⟩ are numbers by a dataset's name, not {shown(weights)}", remedy="Such as {'tnbc': 0.5}"
+        )
     chosen = recipe_of(Recipe, recipe)
     job = make_job(
         paths("datasets", datasets),
         split=SplitChoice(
-            seed, None if split is None else Path(split), fold, fraction, tuple(hold_out), train_all
+            seed,
+            None if split is None else one_path("split", split),
+            fold,
+            fraction,
+            several(hold_out),
+            train_all,
         ),
         recipe=chosen if epochs is None else chosen.changed({"epochs": epochs}),
         arch=arch,
-        encoder=str(encoder),
-        start=str(start),
-        own_mpp=None if mpp is None else Mpp.parse(mpp).mean,
+        encoder="none" if encoder is None else checks.path("encoder", encoder),
+        start="" if start is None else checks.path("start", start),
+        own_mpp=None if mpp is None else Mpp.parse_side(mpp),
         seed=seed,
         weights=weights,
-        teachers=[str(each) for each in teachers],
+        teachers=[checks.path("teachers", each) for each in several(teachers)],
         types=types,
     )
     result = train(
         job,
-        Path(run),
+        folder,
         device=device,
         resume=resume,
         overwrite=overwrite,
@@ -277,4 +300,4 @@ def finetune(
         report=report,
         warn=warn,
     )
-    return TrainingRun(Path(run), result.weights, result.validation_aji)
+    return TrainingRun(folder, result.weights, result.validation_aji)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.checks import shown
 from wsi_nucssl.errors import UsageError
 
 Labels = NDArray[np.integer]
@@ -115,15 +117,20 @@ def contingency(true: Labels, pred: Labels) -> Contingency:
     )
 
 
-def _check(true: Labels, pred: Labels) -> None:
+def _check(true: Any, pred: Any) -> None:
     for side, labels in (("true", true), ("pred", pred)):
+        if not isinstance(labels, np.ndarray):
+            raise UsageError(
+                f"⟨{side}⟩ is not a label image, but {shown(labels)}",
+                remedy="Give a (row, col) integer array, such as the labels of a Result",
+            )
         if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
             raise UsageError(
-                f"{side} is not a label image: shape {labels.shape}, dtype {labels.dtype}",
+                f"⟨{side}⟩ is not a label image: shape {labels.shape}, dtype {labels.dtype}",
                 remedy="Give a (row, col) integer array, one id per nucleus (scipy.ndimage.label makes one)",
             )
         if labels.size and labels.min() < 0:
-            raise UsageError(f"{side} holds negative ids", remedy="Use 0 for background, ids from 1")
+            raise UsageError(f"⟨{side}⟩ holds negative ids", remedy="Use 0 for background, ids from 1")
     if true.shape != pred.shape:
         raise UsageError(f"the label images differ in size: {true.shape} and {pred.shape} (row, col)")
 

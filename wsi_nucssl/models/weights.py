@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl import checks
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.info import ENCODER_KEY, ModelInfo, parse_info, read_header, seen_images, weights_path
 
@@ -61,7 +64,7 @@ def seen_by(source: str | Path) -> frozenset[str]:
     return frozenset() if ENCODER_KEY in header else seen_images(parse_info(path, header))
 
 
-def load_model(name_or_path: str | Path) -> Model:
+def load_model(name_or_path: str | PathLike[str] = DEFAULT_MODEL) -> Model:
     """Open a bundled model by name, or a weights file by path.
 
     Parameters
@@ -74,5 +77,25 @@ def load_model(name_or_path: str | Path) -> Model:
     WeightsError
         No such model, a damaged file, another architecture.
     """
-    path = weights_path(name_or_path)
+    path = weights_path(checks.path("name_or_path", name_or_path))
     return Model(parse_info(path, read_header(path)), sha256_file(path), path)
+
+
+def as_model(given: str | PathLike[str] | Model | None) -> Model:
+    """A model as people give it: by name, by path, loaded already, or the default.
+
+    Raises
+    ------
+    UsageError
+        It is none of these.
+    WeightsError
+        There is no such model.
+    """
+    if isinstance(given, Model):
+        return given
+    if given is not None and not isinstance(given, str | PathLike):
+        raise UsageError(
+            f"⟨model⟩ is a name, a path or what load_model gave, not {checks.shown(given)}",
+            remedy="Leave it out for the default model",
+        )
+    return load_model(DEFAULT_MODEL if given is None else given)

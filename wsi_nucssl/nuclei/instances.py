@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.checks import shown
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.flood import fill_holes, regrow
 from wsi_nucssl.nuclei.settings import InstanceConfig, LabelImage, Probabilities
@@ -97,7 +99,17 @@ def label_instances(probabilities: Probabilities, config: InstanceConfig) -> Lab
         uint8 (3 + T, row, col), as `settings.Probabilities` has them.
     config : InstanceConfig
         Thresholds and sizes.
+
+    Raises
+    ------
+    UsageError
+        `probabilities` are something else.
     """
+    if getattr(probabilities, "dtype", None) != np.uint8 or probabilities.ndim != 3 or len(probabilities) < 3:
+        raise UsageError(
+            f"⟨probabilities⟩ are uint8 of shape (3 or more, row, col), not {shown(probabilities)}",
+            remedy="Give what predict_image returns",
+        )
     labels = grow_instances(find_markers(probabilities, config), probabilities, config)
     present = areas(labels, int(labels.max(initial=0)) + 1) > 0
     present[0] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import io
 import math
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from matplotlib.patches import Patch
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
+from wsi_nucssl import checks
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.columns import TYPE
 from wsi_nucssl.geometry import Box
@@ -54,7 +56,15 @@ def draw(
     cmap: str | None,
 ) -> Axes:
     """See `Result.plot`."""
-    by_type = color_by == TYPE and TYPE in result.table
+    if ax is not None and not isinstance(ax, Axes):
+        raise UsageError(
+            f"⟨ax⟩ is matplotlib's Axes, not {checks.shown(ax)}", remedy="Name a column with ⟨color_by⟩"
+        )
+    if isinstance(cmap, str) and cmap not in colormaps:
+        near = ", ".join(difflib.get_close_matches(cmap, [*colormaps])) or "viridis"
+        raise UsageError(f"matplotlib has no ⟨cmap⟩ {cmap!r}", remedy=f"Choose another, such as {near}")
+    color_by = _area(result) if isinstance(color_by, str) and color_by == "auto" else color_by
+    by_type = isinstance(color_by, str) and color_by == TYPE and TYPE in result.table
     values = None if color_by is None or by_type else _numbers(result, color_by)
     ax = _new_axes(region or result.frame.region) if ax is None else ax
     shown = region or result.frame.region
@@ -106,12 +116,18 @@ def _new_axes(shown: Box) -> Axes:
 def _numbers(result: Result, column: str) -> NDArray[np.float64]:
     table = result.table
     known = [name for name in table.columns if table[name].dtype.kind in "biuf"]
-    if column not in known:
+    if not isinstance(column, str) or column not in known:
         raise UsageError(
-            f"⟨color_by⟩ {column!r} is no column of numbers", remedy=f"Choose one of {', '.join(known)}"
+            f"⟨color_by⟩ {checks.shown(column)} is no column of numbers",
+            remedy=f"Choose one of {', '.join(known)}",
         )
     values: NDArray[np.float64] = table[column].to_numpy(np.float64)
     return values
+
+
+def _area(result: Result) -> str | None:
+    """The column of the area, where there is one."""
+    return next((name for name in ("area_um2", "area_px2") if name in result.table), None)
 
 
 def _add_nuclei(
@@ -120,7 +136,8 @@ def _add_nuclei(
     """Outlines, or nuclei filled so lightly that the tissue shows; returns what the colour bar shows."""
     rings, owners = exteriors(result.polygons)
     width = 1.2 if len(rings) < _MANY else _THIN
-    low, high = (0.0, 1.0) if values is None or not len(values) else np.nanpercentile(values, _PERCENTILES)
+    finite = np.empty(0) if values is None else values[np.isfinite(values)]
+    low, high = np.percentile(finite, _PERCENTILES) if len(finite) else (0.0, 1.0)
     colors = ScalarMappable(Normalize(low, high if high > low else low + 1), cmap or _LIGHT_VIRIDIS)
     if values is None:
         nuclei = PolyCollection(rings, facecolors="none", edgecolors=_OUTLINE, linewidths=width)

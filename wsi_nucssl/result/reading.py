@@ -13,6 +13,7 @@ import orjson
 import shapely
 from numpy.typing import NDArray
 
+from wsi_nucssl import checks
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.reading import read_geojson
@@ -22,6 +23,7 @@ from wsi_nucssl.result.outlines import Outlines, bounding_box
 from wsi_nucssl.result.picture import SlidePicture
 from wsi_nucssl.result.result import Frame, Result
 from wsi_nucssl.slide import Slide, open_slide
+from wsi_nucssl.slide.base import require_slide
 
 _OURS = "wsi_nucssl"
 
@@ -66,7 +68,7 @@ def read_nuclei(
     >>> result = read_nuclei("nuclei.geojson")  # doctest: +SKIP
     >>> result.table.area_um2.median()  # doctest: +SKIP
     """
-    path = Path(path)
+    path = Path(checks.path("path", path))
     content = read_geojson(path)
     header = content.get(_OURS, {})
     if not isinstance(header, dict):
@@ -106,6 +108,7 @@ def _of_slide(
     if isinstance(slide, str | PathLike):
         with open_slide(slide) as opened:
             return _of_slide(opened)
+    slide = require_slide(slide)
     return SlidePicture.of(slide), slide.bounds, slide.mpp
 
 
@@ -139,13 +142,22 @@ def _frame(
 
 def _outlines(features: Sequence[Mapping[str, Any]], origin: Point) -> Outlines:
     """The geometries in level-0 px, (n,); only polygons and multipolygons."""
+    for index, feature in enumerate(features):
+        _check_polygon(index, feature["geometry"])
     texts = [orjson.dumps(feature["geometry"]).decode() for feature in features]
     shapes: Outlines = np.asarray(shapely.from_geojson(texts), dtype=object)
-    kinds = {shapely.GeometryType.POLYGON.value, shapely.GeometryType.MULTIPOLYGON.value}
-    others = [int(kind) for kind in shapely.get_type_id(shapes) if kind not in kinds]
-    if others:
-        raise ValueError(f"{len(others)} of {len(shapes)} features are no polygons")
     return shapes if origin == Point(0, 0) else _moved(shapes, origin)
+
+
+def _check_polygon(index: int, geometry: Any) -> None:
+    kind = geometry.get("type") if isinstance(geometry, Mapping) else None
+    if kind not in ("Polygon", "MultiPolygon") or not geometry["coordinates"]:
+        what = (
+            "without points"
+            if kind in ("Polygon", "MultiPolygon")
+            else f"a {kind or 'thing without geometry'}"
+        )
+        raise ValueError(f"feature {index}, counted from 0, is {what}")
 
 
 def _moved(shapes: Outlines, origin: Point) -> Outlines:

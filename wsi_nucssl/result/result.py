@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wsi_nucssl import checks
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.result.features import Features
 from wsi_nucssl.result.outlines import Outlines, centroids, paint
@@ -94,9 +96,11 @@ class Result:
         return len(self.ids)
 
     def __getitem__(self, rows: Any) -> Result:
-        """Some of the nuclei: by a mask, by row numbers or a slice, as pandas and numpy have them."""
-        picked = np.arange(len(self))[rows.to_numpy() if isinstance(rows, pd.Series) else rows]
-        chosen = np.atleast_1d(picked).astype(np.intp)
+        """Some of the nuclei: by a mask, by row numbers or a slice, as pandas and numpy have them.
+
+        A mask that is a pandas Series goes by its index, as in pandas.
+        """
+        chosen = _chosen(rows, len(self))
         part = replace(
             self,
             ids=self.ids[chosen],
@@ -142,7 +146,7 @@ class Result:
         self,
         ax: Axes | None = None,
         *,
-        color_by: str | None = "area_um2",
+        color_by: str | None = "auto",
         region: Box | Sequence[int] | None = None,
         picture: bool = True,
         cmap: str | None = None,
@@ -154,8 +158,8 @@ class Result:
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure by default.
         color_by : str, optional
-            A column of numbers, yours included, or "type", in the types' own colours; None draws outlines of one
-            colour.
+            A column of numbers, yours included, or "type", in the types' own colours; "auto" is the area, in µm² where
+            the resolution is known; None draws outlines of one colour.
         region : Box or sequence of int, optional
             (x, y, width, height) in level-0 px to show; all by default.
         picture : bool
@@ -171,7 +175,7 @@ class Result:
         Raises
         ------
         UsageError
-            The table has no such column of numbers.
+            The table has no such column of numbers, or matplotlib no such colour map.
         """
         from wsi_nucssl.result.plot import draw
 
@@ -198,9 +202,9 @@ class Result:
         ResourceError
             The disk is full.
         """
-        path = Path(path)
-        self._features.write(path, self.header)
-        return path
+        place = Path(checks.path("path", path))
+        self._features.write(place, self.header)
+        return place
 
     def to_geopandas(self) -> GeoDataFrame:
         """The table with the polygons as its geometry, in level-0 px.
@@ -249,3 +253,35 @@ class Result:
         if "area_um2" in self.measurements and len(self):
             parts.append(f"median area {np.median(self.measurements['area_um2']):.1f} µm²")
         return ", ".join(parts)
+
+
+def _chosen(rows: Any, count: int) -> NDArray[np.intp]:
+    """The row numbers that an index means.
+
+    Raises
+    ------
+    UsageError
+        It is no index of rows.
+    IndexError
+        There is no such row.
+    """
+    if isinstance(rows, pd.DataFrame):
+        raise UsageError(
+            "nuclei are picked by rows, not by a table", remedy="Give its index: result[table.index]"
+        )
+    if isinstance(rows, str):
+        raise UsageError(
+            f"nuclei are picked by rows, not by a column such as {rows!r}",
+            remedy=f"Columns are in table[{rows!r}]",
+        )
+    if isinstance(rows, pd.Series):
+        if rows.dtype == np.bool_:
+            rows = rows.reindex(range(count)) if rows.index.is_unique else rows
+        rows = rows.to_numpy()
+    kind = getattr(np.asarray(rows), "dtype", None) if not isinstance(rows, slice) else None
+    if kind == np.object_ or (kind == np.bool_ and len(rows) != count):
+        raise UsageError(
+            f"a mask of nuclei says True or False of each of the {count} rows of the table",
+            remedy="Make it of this result's own table",
+        )
+    return np.atleast_1d(np.arange(count)[rows]).astype(np.intp)

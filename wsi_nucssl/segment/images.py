@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.checks import shown
 from wsi_nucssl.engines.base import Engine
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.instances import LabelImage, label_instances
@@ -76,7 +78,40 @@ def segment_image(
     scale : float
         Px of the image per output px: the model's mpp over the image's.
     """
+    check_image(image)
     return label_instances(predict_image(engine, image, scale=scale), config)
+
+
+def check_image(image: Any) -> None:
+    """Refuse what is no RGB image, uint8 (row, col, 3), and say how it becomes one.
+
+    Raises
+    ------
+    UsageError
+        It has another shape or dtype, or no px.
+    """
+    shape = getattr(image, "shape", ())
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size and shape[2:] == (3,):
+        return
+    raise UsageError(
+        f"an image is uint8 RGB of shape (row, col, 3), not {getattr(image, 'dtype', '')} {shown(image)}",
+        remedy=_remedy(image),
+    )
+
+
+def _remedy(image: Any) -> str:
+    """How this becomes an image."""
+    if not isinstance(image, np.ndarray):
+        return "Make it an array with numpy.asarray"
+    if image.ndim == 2 or image.shape[2:] == (1,):
+        return "Repeat its grey channel three times, with numpy.dstack"
+    if image.shape[2:] == (4,):
+        return "Drop its alpha channel: image[..., :3]"
+    if image.ndim == 3 and image.shape[0] == 3:
+        return "Put its channels last: image.transpose(1, 2, 0)"
+    if image.dtype != np.uint8 and image.ndim == 3:
+        return "Scale it to 0 … 255 and convert it, as in (255 * image).round().astype('uint8')"
+    return "Give one picture with at least one px"
 
 
 def _size(image: NDArray[np.uint8]) -> Size:

@@ -6,21 +6,22 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.checks import shown
+from wsi_nucssl.datasets.mpp import require_plausible
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.models.devices import Device
-from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+from wsi_nucssl.models.weights import Model, as_model
 from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.nuclei.table import Nuclei
@@ -30,11 +31,12 @@ from wsi_nucssl.result.result import Result
 from wsi_nucssl.schema import OutputSchema
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.executor import predicted_in_threads
-from wsi_nucssl.segment.images import predict_image
+from wsi_nucssl.segment.images import check_image, predict_image
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.stages import keep
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
+from wsi_nucssl.slide.base import is_slide
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -102,7 +104,8 @@ def segment(
     SlideError, MissingMpp
         The slide cannot be read, or does not say its mpp.
     UsageError
-        The region holds no pixel of the slide, an image comes without `mpp`, or an option is none.
+        The region holds no pixel of the slide, an image comes without `mpp` or with one outside 0.05 … 4, or an option
+        is none.
     WeightsError
         There is no such model.
 
@@ -113,7 +116,7 @@ def segment(
     >>> result.table.area_um2.mean()  # doctest: +SKIP
     """
     options = SegmentOptions(
-        mpp=None if mpp is None else Mpp.parse(mpp).mean,
+        mpp=None if mpp is None else Mpp.parse_side(mpp),
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",
@@ -124,44 +127,54 @@ def segment(
     )
     box = None if region is None else Box.parse(region)
     if isinstance(source, np.ndarray):
-        _check_image(source, options.mpp)
+        check_image(source)
+        _check_resolution(options.mpp)
     loaded = as_model(model)
-    opened = engine if not isinstance(engine, str) else open_engine(loaded, device, engine, views)
+    opened = as_engine(engine, loaded, device, views)
     if isinstance(source, np.ndarray):
         return _segment_array(source, box, loaded, opened, options)
     with _opened(source, options) as slide:
         return _segment_slide(slide, box, loaded, opened, options, on_windows)
 
 
-def as_model(given: str | PathLike[str] | Model | None) -> Model:
-    """A model as people give it: by name, by path, loaded already, or the default.
+def as_engine(given: str | Engine, model: Model, device: Device, views: int) -> Engine:
+    """An engine as people give it: by name, or set up already.
 
     Raises
     ------
-    WeightsError
-        There is no such model.
+    UsageError
+        It is neither, or what it was set up with is asked for again and otherwise.
     """
-    if isinstance(given, Model):
-        return given
-    return load_model(DEFAULT_MODEL if given is None else fspath(given))
+    if isinstance(given, str):
+        return open_engine(model, device, given, views)
+    if not hasattr(given, "predict"):
+        raise UsageError(f"⟨engine⟩ is a name or what open_engine gave, not {shown(given)}")
+    for name, value, default in (("device", device, _DEFAULT.device), ("views", views, _DEFAULT.views)):
+        if value != default:
+            raise UsageError(
+                f"⟨{name}⟩ is of an engine that is set up here", remedy="Give it to open_engine instead"
+            )
+    return given
 
 
-def _check_image(image: NDArray[np.uint8], mpp: float | None) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise UsageError(
-            f"an image is uint8 RGB of shape (row, col, 3), not {image.dtype} of shape {image.shape}",
-            remedy="Drop its alpha channel, or scale it to 0 … 255 and convert it",
-        )
+def _check_resolution(mpp: float | None) -> None:
+    """An image's µm per px are there, and of a microscope."""
     if mpp is None:
         raise UsageError(
             "an image in memory has no resolution", remedy="Give ⟨mpp⟩, its µm per px, such as 0.25"
         )
+    require_plausible(mpp)
 
 
 def _opened(source: str | PathLike[str] | Slide, options: SegmentOptions) -> AbstractContextManager[Slide]:
     """The slide; one that is open stays the caller's to close."""
     if isinstance(source, str | PathLike):
-        return open_slide(Path(source), reader=options.reader, mpp=options.mpp)
+        return open_slide(source, reader=options.reader, mpp=options.mpp)
+    if not is_slide(source):
+        raise UsageError(
+            f"⟨source⟩ is a slide's path, an open slide or an RGB image, not {shown(source)}",
+            remedy="Make a picture an array with numpy.asarray",
+        )
     if options.mpp is not None:
         raise UsageError("⟨mpp⟩ is for slides that are opened here", remedy="Give it to open_slide instead")
     return nullcontext(source)
@@ -313,7 +326,7 @@ def _inside(region: Box | None, whole: Box) -> Box:
     if region is None:
         return whole
     if not region.overlaps(whole):
-        raise UsageError(f"⟨region⟩ {region} lies outside the slide, which is {whole}")
+        raise UsageError(f"⟨region⟩ {region} lies outside the slide or image, which is {whole}")
     return region.clip(whole)
 
 

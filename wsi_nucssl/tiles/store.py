@@ -10,6 +10,7 @@ stored tile whose chunk is lost is an error.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from wsi_nucssl import checks
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.grid import Tile, TileGrid
@@ -113,13 +115,14 @@ class TileStore:
         return cls.open(path, unfinished=True)
 
     @classmethod
-    def open(cls, path: Path, *, unfinished: bool = False) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, unfinished: bool = False) -> Self:
         """Open a store; one that is not finished is refused unless it is asked for.
 
         Raises
         ------
         InputError : there is no store of ours, or it is not finished.
         """
+        path = Path(checks.path("path", path))
         if not (path / "zarr.json").is_file():
             raise InputError("there is no tile store", path=path, remedy="Make one with wsi-nucssl tile")
         group = zarr.open_group(path, mode="r")

@@ -73,9 +73,9 @@ class SplitChoice:
         return holdout(dataset, validation=max(1, round(len(dataset) / 5)), seed=self.seed)
 
     def _fold(self, dataset: Dataset) -> Split:
-        parts = re.fullmatch(r"(\d+)/(\d+)", self.fold)
+        parts = re.fullmatch(r"(\d+)/(\d+)", str(self.fold))
         if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
-            raise UsageError(f"a fold is i/k with 1 ≤ i ≤ k, such as 1/5, not {self.fold!r}")
+            raise UsageError(f"⟨fold⟩ is i/k with 1 ≤ i ≤ k, such as 1/5, not {self.fold!r}")
         return k_fold(dataset, k=int(parts[2]), seed=self.seed)[int(parts[1]) - 1]
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from wsi_nucssl import checks
 from wsi_nucssl.checks import whole
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.tiles.store import TileStore
@@ -128,10 +129,12 @@ def tile_loader(
 
 
 def _matching(given: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:
-    patterns = [given] if isinstance(given, str | PathLike) else list(given)
+    anything: Any = given  # what is no path is refused below, by name
+    is_one = isinstance(anything, str | PathLike) or not isinstance(anything, Iterable)
+    patterns = [anything] if is_one else [*anything]
     found: list[Path] = []
     for pattern in patterns:
-        text = str(pattern)
+        text = checks.path("stores", pattern)
         matches = [text] if Path(text).exists() else sorted(glob.glob(text))  # noqa: PTH207 (may be absolute)
         there = [Path(each) for each in matches]
         if not there:
