@@ -28,7 +28,8 @@ def require_plausible(mpp: float) -> None:
 
     Raises
     ------
-    UsageError : it lies outside 0.05 … 4.
+    UsageError
+        It lies outside 0.05 … 4.
     """
     if not is_plausible(mpp):
         raise UsageError(

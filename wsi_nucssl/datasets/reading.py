@@ -24,18 +24,22 @@ def open_dataset(path: str | PathLike[str], *, layout: str = "auto", mpp: float 
 
     Parameters
     ----------
-    path : the dataset's folder.
-    layout : "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside"
-        (image and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy
-        files), one that another package adds, or "auto" (the first of `wsi_nucssl.datasets.LAYOUTS` that fits).
+    path : str or PathLike[str]
+        The dataset's folder.
+    layout : str
+        "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside" (image
+        and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy files),
+        one that another package adds, or "auto" (the first of `wsi_nucssl.datasets.LAYOUTS` that fits).
     mpp : float, optional
         µm per px of the images of which no file says it.
 
     Raises
     ------
-    DatasetError : there is no such folder, it fits no layout, or an image has no annotation; a file states an
-        mpp that is none, or that differs from `mpp` by more than 2 %.
-    UsageError : the layout is unknown, or `mpp` lies outside 0.05 … 4.
+    DatasetError
+        There is no such folder, it fits no layout, or an image has no annotation; a file states an mpp that
+        is none, or that differs from `mpp` by more than 2 %.
+    UsageError
+        The layout is unknown, or `mpp` lies outside 0.05 … 4.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(LAYOUTS.names)}")
@@ -62,8 +66,10 @@ def open_datasets(paths: Sequence[Path], *, mpp: float | None = None) -> Dataset
 
     Raises
     ------
-    DatasetError : as `open_dataset`.
-    UsageError : no folder was given, or one twice.
+    DatasetError
+        As `open_dataset`.
+    UsageError
+        No folder was given, or one twice.
     """
     named = dataset_names(paths)
     if len(named) == 1 or mpp is None:

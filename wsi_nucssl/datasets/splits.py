@@ -22,9 +22,12 @@ class Entry:
 
     Attributes
     ----------
-    id : the sample's id.
-    organ : its organ, or None if unknown.
-    image_sha256, label_sha256 : as `Sample.hashes` gives them.
+    id : str
+        The sample's id.
+    organ : str or None
+        Its organ, or None if unknown.
+    image_sha256, label_sha256 : str
+        As `Sample.hashes` gives them.
     """
 
     id: str
@@ -44,9 +47,12 @@ class Split:
 
     Attributes
     ----------
-    name : what was split how, such as "holdout-6".
-    seed : the seed that decided.
-    train, validation : ordered by id, disjoint; `validation` is empty where everything trains.
+    name : str
+        What was split how, such as "holdout-6".
+    seed : int
+        The seed that decided.
+    train, validation : tuple of Entry
+        Ordered by id, disjoint; `validation` is empty where everything trains.
     """
 
     name: str
@@ -69,7 +75,8 @@ class Split:
 
         Raises
         ------
-        DatasetError : an image is missing, or it or its labels differ.
+        DatasetError
+            An image is missing, or it or its labels differ.
         """
         for entry in (*self.train, *self.validation):
             image, label = dataset[entry.id].hashes()
@@ -98,7 +105,8 @@ class Split:
 
         Raises
         ------
-        DatasetError : the file is missing, is not such a split, or an image is on both sides.
+        DatasetError
+            The file is missing, is not such a split, or an image is on both sides.
         """
         path = Path(checks.path("path", path))
         try:

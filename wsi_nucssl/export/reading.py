@@ -17,7 +17,8 @@ def read_geojson(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : the file cannot be read, or is no GeoJSON of features.
+    InputError
+        The file cannot be read, or is no GeoJSON of features.
     """
     try:
         data = path.read_bytes()

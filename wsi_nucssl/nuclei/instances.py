@@ -47,11 +47,16 @@ class Markers:
 
     Attributes
     ----------
-    labels : int32 (row, col), 1 … k in the order of `seed_rc`.
-    foreground : uint8 (row, col), 1 where an instance may grow.
-    seed_rc : int64 (k, 2), each marker's first pixel in raster order; ascending.
-    box : int64 (k, 4), half-open [row0, col0, row1, col1).
-    area : int64 (k,) in px.
+    labels : LabelImage
+        int32 (row, col), 1 … k in the order of `seed_rc`.
+    foreground : ndarray of uint8
+        uint8 (row, col), 1 where an instance may grow.
+    seed_rc : ndarray of int64
+        int64 (k, 2), each marker's first pixel in raster order; ascending.
+    box : ndarray of int64
+        int64 (k, 4), half-open [row0, col0, row1, col1).
+    area : ndarray of int64
+        int64 (k,) in px.
     """
 
     labels: LabelImage

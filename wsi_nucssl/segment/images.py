@@ -39,13 +39,17 @@ def predict_image(
 
     Parameters
     ----------
-    image : uint8 (row, col, 3).
-    grid : windows over the output px; by default as on a slide of this size.
-    scale : px of the image per output px: the model's mpp over the image's.
+    image : ndarray of uint8
+        uint8 (row, col, 3).
+    grid : WindowGrid, optional
+        Windows over the output px; by default as on a slide of this size.
+    scale : float
+        px of the image per output px: the model's mpp over the image's.
 
     Returns
     -------
-    uint8 (3 + T, row, col) at the model's mpp; as large as the image if `scale` is 1.
+    Probabilities
+        uint8 (3 + T, row, col) at the model's mpp; as large as the image if `scale` is 1.
     """
     step = scale * engine.upscale
     step = 1.0 if abs(step - 1) < _SAME else step
@@ -76,7 +80,7 @@ def segment_image(
     config : InstanceConfig
         How probabilities become instances, such as a model's `info.instances`.
     scale : float
-        Px of the image per output px: the model's mpp over the image's.
+        px of the image per output px: the model's mpp over the image's.
     """
     check_image(image)
     return label_instances(predict_image(engine, image, scale=scale), config)

@@ -34,7 +34,7 @@ class Canvas:
     slide : Slide
         The slide; it stays the caller's to close.
     mpp : Mpp or float or sequence of float
-        µm per canvas px.
+        Mpp or float or sequence of float µm per canvas px.
 
     Attributes
     ----------

@@ -39,13 +39,20 @@ class StoreMetadata:
 
     Attributes
     ----------
-    name : of the slide.
-    size : of the whole slide at `mpp`, in px; `grid` cuts it up.
-    mpp : µm per px.
-    tile_px : side of a tile.
-    min_tissue : a tile is stored if at least this part of it is tissue.
-    codec : how tiles are packed.
-    provenance : slide identity, reader and versions, as JSON.
+    name : str
+        Of the slide.
+    size : Size
+        Of the whole slide at `mpp`, in px; `grid` cuts it up.
+    mpp : Mpp
+        µm per px.
+    tile_px : int
+        Side of a tile.
+    min_tissue : float
+        A tile is stored if at least this part of it is tissue.
+    codec : CodecName
+        How tiles are packed.
+    provenance : mapping of str to Any
+        Slide identity, reader and versions, as JSON.
     """
 
     name: str
@@ -84,9 +91,12 @@ class TileStore:
 
     Attributes
     ----------
-    path : the store's folder.
-    metadata : what it says about itself.
-    tissue : float32 (row, col), tissue part of each tile of `metadata.grid`.
+    path : Path
+        The store's folder.
+    metadata : StoreMetadata
+        What it says about itself.
+    tissue : ndarray of float32
+        (row, col), the part of each tile of `metadata.grid` that is tissue.
     """
 
     def __init__(self, path: Path, metadata: StoreMetadata, group: zarr.Group) -> None:
@@ -120,7 +130,8 @@ class TileStore:
 
         Raises
         ------
-        InputError : there is no store of ours, or it is not finished.
+        InputError
+            There is no store of ours, or it is not finished.
         """
         path = Path(checks.path("path", path))
         if not (path / "zarr.json").is_file():
@@ -157,8 +168,10 @@ class TileStore:
 
         Raises
         ------
-        IndexError : the tile is glass, or outside the grid.
-        InputError : the tile should be there but is lost or damaged.
+        IndexError
+            The tile is glass, or outside the grid.
+        InputError
+            The tile should be there but is lost or damaged.
         """
         tile = self.metadata.grid.at(row, col)
         if not self._wanted[row, col]:
@@ -198,7 +211,8 @@ class TileStore:
 
         Raises
         ------
-        InputError : a tile that should be there is not.
+        InputError
+            A tile that should be there is not.
         """
         for tile in self:
             if not self.holds(tile):

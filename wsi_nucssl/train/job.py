@@ -30,11 +30,16 @@ class SplitChoice:
 
     Attributes
     ----------
-    file : a split written earlier.
-    fold : "i/k", the i-th of k folds, from 1.
-    fraction : part of the training images that is used.
-    held_out : names of joined datasets that validate and never train.
-    train_all : hold nothing out.
+    file : Path or None
+        A split written earlier.
+    fold : str
+        "i/k", the i-th of k folds, from 1.
+    fraction : float
+        Part of the training images that is used.
+    held_out : tuple of str
+        Names of joined datasets that validate and never train.
+    train_all : bool
+        Hold nothing out.
     """
 
     seed: int = 0
