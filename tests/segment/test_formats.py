@@ -90,6 +90,10 @@ def test_a_format_from_outside_is_kept_and_replaced_like_ours(
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def holds(folder: Path, files: int) -> bool:
+    return files_in(folder) >= files
+
+
 @needs_fork
 def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) -> None:
     """At any moment each output is whole or absent, and a resumed run ends in the same bytes."""
@@ -102,10 +106,8 @@ def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) 
     for number in range(3):
         folder = tmp_path / str(number)
         for _ in range(4):
-            wanted = files_in(folder) + chance.randint(1, 12)
-            child = run("-o", folder, *words, seconds=0.02)
-            ended = child.kill_when(lambda wanted=wanted, folder=folder: files_in(folder) >= wanted)
-            kills += ended == -signal.SIGKILL
+            come = partial(holds, folder, files_in(folder) + chance.randint(1, 12))
+            kills += run("-o", folder, *words, seconds=0.02).kill_when(come) == -signal.SIGKILL
             for name in names:
                 assert not (folder / name).exists() or sha256_tree(folder / name) == expected[name]
         child = run("-o", folder, *words)

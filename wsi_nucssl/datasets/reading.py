@@ -23,9 +23,7 @@ def open_dataset(path: Path, *, layout: str = "auto", mpp: float | None = None) 
     Parameters
     ----------
     path : the dataset's folder.
-    layout : "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside"
-        (image and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy
-        files), one that another package adds, or "auto" (the first of `wsi_nucssl.datasets.LAYOUTS` that fits).
+    layout : a name of `wsi_nucssl.datasets.LAYOUTS`, which says what each is, or "auto": the first of them that fits.
     mpp : float, optional
         µm per px of the images of which no file says it.
 

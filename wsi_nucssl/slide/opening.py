@@ -21,9 +21,8 @@ def open_slide(
     ----------
     path : the file, or its URL: `s3://`, `https://`, or any other protocol of fsspec. Readers that take URLs read the
         bytes that they need, by ranges.
-    reader : "auto", or the name of the reader to use (`wsi_nucssl.slide.READERS`): "tiff" (fast, tiled TIFF and SVS),
-        "openslide", "tiffslide", "image", or one that another package adds. "auto" takes the first of them that
-        understands the content; the file's name plays no part.
+    reader : the name of the reader to use, of `wsi_nucssl.slide.READERS`, or "auto": the first of them that understands
+        the content; the file's name plays no part.
     mpp : µm per level-0 px; it goes before what the file states.
 
     Raises
