@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tests.outside import EXTENDING, documented, installed
 from wsi_nucssl.datasets import LAYOUTS, open_dataset
@@ -19,6 +22,9 @@ from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.registry import Registry
 from wsi_nucssl.slide import READERS, open_slide
+from wsi_nucssl_cli.app import app
+
+SAMPLE = Path(__file__).parent.parent / "sample_slides" / "sample.svs"
 
 PACKAGES: dict[str, tuple[Registry[Any], str]] = {
     "npy_slides": (READERS, "npy = npy_slides:READER"),
@@ -64,6 +70,45 @@ def test_the_page_shows_the_entry_that_the_tests_install(package: str) -> None:
     registry, entry = PACKAGES[package]
     name, target = entry.split(" = ")
     assert f'[project.entry-points."{registry.group}"]\n{name} = "{target}"\n' in EXTENDING.read_text()
+
+
+def test_each_kind_is_one_file_and_one_line() -> None:
+    """The modules of the page's table are where the registries and the suites are."""
+    row = re.compile(r"^\| ([\w ]+) \| `([\w/]+)/` \| `([\w/]+)\.py` \| `testing\.(\w+)` \|$", re.MULTILINE)
+    listed = row.findall(EXTENDING.read_text())
+    registries = {registry.kind: registry for registry, _ in PACKAGES.values()}
+    assert {kind for kind, *_ in listed} == registries.keys()
+    for kind, *places in listed:
+        folder, module, shown = (place.removesuffix("/__init__").replace("/", ".") for place in places)
+        for plugin in registries[kind].own:
+            assert plugin.target.startswith(f"wsi_nucssl.{folder}.")
+        assert registries[kind] in vars(import_module(f"wsi_nucssl.{module}")).values()
+        assert import_module(f"wsi_nucssl.testing.{shown}")
+
+
+OPTIONS = [
+    ("npy_slides", "segment", "--reader"),
+    ("brightness", "pretrain", "--task"),
+    ("five_convolutions", "pretrain", "--arch"),
+    ("double_precision", "segment", "--engine"),
+    ("double_precision", "benchmark", "--engine"),
+    ("wkt_format", "segment", "--format"),
+]
+
+
+@pytest.mark.parametrize(("package", "command", "option"), OPTIONS)
+def test_what_is_from_outside_is_a_choice_of_the_command_line(
+    tmp_path: Path, package: str, command: str, option: str
+) -> None:
+    registry, entry = PACKAGES[package]
+    words = [command, str(SAMPLE), "-o", str(tmp_path / "out"), option, "nonsense"]
+    name = entry.split(" = ")[0]
+    wide = {"COLUMNS": "400"}
+    assert name not in CliRunner().invoke(app, words, env=wide).output
+    with installed(tmp_path, registry, package, entry, documented(f"{package}.py")):
+        refused = CliRunner().invoke(app, words, env=wide)
+    assert refused.exit_code != 0
+    assert name in refused.output + str(refused.exception)
 
 
 def test_a_reader_from_outside_is_one_of_the_choices(tmp_path: Path) -> None:

@@ -50,8 +50,9 @@ def segment_slide(
         µm per px of level 0; goes before what the slide says.
     device : {"auto", "cpu", "cuda"}
         What the network runs on.
-    engine : {"auto", "torch", "openvino", "int8"} or Engine
-        How it runs; what `open_engine` gave spares setting it up for each of many slides.
+    engine : str or Engine
+        How it runs: "auto", or a name of `wsi_nucssl.engines.registry.ENGINES`; what `open_engine` gave spares setting
+        it up for each of many slides.
     views : int
         Mirrored and rotated views to average over: 1, 2, 4 or 8.
     batch_size : int, optional
