@@ -1,35 +1,17 @@
-"""What the documentation's site generates: the references, and tables of what can be plugged in.
-
-A page asks for a table by a line `<!-- table: readers -->`; README and GitHub show the page without it.
-"""
+"""What the documentation's site generates: the references of the command line and of `import wsi_nucssl`."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator
-from importlib import import_module
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 from typer.models import OptionInfo, ParameterInfo
 
 import wsi_nucssl
-from wsi_nucssl.registry import Registry
 from wsi_nucssl_cli.app import app
-
-REGISTRIES: Final = {
-    "readers": "wsi_nucssl.slide.registry:READERS",
-    "exporters": "wsi_nucssl.export.registry:EXPORTERS",
-    "engines": "wsi_nucssl.engines.registry:ENGINES",
-    "layouts": "wsi_nucssl.datasets.registry:LAYOUTS",
-    "encoders": "wsi_nucssl.models.encoders.registry:ENCODERS",
-    "tasks": "wsi_nucssl.pretext.registry:TASKS",
-    "metrics": "wsi_nucssl.metrics.registry:METRICS",
-}
-_TABLE: Final = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -37,19 +19,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, lines in (("cli", cli_reference()), ("python", python_reference())):
         files.append(File.generated(config, f"reference/{name}.md", content="\n".join(lines)))
     return files
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Fill in the tables that a page asks for."""
-    return _TABLE.sub(lambda found: plugin_table(found[1]), markdown)
-
-
-def plugin_table(name: str) -> str:
-    """What a registry holds, as a Markdown table."""
-    module, _, attribute = REGISTRIES[name].partition(":")
-    registry: Registry[object] = getattr(import_module(module), attribute)
-    rows = [f"| `{plugin.name}` | {plugin.help} |" for plugin in registry]
-    return "\n".join([f"| {registry.kind} | |", "|---|---|", *rows])
 
 
 def cli_reference() -> Iterator[str]:
@@ -71,14 +40,15 @@ def python_reference() -> Iterator[str]:
     yield ""
     yield "Everything that `import wsi_nucssl as wn` offers. [From Python](../python.md) shows it at work."
     for name in sorted(wsi_nucssl.__all__, key=str.lower):
-        home = getattr(getattr(wsi_nucssl, name), "__module__", None)
+        home = getattr(inspect.unwrap(getattr(wsi_nucssl, name)), "__module__", None)
         if home is not None:
             yield from ("", f"## wn.{name}", "", f"::: {home}.{name}")
 
 
 def _row(parameter: inspect.Parameter) -> Iterator[str]:
-    kind, info = get_args(parameter.annotation)[:2]
-    if info.hidden:
+    kind, *others = get_args(parameter.annotation) or (parameter.annotation,)
+    info = next((each for each in others if isinstance(each, ParameterInfo)), None)
+    if info is None or info.hidden:  # typer's own, such as its context
         return
     flags = _flags(parameter.name, info)
     parts = [(info.help or "").strip()]

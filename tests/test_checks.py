@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from wsi_nucssl.checks import as_number, as_whole, one_of, whole, within
+from wsi_nucssl.checks import as_number, as_whole, one_of, path, shown, whole, within
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.pretext.groups import TileSettings
@@ -50,7 +50,7 @@ WRONG = [
     (TileSettings, "slide_mpp", float("inf")),
     (TileSettings, "tile_px", 10),
     (TileSettings, "min_tissue", -0.1),
-    (TileSettings, "finer", 9),
+    (TileSettings, "mpp_factor", 9),
     (InstanceConfig, "body", 0),
     (InstanceConfig, "foreground", 1.5),
     (InstanceConfig, "regrow_px", -1),
@@ -88,3 +88,16 @@ def test_numbers_are_those_that_people_type_and_numpy_gives() -> None:
     assert as_number(np.float32(0.5)) == 0.5
     assert [as_whole(value) for value in (2.0, True, "2", None, np.zeros(1, int))] == [None] * 5
     assert [as_number(value) for value in (True, "2", None, float("nan"), float("inf"), 1j)] == [None] * 6
+
+
+def test_a_path_is_text_or_a_path() -> None:
+    assert path("run", "a/b") == path("run", Path("a/b")) == "a/b"
+    for value in (None, 3, b"a", ["a"]):
+        with pytest.raises(UsageError, match="`run` is a path, not"):
+            path("run", value)
+
+
+def test_messages_repeat_short_values_alone() -> None:
+    assert shown((1, 2)) == "(1, 2)"
+    assert shown(np.zeros((4, 5), np.uint8)) == "ndarray of shape (4, 5)"
+    assert shown(["long"] * 99) == "an object of type list"

@@ -21,6 +21,7 @@ from wsi_nucssl.files import (
     remove_tree,
     safe_stem,
     sha256_file,
+    sha256_tree,
     write_atomic,
 )
 
@@ -129,3 +130,49 @@ def test_removing_what_may_be_absent(tmp_path: Path) -> None:
     remove_tree(tmp_path / "a")
     remove_tree(tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def write_folder(path: Path, **files: str) -> None:
+    with atomic_path(path) as partial:
+        (partial / "deep").mkdir(parents=True)
+        for name, text in files.items():
+            (partial / "deep" / name).write_text(text)
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, a="1", b="2")
+    first = sha256_tree(path)
+    assert sorted(file.name for file in (path / "deep").iterdir()) == ["a", "b"]
+
+    def fail() -> None:
+        with atomic_path(path) as partial:
+            partial.mkdir()
+            (partial / "half").write_text("of the new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert sha256_tree(path) == first
+    write_folder(path, c="3")
+    assert [file.name for file in (path / "deep").iterdir()] == ["c"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_hash_of_a_folder_is_of_names_and_bytes(tmp_path: Path) -> None:
+    contents = ({"a": "1", "b": "2"}, {"a": "2", "b": "1"}, {"a": "1", "c": "2"}, {"a": "1", "b": "3"})
+    for number, files in enumerate(contents):
+        write_folder(tmp_path / str(number), **files)
+    assert len({sha256_tree(tmp_path / str(number)) for number in range(4)}) == 4
+    write_folder(tmp_path / "again", b="2", a="1")
+    assert sha256_tree(tmp_path / "again") == sha256_tree(tmp_path / "0")
+    file = tmp_path / "0" / "deep" / "a"
+    assert sha256_tree(file) == sha256_file(file)
+
+
+def test_folders_that_killed_writers_left_are_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".folder.0a1b2c3d.partial" / "deep"
+    left.mkdir(parents=True)
+    (left / "file").write_text("half")
+    remove_partials(tmp_path, "folder")
+    assert not list(tmp_path.iterdir())

@@ -63,7 +63,7 @@ _HOMES = {
     "TileStore": "tiles.store",
     "WsiNucsslError": "errors",
     "aji": "metrics",
-    "benchmark": "jobs.scoring",
+    "benchmark": "benchmark",
     "finetune": "jobs.training",
     "ingest": "tiles.ingest",
     "label_instances": "nuclei.instances",

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable
 from typing import Any, SupportsFloat, SupportsIndex, get_args
 
 from wsi_nucssl.errors import UsageError
+
+_LONGEST = 100
+"""Characters of a value that a message repeats."""
 
 
 def one_of(name: str, value: object, allowed: Any) -> None:
@@ -57,6 +61,28 @@ def within(name: str, value: object, least: float, most: float, *, above: bool =
             f"⟨{name}⟩ must be a number {'above' if above else 'from'} {least:g} "
             f"{'and at most' if above else 'to'} {most:g}, not {value!r}"
         )
+
+
+def path(name: str, value: object) -> str:
+    """A path as text; what is no text and no path is refused.
+
+    Raises
+    ------
+    UsageError
+        It is none; the message says what was given instead.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"⟨{name}⟩ is a path, not {shown(value)}")
+    return os.fspath(value)
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as it is where that is short, else what kind of thing it is."""
+    kind, shape = type(value).__name__, getattr(value, "shape", None)
+    if shape:
+        return f"{kind} of shape {tuple(shape)}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST and "\n" not in text else f"an object of type {kind}"
 
 
 def as_number(value: object) -> float | None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
-from wsi_nucssl.checks import as_number, as_whole
+from wsi_nucssl.checks import as_number, as_whole, shown
 from wsi_nucssl.errors import UsageError
 
 _ROUNDING = 1e-6
@@ -46,7 +47,7 @@ class Point:
             return value
         numbers = _whole_numbers(value, 2)
         if numbers is None:
-            raise UsageError(f"⟨{name}⟩ is (x, y) in whole px, not {value!r}")
+            raise _not_whole(name, "(x, y)", value)
         return cls(*numbers)
 
 
@@ -70,6 +71,32 @@ class Size:
     def shape_rc(self) -> tuple[int, int]:
         """Array shape (rows, cols)."""
         return self.height, self.width
+
+    @classmethod
+    def parse(cls, value: Size | Sequence[int], name: str = "size") -> Size:
+        """A size as people type it, (width, height) in whole px.
+
+        Parameters
+        ----------
+        value : Size or sequence of int
+            The size, or its two numbers.
+        name : str
+            The parameter that it was given for, to be named if something is wrong.
+
+        Raises
+        ------
+        UsageError
+            It is not two whole numbers, or one is negative.
+        """
+        if isinstance(value, Size):
+            return value
+        numbers = _whole_numbers(value, 2)
+        if numbers is None:
+            raise _not_whole(name, "(width, height)", value)
+        return cls(*numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        raise TypeError("a Size does not unpack: name its sides (width, height)")
 
     def __str__(self) -> str:
         return f"{self.width} × {self.height}"
@@ -119,7 +146,7 @@ class Box:
         else:
             numbers = _whole_numbers(value, 4)
             if numbers is None:
-                raise UsageError(f"⟨{name}⟩ is (x, y, width, height) in whole px, not {value!r}")
+                raise _not_whole(name, "(x, y, width, height)", value)
             x, y, width, height = numbers
             if width <= 0 or height <= 0:
                 raise UsageError(
@@ -218,8 +245,9 @@ class Mpp:
     y: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.x < 1000 and 0 < self.y < 1000):
-            raise UsageError(f"mpp must be positive and finite, not {self.x} × {self.y}")
+        x, y = as_number(self.x), as_number(self.y)
+        if x is None or y is None or not (0 < x < 1000 and 0 < y < 1000):
+            raise UsageError(f"⟨mpp⟩ must be positive and finite, not {shown(self.x)} × {shown(self.y)}")
 
     @classmethod
     def square(cls, value: float) -> Mpp:
@@ -245,11 +273,27 @@ class Mpp:
         if isinstance(value, Mpp):
             return value
         numbers = (value, value) if as_number(value) is not None else value
-        if not isinstance(numbers, str) and isinstance(numbers, Sequence) and len(numbers) == 2:
-            x, y = map(as_number, numbers)
+        if _is_row(numbers) and len(numbers) == 2:
+            x, y = (as_number(numbers[index]) for index in (0, 1))
             if x is not None and y is not None and 0 < x < 1000 and 0 < y < 1000:
                 return cls(x, y)
         raise UsageError(f"⟨{name}⟩ is µm per px, a positive number such as 0.25, not {value!r}")
+
+    @classmethod
+    def parse_side(cls, value: Mpp | float | Sequence[float], name: str = "mpp") -> float:
+        """The side in µm of a square px, where px must be square: as `parse`, but the same along both axes.
+
+        Raises
+        ------
+        UsageError
+            It is no resolution, or x and y differ.
+        """
+        mpp = cls.parse(value, name)
+        if mpp.x != mpp.y:
+            raise UsageError(
+                f"⟨{name}⟩ is one number here, the same along x and y, not {mpp}", remedy="Give their mean"
+            )
+        return mpp.x
 
     @property
     def mean(self) -> float:
@@ -262,12 +306,22 @@ class Mpp:
 
 def _whole_numbers(value: object, count: int) -> list[int] | None:
     """As many whole numbers from a sequence or an array; None if it holds anything else."""
-    if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
+    if not _is_row(value) or len(value) != count:
         return None
-    if len(value) != count:
-        return None
-    try:
-        numbers = [as_whole(value[index]) for index in range(count)]
-    except (KeyError, TypeError):  # a dict, a set
-        return None
+    numbers = [as_whole(value[index]) for index in range(count)]
     return None if None in numbers else [number for number in numbers if number is not None]
+
+
+def _is_row(value: Any) -> TypeGuard[Sequence[Any]]:
+    """True for a sequence that is no text, and for an array of one dimension."""
+    return getattr(value, "ndim", None) == 1 or (
+        isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    )
+
+
+def _not_whole(name: str, form: str, value: object) -> UsageError:
+    """What to say of a value that is not so many whole numbers."""
+    numbers: Sequence[Any] = value if _is_row(value) else ()
+    is_rounding = len(numbers) == form.count(",") + 1 and all(as_number(each) is not None for each in numbers)
+    remedy = "Round its numbers: [round(each) for each in …]" if is_rounding else None
+    return UsageError(f"⟨{name}⟩ is {form} in whole px, not {shown(value)}", remedy=remedy)

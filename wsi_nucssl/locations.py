@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from wsi_nucssl import checks
+
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 """One letter is a drive of Windows; `simplecache::s3://` is fsspec's way to chain."""
 _SECRETS: Final = re.compile(r"(?<=://)[^/@\s]*@|\?[^\s'\")]*")
@@ -57,14 +59,26 @@ Location = Path | Url
 """Where a slide lies."""
 
 
-def locate(given: str | os.PathLike[str] | Url) -> Location:
+def locate(given: str | os.PathLike[str] | Url, name: str = "path") -> Location:
     """What a person typed as a place: a `Url` if it starts like one (`s3://`, `https://`, `memory://`), else a path.
 
     `file://` is a path too.
+
+    Parameters
+    ----------
+    given : str, Path or Url
+        What was typed.
+    name : str
+        The parameter that it was given for, to be named if something is wrong.
+
+    Raises
+    ------
+    UsageError
+        It is neither text nor a path.
     """
     if isinstance(given, Url):
         return given
-    text = os.fspath(given)
+    text = checks.path(name, given)
     if not _URL.match(text):
         return Path(text)
     if text.lower().startswith("file://"):

@@ -11,7 +11,7 @@ from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import Meter, out, say_warning
+from wsi_nucssl_cli.display import Meter, out, say_hello, say_warning
 
 METRICS_HELP: Final = f"Metrics: {', '.join(METRICS.own_names)}, and those that packages add."
 
@@ -70,35 +70,31 @@ def benchmark(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Score models, or anybody's predictions, on annotated images, with intervals."""
-    from wsi_nucssl.benchmark.predictors import Network, PredictionFolder, Predictor
-    from wsi_nucssl.benchmark.run import benchmark as run_benchmark
-    from wsi_nucssl.benchmark.stress import PERTURBATIONS
-    from wsi_nucssl.datasets import open_datasets
-    from wsi_nucssl.engines.opening import open_engine
-    from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+    say_hello("benchmark", quiet=quiet)
 
-    opened = open_datasets(datasets, mpp=mpp)
-    predictors: list[Predictor] = []
-    for name in model or ([] if predictions else [DEFAULT_MODEL]):
-        loaded = load_model(name)
-        predictors.append(Network(loaded, open_engine(loaded, device, engine, tta)))
-    predictors += [PredictionFolder.open(folder) for folder in predictions or []]
-    meter = Meter(opened.name, "images", quiet=quiet)
+    from wsi_nucssl.jobs.scoring import benchmark as score
+
+    meter = Meter(", ".join(each.name for each in datasets), "images", quiet=quiet)
     try:
-        report = run_benchmark(
-            opened,
-            predictors,
+        report = score(
+            datasets,
             output,
+            model=model,
+            predictions=predictions or (),
             split=split,
             split_file=split_file,
             by=by,
             oracle=oracle,
-            stress=tuple(PERTURBATIONS.values()) if stress else (),
+            stress=stress,
             overlays=overlays,
+            mpp=mpp,
+            device=device,
+            engine=engine,
+            views=tta,
             resume=resume,
             overwrite=overwrite,
             on_image=meter.update,
-        )
+        ).report
     finally:
         meter.stop()
     for warning in report.selection.warnings:

@@ -10,6 +10,7 @@ from typing import Final, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import WsiNucsslError, spelled
 from wsi_nucssl.locations import Location
 
@@ -39,6 +40,13 @@ def say_error(message: str) -> None:
 def say_warning(message: str) -> None:
     """As `say_error`, of what does not end the command."""
     err.print(f"warning: {spelled(message, flag)}", markup=False)
+
+
+def say_hello(command: str, *, quiet: bool) -> None:
+    """A line on a terminal before anything heavy is imported, so that nobody wonders; log files do without."""
+    if not quiet and sys.stderr.isatty():
+        sys.stderr.write(f"wsi-nucssl {__version__} {command} …\n")
+        sys.stderr.flush()
 
 
 class Meter:

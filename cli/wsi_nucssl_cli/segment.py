@@ -12,7 +12,7 @@ from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import SlideDisplay, out
+from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
 from wsi_nucssl_cli.options import ReaderName, Slides
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def segment(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
+    say_hello("segment", quiet=quiet)
+
     from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.outputs import outputs

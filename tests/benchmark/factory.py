@@ -25,7 +25,7 @@ class Copycat:
     source: Mapping[str, Any] = field(default_factory=lambda: {"kind": "test"})
 
     def label_image(self, sample_id: str, image: np.ndarray, mpp: float) -> np.ndarray:
-        assert (image.dtype, mpp) == (np.uint8, 0.25)
+        assert (image.dtype, mpp) == (np.dtype(np.uint8), 0.25)
         return np.roll(self.dataset[sample_id].labels(), self.moved, axis=0)
 
 

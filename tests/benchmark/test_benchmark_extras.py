@@ -9,6 +9,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.benchmark.factory import Copycat, Thresholder
 from tests.train.tiny import write_dataset
@@ -17,7 +18,7 @@ from wsi_nucssl.benchmark.journal import Journal
 from wsi_nucssl.benchmark.predictors import PredictionFolder
 from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.benchmark.stress import PERTURBATIONS
-from wsi_nucssl.datasets import Dataset, open_dataset
+from wsi_nucssl.datasets import Dataset, Sample, holdout, open_dataset
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.metrics import aji
 
@@ -183,3 +184,40 @@ def test_groups_have_means_of_their_own(dataset: Dataset, tmp_path: Path) -> Non
     assert model["groups"]["liver"]["mean"]["aji"] == model["images"]["0"]["aji"]
     assert model["groups"]["liver"]["interval"]["aji"] == [None, None]
     assert "| liver | 1 |" in (tmp_path / "results.md").read_text()
+
+
+def test_what_was_interrupted_under_former_names_is_resumed(
+    dataset: Dataset, whole: Path, tmp_path: Path
+) -> None:
+    """True and false positives were called found and invented in the journal."""
+    with pytest.raises(Stopped):
+        benchmark(dataset, pair(7), tmp_path, stress=ALL, oracle=True, by="organ")
+    kept = tmp_path / "work" / "scores.jsonl"
+    former = [json.loads(line) for line in kept.read_text().splitlines()]
+    for _, value in former:
+        if isinstance(value, dict):
+            errors = value["result"]["errors"]
+            errors["found"], errors["invented"] = errors.pop("true_positives"), errors.pop("false_positives")
+    kept.write_text("".join(f"{json.dumps(line)}\n" for line in former))
+    assert "invented" in kept.read_text()
+    benchmark(dataset, pair(), tmp_path, stress=ALL, oracle=True, by="organ", resume=True)
+    assert files(tmp_path) == files(whole)
+
+
+def test_each_image_is_decoded_once_to_be_known_and_once_to_be_scored(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    decoded: list[str] = []
+
+    def noting(sample: Sample) -> Sample:
+        def read() -> NDArray[np.uint8]:
+            decoded.append(sample.id)
+            return sample.image()
+
+        return replace(sample, read_image=read)
+
+    split = holdout(dataset, validation=1)
+    split.write(tmp_path / "split.json")
+    noted = replace(dataset, samples=tuple(map(noting, dataset)))
+    benchmark(noted, pair(), tmp_path / "out", split_file=tmp_path / "split.json", stress=ALL[:2])
+    assert sorted(decoded) == sorted([*dataset.ids, *split.validation_ids])

@@ -115,8 +115,8 @@ def test_the_same_benchmark_gives_the_same_bytes(dataset: Dataset, tmp_path: Pat
 
 
 def test_results_are_not_overwritten_unasked(dataset: Dataset, tmp_path: Path) -> None:
-    def run(**options: bool) -> None:
-        benchmark(dataset, [Copycat(dataset)], tmp_path / "out", overlays=False, **options)
+    def run(*, overwrite: bool = False) -> None:
+        benchmark(dataset, [Copycat(dataset)], tmp_path / "out", overlays=False, overwrite=overwrite)
 
     run()
     with pytest.raises(OutputExists, match="`overwrite`"):

@@ -44,7 +44,7 @@ def squared(a: tuple[int, int], b: tuple[int, int]) -> int:
 
 
 def inside(image: np.ndarray, pixel: tuple[int, int]) -> bool:
-    return 0 <= pixel[0] < image.shape[0] and 0 <= pixel[1] < image.shape[1]
+    return bool(0 <= pixel[0] < image.shape[0] and 0 <= pixel[1] < image.shape[1])
 
 
 def outermost(image: np.ndarray) -> list[tuple[int, int]]:

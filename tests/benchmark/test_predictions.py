@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import imagecodecs
@@ -75,7 +75,7 @@ def test_what_is_missing_doubled_or_of_another_size_is_named(tmp_path: Path) -> 
         PredictionFolder.open(tmp_path)
 
 
-def write(path: Path, *geometries: dict[str, object]) -> Path:
+def write(path: Path, *geometries: Mapping[str, object]) -> Path:
     features = [{"type": "Feature", "properties": {}, "geometry": geometry} for geometry in geometries]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     return path

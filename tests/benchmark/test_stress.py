@@ -34,7 +34,11 @@ def test_a_scene_is_whole_and_leaves_its_source_alone(
     made, again = each("a", *pair), each("a", *pair)
     np.testing.assert_array_equal(made.image, again.image)
     np.testing.assert_array_equal(made.true, again.true)
-    assert (made.image.dtype, made.image.shape[2], made.true.dtype) == (np.uint8, 3, np.int32)
+    assert (made.image.dtype, made.image.shape[2], made.true.dtype) == (
+        np.dtype(np.uint8),
+        3,
+        np.dtype(np.int32),
+    )
     assert made.image[made.scored.rc].shape[:2] == made.true.shape
     assert made.image.flags.c_contiguous
     for part, original in zip(pair, before, strict=True):

@@ -81,7 +81,7 @@ def test_a_real_tile_scores_the_same_inside_a_slide(monuseg: Path, tmp_path: Pat
 def test_a_network_does_the_same_in_both(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = rng.integers(40, 220, (20, 24, 3)).astype(np.uint8)
-    image = cv2.resize(coarse, (300, 260), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(coarse, (300, 260), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     torch.manual_seed(0)
     engine = TorchEngine(build("resunet18"), torch.device("cpu"))
     body = engine.predict(image[None, :256, :256])[0, 0] / 255
@@ -99,7 +99,7 @@ def test_a_network_does_the_same_in_both(tmp_path: Path) -> None:
 def test_an_image_of_another_resolution_is_seen_at_the_models(mpp: float, tmp_path: Path) -> None:
     """Its nuclei are those of the same pixels as a slide, on the image's own px."""
     rng = np.random.default_rng(1)
-    image = cv2.resize(rng.integers(40, 220, (12, 15, 3)).astype(np.uint8), (240, 200))
+    image = cv2.resize(rng.integers(40, 220, (12, 15, 3)).astype(np.uint8), (240, 200)).astype(np.uint8)
     labels = Network(model(), Darkness()).label_image("x", image, mpp)
     assert labels.shape == (200, 240)
     slide = write_slide(tmp_path / "slide.tif", image, mpp)

@@ -242,3 +242,10 @@ def test_names_cost_no_import() -> None:
         "assert not {'numpy', 'orjson', 'numba'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_documentation_lists_every_format() -> None:
+    page = Path(__file__).parent.parent.parent / "docs" / "extending.md"
+    listed = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    for plugin in EXPORTERS:
+        assert f"| `{plugin.name}` | {plugin.help} |" in listed

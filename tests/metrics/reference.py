@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-Nuclei = dict[int, set[tuple[int, int]]]
+Pixels = set[tuple[int, int]]
+Nuclei = dict[int, Pixels]
 
 
 def nuclei(labels: np.ndarray) -> Nuclei:
@@ -19,7 +20,7 @@ def nuclei(labels: np.ndarray) -> Nuclei:
     return found
 
 
-def iou(first: set, second: set) -> Fraction:
+def iou(first: Pixels, second: Pixels) -> Fraction:
     return Fraction(len(first & second), len(first | second))
 
 
@@ -43,7 +44,8 @@ def aji(true: Nuclei, pred: Nuclei) -> float:
 def matchings(true: Nuclei, pred: Nuclei, above: Fraction) -> list[list[tuple[int, int]]]:
     """Every one-to-one matching of pairs of IoU > above with the largest sum of IoU; by trying all."""
     pairs = [(t, p) for t in true for p in pred if iou(true[t], pred[p]) > above]
-    best, winners = Fraction(-1), []
+    best = Fraction(-1)
+    winners: list[list[tuple[int, int]]] = []
     for size in range(min(len(true), len(pred)) + 1):
         for chosen in itertools.combinations(pairs, size):
             if len({t for t, _ in chosen}) == len({p for _, p in chosen}) == size:

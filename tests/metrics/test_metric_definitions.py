@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,7 @@ def test_agrees_with_plain_loops(true: np.ndarray, pred: np.ndarray) -> None:
 @given(label_images(3), label_images(3))
 def test_aji_plus_uses_a_best_matching(true: np.ndarray, pred: np.ndarray) -> None:
     t, p = reference.nuclei(true), reference.nuclei(pred)
-    possible = [
-        reference.aji_of_matching(t, p, chosen) for chosen in reference.matchings(t, p, reference.Fraction(0))
-    ]
+    possible = [reference.aji_of_matching(t, p, chosen) for chosen in reference.matchings(t, p, Fraction(0))]
     value = metrics.aji_plus(true, pred)
     assert any(value == pytest.approx(expected, abs=1e-12, nan_ok=True) for expected in possible)
 
@@ -85,7 +84,7 @@ def test_pq_agrees_with_plain_loops(true: np.ndarray, pred: np.ndarray, threshol
 @given(label_images(3), label_images(3), st.sampled_from([0.0, 0.25, 0.4]))
 def test_low_thresholds_match_one_to_one(true: np.ndarray, pred: np.ndarray, threshold: float) -> None:
     t, p = reference.nuclei(true), reference.nuclei(pred)
-    sizes = {len(chosen) for chosen in reference.matchings(t, p, reference.Fraction(threshold))}
+    sizes = {len(chosen) for chosen in reference.matchings(t, p, Fraction(threshold))}
     panoptic = metrics.pq(true, pred, threshold)
     assert panoptic.tp in sizes
     assert (panoptic.tp + panoptic.fp, panoptic.tp + panoptic.fn) == (len(p), len(t))

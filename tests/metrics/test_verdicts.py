@@ -37,7 +37,7 @@ def test_each_kind_by_hand() -> None:
     }
 
 
-def plain(true: np.ndarray, pred: np.ndarray) -> tuple[list[int], list[int]]:
+def plain(true: np.ndarray, pred: np.ndarray) -> tuple[list[Verdict], list[Verdict]]:
     """The definition, nucleus by nucleus."""
     trues, preds = ([labels == n for n in np.unique(labels) if n] for labels in (true, pred))
 

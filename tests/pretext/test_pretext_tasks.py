@@ -121,7 +121,7 @@ class TestTripletRank:
         task = TripletRank(TaskSettings(view_px=96, deshortcut=ShortcutAugmentation(enabled=True)))
         flat = torch.full((2, 3, TILE_PX, TILE_PX), 150, dtype=torch.uint8)
         deviations = task.views(flat, choices_for(task, 2)).images.std(dim=(1, 2, 3))
-        assert len(deviations.round(decimals=2).unique()) == 6
+        assert len(deviations.round(decimals=2).unique()) == 6  # type: ignore[no-untyped-call]
 
 
 class TestJigsaw:
@@ -170,9 +170,9 @@ def test_colorme_sees_green_and_is_asked_for_red_and_blue() -> None:
     task = build_task("colorme", SETTINGS)
     flat = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, TILE_PX, TILE_PX)
     views = task.views(flat, choices_for(task, 1))
-    assert views.images.unique().tolist() == [100.0]
-    assert views.targets["colours"][0, 0].unique().item() == pytest.approx(200 / 255)
-    assert views.targets["colours"][0, 1].unique().item() == pytest.approx(50 / 255)
+    assert views.images.unique().tolist() == [100.0]  # type: ignore[no-untyped-call]
+    assert views.targets["colours"][0, 0].unique().item() == pytest.approx(200 / 255)  # type: ignore[no-untyped-call]
+    assert views.targets["colours"][0, 1].unique().item() == pytest.approx(50 / 255)  # type: ignore[no-untyped-call]
     assert views.targets["histograms"][0].argmax(dim=1).tolist() == [200 // 8, 50 // 8]
     assert torch.allclose(views.targets["histograms"].sum(dim=2), torch.ones(1, 2))
 

@@ -111,7 +111,9 @@ class TestFolder:
     def test_pixels_are_the_images_own(self, tmp_path: Path) -> None:
         write_images(tmp_path, [(128, 128)])
         with open_source([tmp_path / "0.png"], SMALL) as source:
-            assert np.array_equal(source.tile(0), cv2.imread(str(tmp_path / "0.png"))[..., ::-1])
+            written = cv2.imread(str(tmp_path / "0.png"))
+            assert written is not None
+            assert np.array_equal(source.tile(0), written[..., ::-1])
 
     def test_an_image_too_small_is_named(self, tmp_path: Path) -> None:
         write_images(tmp_path, [(128, 128), (40, 40)])

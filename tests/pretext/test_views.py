@@ -61,7 +61,7 @@ def test_reducing_averages_instead_of_picking() -> None:
     chequered[..., ::2, ::2] = chequered[..., 1::2, 1::2] = 254
     boxes = torch.tensor([[[0, 0, 128, 128]]])
     view = cut(chequered, boxes, still(boxes), 64, 128)
-    assert view[0, :, 1:-1, 1:-1].unique().tolist() == [127.0]
+    assert view[0, :, 1:-1, 1:-1].unique().tolist() == [127.0]  # type: ignore[no-untyped-call]
 
 
 def test_blur_follows_the_width_of_each_image() -> None:

@@ -89,13 +89,12 @@ def test_the_scores_margin_is_the_ranks() -> None:
 def test_a_task_that_is_solved_too_easily(
     name: str, active_triplet: float, active_rank: float, speaks: bool
 ) -> None:
-    means = {"active_triplet": active_triplet, "active_rank": active_rank}
-    text = said(name, **means)
+    text = said(name, active_triplet=active_triplet, active_rank=active_rank)
     assert (text is not None) == speaks
     if text is not None:
         assert "⟨deshortcut⟩" in text
     closed = TaskSettings(deshortcut=ShortcutAugmentation(enabled=True))
-    assert said(name, closed, **means) is None
+    assert said(name, closed, active_triplet=active_triplet, active_rank=active_rank) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import MissingMpp, OutputExists, SomeSlidesFailed, UsageError
+from wsi_nucssl.locations import Location
 from wsi_nucssl.pretext.weights import PretextInfo, build_pretext, save_pretext
 from wsi_nucssl.probe.density import CELL_PX, draw_density, overlay, slide_density
 from wsi_nucssl.slide import open_slide
@@ -37,7 +38,9 @@ def test_an_image_gets_a_line_for_each_pair(run: Path, tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "image.png"), image)
     (picture,) = draw(run, [tmp_path / "image.png"], tmp_path / "out", pairs=2)
-    assert cv2.imread(str(picture)).shape == (2 * 104, 4 * 104, 3)
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert drawn.shape == (2 * 104, 4 * 104, 3)
 
 
 def test_a_slide_gets_a_heat_map_of_its_own_shape(run: Path, cmu_slide: Path, tmp_path: Path) -> None:
@@ -49,6 +52,7 @@ def test_a_slide_gets_a_heat_map_of_its_own_shape(run: Path, cmu_slide: Path, tm
     assert np.isfinite(density).mean() > 0.2
     assert np.isnan(density).mean() > 0.2
     drawn = cv2.imread(str(picture))
+    assert drawn is not None
     assert abs(drawn.shape[0] / drawn.shape[1] - height / width) < 0.02
 
 
@@ -57,7 +61,8 @@ def mean_of_cells(_model: object, image: NDArray[np.uint8]) -> NDArray[np.float3
     rows, cols = (-(-side // CELL_PX) for side in image.shape[:2])
     missing = ((0, rows * CELL_PX - image.shape[0]), (0, cols * CELL_PX - image.shape[1]))
     cells = np.pad(image.mean(axis=2), missing, mode="edge").reshape(rows, CELL_PX, cols, CELL_PX)
-    return cells.mean(axis=(1, 3)).astype(np.float32)
+    means: NDArray[np.float32] = cells.mean(axis=(1, 3)).astype(np.float32)
+    return means
 
 
 def test_tiles_do_not_show_in_a_slides_density(cmu_slide: Path) -> None:
@@ -89,7 +94,7 @@ def test_one_bad_input_does_not_stop_the_others(run: Path, tmp_path: Path) -> No
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:200])
     pictures: list[Path] = []
-    failed: list[Path] = []
+    failed: list[Location] = []
     with pytest.raises(SomeSlidesFailed, match=r"1 of 2 .*bad\.png"):
         draw_density(
             run,

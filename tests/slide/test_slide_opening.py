@@ -63,10 +63,22 @@ def test_missing_and_folder(tmp_path: Path) -> None:
         open_slide(tmp_path)
 
 
+def test_a_slide_that_was_opened_by_a_relative_path_is_found_from_any_folder(
+    pyramid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pyramid.parent)
+    with open_slide(pyramid.name) as slide:
+        packed = pickle.dumps(slide)
+    monkeypatch.chdir(tmp_path)
+    with pickle.loads(packed) as again:
+        assert again.path == pyramid
+        assert (again.mpp, again.mpp_source) == (Mpp.square(0.25), "tiff.XResolution")
+
+
 def test_impossible_options(pyramid: Path) -> None:
     with pytest.raises(UsageError, match="no reader 'bioformats'"):
         open_slide(pyramid, reader="bioformats")
-    with pytest.raises(UsageError, match="mpp must be positive"):
+    with pytest.raises(UsageError, match="`mpp` is µm per px"):
         open_slide(pyramid, mpp=-1)
 
 

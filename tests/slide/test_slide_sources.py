@@ -261,6 +261,41 @@ def test_a_connection_that_breaks_off_is_named(
         assert slide.read_level(0, Box(0, 0, 10, 10)).shape == (10, 10, 3)
 
 
+@pytest.mark.parametrize("name", ["pyramid", "odd_svs"])
+def test_whichever_request_fails_the_slide_is_refused_or_whole(
+    request: pytest.FixtureRequest, name: str, remember: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries that read through a source may drop what they could not read; that must not pass for a slide."""
+    path = request.getfixturevalue(name)
+    with open_slide(path) as slide:
+        levels = slide.levels
+    url = Url(remember(path.read_bytes()))
+    files = type(RemoteSource(url)._files)
+    whole, calls = files.cat_file, [0]
+
+    def failing(self: object, *wanted: object, **how: object) -> bytes:
+        calls[0] -= 1
+        if calls[0] == 0:
+            raise OSError("connection lost")
+        content: bytes = whole(self, *wanted, **how)
+        return content
+
+    refusals: list[str] = []
+    monkeypatch.setattr(RemoteSource, "read_ahead", 512)
+    monkeypatch.setattr(files, "cat_file", failing)
+    for request_number in range(1, 200):
+        calls[0] = request_number
+        try:
+            with open_slide(str(url)) as slide:
+                assert slide.levels == levels
+        except SlideError as error:
+            refusals.append(str(error))
+        if calls[0] > 0:  # fewer requests than that
+            break
+    assert 4 < len(refusals) < 199
+    assert all("connection lost" in refusal for refusal in refusals)
+
+
 def test_a_bug_in_a_file_system_is_not_the_slides_error(
     remember: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

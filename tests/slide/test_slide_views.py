@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.errors import MissingMpp, UsageError
-from wsi_nucssl.geometry import Box, Mpp
-from wsi_nucssl.slide import Canvas, Slide, open_slide
+from wsi_nucssl.errors import MissingMpp, SlideError, UsageError
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.slide import Canvas, Slide, open_slide, tissue_mask
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 RESOLUTIONS = [None, 0.25, 0.4, 1.0, (0.5, 0.3)]
@@ -123,3 +123,39 @@ def test_a_slide_without_mpp_is_read_as_it_is_and_says_so(tcga_slide: Path) -> N
         assert "not stated" in slide._repr_html_()  # type: ignore[attr-defined]
         with pytest.raises(MissingMpp):
             slide.read((0, 0, 8, 4), mpp=0.5)
+
+
+def test_tuples_will_do_for_a_level_too(slide: Slide) -> None:
+    expected = slide.read_region(Point(16, 8), 1, Size(30, 20))
+    assert np.array_equal(slide.read_region((16, 8), 1, (30, 20)), expected)
+    with pytest.raises(UsageError, match="`location_l0`"):
+        slide.read_region((16, 8, 3), 1, (30, 20))
+    with pytest.raises(UsageError, match="`size`"):
+        slide.read_region((16, 8), 1, 30)  # type: ignore[arg-type]
+
+
+def test_what_wants_an_open_slide_says_so(pyramid: Path) -> None:
+    with pytest.raises(UsageError, match=r"`slide` is an open slide, not .*Open it"):
+        Canvas(str(pyramid), Mpp.square(0.5))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="`slide` is an open slide"):
+        tissue_mask(pyramid)  # type: ignore[arg-type]
+
+
+def test_a_canvas_takes_what_people_type(slide: Slide) -> None:
+    assert Canvas(slide, 0.5).size == Canvas(slide, (0.5, 0.5)).size == Canvas(slide, Mpp.square(0.5)).size
+
+
+@pytest.mark.parametrize("given", [None, 3, b"a.svs", np.zeros((4, 4, 3), np.uint8)])
+def test_a_slide_is_opened_by_a_path(given: object) -> None:
+    with pytest.raises(UsageError, match="`path` is a path, not"):
+        open_slide(given)  # type: ignore[call-overload,arg-type,unused-ignore]
+
+
+@pytest.mark.parametrize("reader", ["tiff", "openslide", "tiffslide"])
+def test_reading_after_closing_says_so(pyramid: Path, reader: str) -> None:
+    with open_slide(pyramid, reader=reader) as slide:
+        lazy = slide.dask()
+    for read in (slide.thumbnail, lambda: slide.read((0, 0, 9, 9)), lazy.compute, lambda: tissue_mask(slide)):
+        with pytest.raises(SlideError, match="was closed"):
+            read()
+    assert "was closed" in slide._repr_html_()  # type: ignore[attr-defined]

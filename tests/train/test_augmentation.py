@@ -109,7 +109,7 @@ def test_labels_stay_under_their_pixels(seed: int) -> None:
 def test_without_jitter_no_value_is_made_up() -> None:
     image, labels = scene(0)
     view, view_labels = view_of(image, labels, STILL, 0)
-    assert set(view_labels.unique().tolist()) <= set(np.unique(labels).tolist())
+    assert set(view_labels.unique().tolist()) <= set(np.unique(labels).tolist())  # type: ignore[no-untyped-call]
     assert (view >= int(image.min())).all()
     assert (view <= int(image.max())).all()
 
@@ -133,7 +133,8 @@ def stained(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     amounts = rng.uniform(0.4, 1.6, (200, 200, 2)) * rng.choice(([1, 0.02], [0.02, 1], [1, 1]), (200, 200))
     density = amounts @ vectors[:2]
-    return np.clip(np.rint(256 * np.exp(-density) - 1), 0, 255).astype(np.uint8)
+    image: np.ndarray = np.clip(np.rint(256 * np.exp(-density) - 1), 0, 255).astype(np.uint8)
+    return image
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_what_is_covered_is_no_nucleus_and_what_is_not_stays(name: str, seed: in
 def test_fill_is_one_exact_colour(seed: int) -> None:
     view, labels = torch.rand(1, 3, 96, 96) * 100 + 50, torch.ones(1, 96, 96, dtype=torch.long)
     covered, visible = scenery.cover(view, labels, STILL.model_copy(update={"fill_p": 1.0}), draws(seed))
-    assert len(covered.permute(0, 2, 3, 1)[visible == 0].unique()) == 1
+    assert len(covered.permute(0, 2, 3, 1)[visible == 0].unique()) == 1  # type: ignore[no-untyped-call]
     assert torch.equal(covered[:, :, 0, 0][visible[:, 0, 0] == 1], view[:, :, 0, 0][visible[:, 0, 0] == 1])
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.train import toy_ssl
 from tests.train.tiny import recipe, scene, write_dataset
-from wsi_nucssl import SegmentOptions, load_model, segment_slide
+from wsi_nucssl import load_model
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.encoders import ENCODERS, build_encoder
 from wsi_nucssl.models.spec import architecture, is_architecture
@@ -21,6 +21,8 @@ from wsi_nucssl.models.tensors import load_encoder
 from wsi_nucssl.pretext.task import PretextTask
 from wsi_nucssl.pretext.tasks import TASKS, build_task
 from wsi_nucssl.pretext.weights import load_pretext
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.run import segment_slide
 from wsi_nucssl.testing.encoders import EncoderTests
 from wsi_nucssl.testing.pretext_tasks import PretextTaskTests
 from wsi_nucssl.train.finetune import finetune

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
 from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
+from wsi_nucssl.train.optimiser import learning_rate
 from wsi_nucssl.train.recipe import Optimisation
 
 SETTINGS = Optimisation(warmup_steps=2, ema_decay=0.9)
@@ -69,6 +70,35 @@ def test_parts_may_be_uneven(tmp_path: Path) -> None:
     loop = loop_for(task, steps=1)
     loop.run(1, silent, tmp_path / "state.pt")
     assert task.sizes[-4:] == [2, 2, 2, 1]
+
+
+def test_uneven_micro_batches_give_the_gradient_of_the_whole(tmp_path: Path) -> None:
+    uneven, whole = loop_for(Regression(fits=3, batch_size=7)), loop_for(Regression(batch_size=7))
+    for each in (uneven, whole):
+        each.run(6, silent, tmp_path / "state.pt")
+    assert uneven.micro_batches == 4
+    for a, b in zip(weights(uneven), weights(whole), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_each_step_has_the_rate_of_the_schedule(tmp_path: Path) -> None:
+    loop = loop_for(Regression(), steps=30)
+    rates: list[float] = []
+    loop.run(1, lambda _: rates.append(loop.optimiser.param_groups[0]["lr"]), tmp_path / "state.pt")
+    assert rates == [learning_rate(SETTINGS, step, 30) for step in range(30)]
+    assert len(set(rates)) > 25
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for(tmp_path: Path) -> None:
+    """The first step of SGD is the rate times the clipped gradient."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.manual_seed(0)
+    settings = Optimisation(learning_rate=0.5, warmup_steps=0, ema_decay=0, clip_norm=0.01, weight_decay=0)
+    loop = Loop(nn.Linear(4, 1), Regression(), 1, settings, Accelerator(cpu=True), optimiser="sgd")
+    before = torch.cat([value.flatten() for value in weights(loop)])
+    loop.run(1, silent, tmp_path / "state.pt")
+    after = torch.cat([value.flatten() for value in weights(loop)])
+    assert float((after - before).norm()) == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
 def test_a_device_too_small_for_one_row_is_an_error_with_a_remedy(tmp_path: Path) -> None:

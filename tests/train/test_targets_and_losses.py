@@ -111,7 +111,7 @@ def plain_loss(logits: np.ndarray, classes: np.ndarray, weights: list[float], di
             shared[name] += probabilities[name] * (name == true)
             sums[name] += probabilities[name] + (name == true)
     overlap = (2 * shared + 1) / (sums + 1)
-    return total / weight_sum + dice * (1 - (overlap[1] + overlap[2]) / 2)
+    return float(total / weight_sum + dice * (1 - (overlap[1] + overlap[2]) / 2))
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.7])
@@ -161,6 +161,16 @@ def test_teachers_take_their_share_of_the_cross_entropy() -> None:
     assert loss(torch.tensor(logits), torch.tensor(classes)).item() == pytest.approx(
         plain_loss(logits, classes, weights, 0.0), rel=1e-5
     )
+
+
+def test_teachers_that_claim_more_than_a_whole_leave_no_background() -> None:
+    """Rounding makes P(body) + P(boundary) 256 or more of 255: nothing is left for the background, not less."""
+    logits = torch.tensor([[2.0, -1.0, 0.5]]).view(1, 3, 1, 1)
+    teacher = torch.tensor([200, 60], dtype=torch.uint8).view(1, 2, 1, 1)
+    loss = SegmentationLoss([1.0, 1.0, 1.0], 0.0, teacher=1.0)
+    log_p = [value - math.log(math.exp(2) + math.exp(-1) + math.exp(0.5)) for value in (2.0, -1.0, 0.5)]
+    expected = -(200 * log_p[1] + 60 * log_p[2]) / 260
+    assert loss(logits, torch.zeros(1, 1, 1), teacher).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_dice_is_one_only_where_all_is_right() -> None:

@@ -64,7 +64,8 @@ def test_an_image_is_taught_by_those_that_did_not_see_it(data: Path, teachers: l
         found = taught.predict(image, sha256)
         assert found.dtype == np.uint8
         assert np.abs(found - mean).max() <= 0.5
-    assert not np.array_equal(*(predict_image(engine, image)[:2] for engine in engines))
+    first, second = (predict_image(engine, image)[:2] for engine in engines)
+    assert not np.array_equal(first, second)
 
 
 def test_what_teachers_see_goes_with_the_crop(data: Path, teachers: list[str]) -> None:

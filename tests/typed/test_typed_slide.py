@@ -112,10 +112,12 @@ def test_probabilities_are_kept_with_their_names(files: dict[str, Path]) -> None
 
 def test_a_plot_shows_types_in_their_colours(result: Result) -> None:
     ax = result.plot(color_by="type")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [toys.BLUE, toys.GREEN]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [toys.BLUE, toys.GREEN]
     (nuclei,) = ax.collections
     first = {each.name: each.color for each in toys.model().info.schema.types}[result.table.type[0]]
-    assert nuclei.get_edgecolor()[0][:3] == pytest.approx(np.array(first) / 255)
+    assert np.asarray(nuclei.get_edgecolor())[0, :3] == pytest.approx(np.array(first) / 255)
 
 
 def test_a_model_without_types_says_nothing_of_them(slide: Path, tmp_path: Path) -> None:

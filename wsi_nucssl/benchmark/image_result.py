@@ -9,7 +9,7 @@ from typing import Any, Final
 from wsi_nucssl.metrics.aggregated_jaccard import aji_sums_of
 from wsi_nucssl.metrics.contingency import Comparison
 from wsi_nucssl.metrics.scores import Scores
-from wsi_nucssl.metrics.verdicts import verdicts_of
+from wsi_nucssl.metrics.verdicts import COUNTS, verdicts_of
 
 _FORMER_COUNTS: Final = {"found": "true_positives", "invented": "false_positives"}
 """What a benchmark that was interrupted before their names changed calls these counts."""
@@ -57,7 +57,14 @@ class ImageResult:
         first, second = value["aji_sums"]
         errors = {_FORMER_COUNTS.get(name, name): count for name, count in value["errors"].items()}
         scores = Scores(value["scores"])
-        return cls(value["id"], scores, (first, second), value["true_nuclei"], value["pred_nuclei"], errors)
+        return cls(
+            value["id"],
+            scores,
+            (first, second),
+            value["true_nuclei"],
+            value["pred_nuclei"],
+            {name: errors[name] for name in COUNTS},
+        )
 
 
 def score_image(sample_id: str, pair: Comparison) -> ImageResult:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, maximum
-from skimage.measure import label
 
 from wsi_nucssl.benchmark.averages import mean_of
 from wsi_nucssl.datasets.sample import LabelImage
@@ -124,9 +124,18 @@ def _cores(pred: LabelImage) -> NDArray[np.bool_]:
     return cores
 
 
-def _pieces(labels: LabelImage) -> NDArray[np.int64]:
-    """4-connected components of one id each, numbered from 1; (row, col)."""
-    return np.asarray(label(labels, background=0, connectivity=1))  # type: ignore[no-untyped-call]
+def _pieces(labels: LabelImage) -> NDArray[np.int32]:
+    """4-connected components of one id each, numbered from 1; (row, col).
+
+    Counted on a grid twice as fine, where a px between two px is set if they have the same id.
+    """
+    rows, cols = labels.shape
+    fine = np.zeros((2 * rows - 1, 2 * cols - 1), np.uint8)
+    fine[::2, ::2] = labels > 0
+    fine[1::2, ::2] = (labels[1:] == labels[:-1]) & (labels[1:] > 0)
+    fine[::2, 1::2] = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] > 0)
+    _, numbers = cv2.connectedComponents(fine, connectivity=4, ltype=cv2.CV_32S)
+    return np.ascontiguousarray(numbers[::2, ::2])
 
 
 def _inner(labels: LabelImage) -> NDArray[np.bool_]:

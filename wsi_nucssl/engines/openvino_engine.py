@@ -8,13 +8,15 @@ import threading
 from importlib.metadata import version
 from typing import Any, Final
 
-import openvino
-
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.cache import cached, keep
 from wsi_nucssl.engines.graphs import Graph
+from wsi_nucssl.engines.quiet_import import no_reports
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.weights import Model
+
+with no_reports():
+    import openvino
 
 _MOST_STREAMS: Final = 4
 """Each takes the memory of a batch's activations."""
@@ -59,6 +61,11 @@ class OpenVinoEngine:
         self._graph, self._exact_division = graph, exact_division
         self._version = openvino.get_version().split("-")[0]
         self.streams = min(_MOST_STREAMS, _usable_cores())
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 else "f32",
+            "NUM_STREAMS": self.streams,
+            "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
+        }
         self._requests: dict[tuple[int, ...], queue.SimpleQueue[Any]] = {}
         self._compiling = threading.Lock()
 
@@ -84,43 +91,31 @@ class OpenVinoEngine:
 
     def _compile(self, shape: tuple[int, ...]) -> queue.SimpleQueue[Any]:
         """As many inference requests as there are streams, for batches of one shape."""
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 else "f32",
-            "NUM_STREAMS": self.streams,
-            "ENABLE_CPU_PINNING": False,  # the machine is ours to share, not to own
-        }
-        key = self._compiled_key(shape, settings)
-        compiled = self._kept(key, settings)
+        key = self._compiled_key(shape)
+        compiled = self._kept(key)
         if compiled is None:
-            compiled = self._core.compile_model(self._model(shape), "CPU", settings)
+            compiled = self._core.compile_model(self._model(shape), "CPU", self._settings)
             keep(key, compiled.export_model().getvalue())
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.streams):
             requests.put(compiled.create_infer_request())
         return requests
 
-    def _compiled_key(self, shape: tuple[int, ...], settings: dict[str, Any]) -> str:
+    def _compiled_key(self, shape: tuple[int, ...]) -> str:
         """Everything that what is compiled depends on."""
         processor = (
             self._core.get_property("CPU", "FULL_DEVICE_NAME"),
             sorted(self._abilities),
             _usable_cores(),
         )
-        identity = (
-            self._graph.digest,
-            self._exact_division,
-            openvino.get_version(),
-            processor,
-            shape,
-            settings,
-        )
-        return f"compiled {identity}"
+        graph = self._graph.digest, self._exact_division, shape
+        return f"compiled {graph} {openvino.get_version()} {processor} {self._settings}"
 
-    def _kept(self, key: str, settings: dict[str, Any]) -> Any:
+    def _kept(self, key: str) -> Any:
         """What an earlier run compiled, if it is there and this OpenVINO takes it."""
         entry = cached(key)
         try:
-            return entry and self._core.import_model(entry, "CPU", settings)
+            return entry and self._core.import_model(entry, "CPU", self._settings)
         except RuntimeError:  # all that OpenVINO raises
             return None
 

@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-import pandas as pd
-
 from wsi_nucssl.checks import one_of
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
@@ -17,6 +15,8 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import SegmentOptions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from wsi_nucssl.benchmark.report import Report
     from wsi_nucssl.models.weights import Model
 
@@ -44,6 +44,8 @@ class BenchmarkResult:
     @property
     def table(self) -> pd.DataFrame:
         """The folder's results.csv: a row for each model and image; scores are fractions of 1."""
+        import pandas as pd
+
         return pd.read_csv(self.folder / "results.csv")
 
     def _repr_markdown_(self) -> str:

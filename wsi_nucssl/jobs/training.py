@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-
 from wsi_nucssl.checks import one_of
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths, recipe_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
     from wsi_nucssl.train.recipe import Recipe
 
@@ -41,6 +41,8 @@ class TrainingRun:
     @property
     def table(self) -> pd.DataFrame:
         """The run's history.csv: a row an epoch or interval."""
+        import pandas as pd
+
         return pd.read_csv(self.folder / "history.csv")
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 TASKS: Final[Registry[Callable[[TaskSettings], PretextTask]]] = Registry(
     "pretext task",
     "wsi_nucssl.tasks",
-    Plugin("triplet-rank", "wsi_nucssl.pretext.triplet_rank:TripletRank", "scale triplets and count ranking"),
+    Plugin(
+        "triplet-rank",
+        "wsi_nucssl.pretext.triplet_rank:TripletRank",
+        "scale triplets and count ranking, the paper's task",
+    ),
     Plugin("triplet", "wsi_nucssl.pretext.triplet_rank:TRIPLET_ALONE", "its scale triplets alone"),
     Plugin("rank", "wsi_nucssl.pretext.triplet_rank:RANK_ALONE", "its count ranking alone"),
     Plugin("jigsaw", "wsi_nucssl.pretext.jigsaw:Jigsaw", "in which of 100 orders nine pieces lie"),

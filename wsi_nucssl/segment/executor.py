@@ -7,8 +7,9 @@ there, and its nuclei are given on in raster order, all while the engine goes on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment import stages
 from wsi_nucssl.segment.plan import HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
-from wsi_nucssl.segment.windows import ReadRGB
+from wsi_nucssl.segment.windows import ReadRGB, WindowGrid
 from wsi_nucssl.threads import prefetch, thread_pool
 
 P = ParamSpec("P")
@@ -123,6 +124,67 @@ def run_in_threads(
 
 
 @dataclass(frozen=True, slots=True)
+class PredictedBatch:
+    """A batch that went through the network.
+
+    Attributes
+    ----------
+    windows : list of PredictedWindow
+        In the order of their tiles.
+    seconds : float
+        What the network took.
+    """
+
+    windows: list[stages.PredictedWindow]
+    seconds: float
+
+
+def predicted_in_threads(
+    read_rgb: ReadRGB,
+    grid: WindowGrid,
+    engine: Engine,
+    tiles: Iterable[Tile],
+    *,
+    batch_size: int,
+    workers: int,
+) -> Generator[PredictedBatch, None, None]:
+    """Windows through the network in the order of their tiles, batch by batch, while others are read and predicted.
+
+    Parameters
+    ----------
+    read_rgb : ReadRGB
+        Reads input px of the canvas.
+    grid : WindowGrid
+        All windows.
+    engine : Engine
+        Predicts them, in as many threads as it has streams.
+    tiles : iterable of Tile
+        Those to predict.
+    batch_size : int
+        Windows at a time.
+    workers : int
+        Threads that read ahead of the engine.
+
+    Yields
+    ------
+    PredictedBatch
+        One after another. When the generator is closed, its threads have ended.
+    """
+
+    def seen(tile: Tile) -> stages.SeenWindow:
+        return stages.read(read_rgb, grid, tile)
+
+    def predicted(batch: list[stages.SeenWindow]) -> PredictedBatch:
+        begun = perf_counter()
+        windows = stages.predict(engine, batch, batch_size)
+        return PredictedBatch(windows, perf_counter() - begun)
+
+    with thread_pool(workers) as reading, thread_pool(engine.streams) as predicting:
+        windows = prefetch(reading, _IN_FLIGHT * workers, seen, tiles)
+        yield from prefetch(predicting, engine.streams + 1, predicted, _batches(windows, batch_size))
+
+
+@dataclass(frozen=True, slots=True)
 class _Threads:
     work: SlideWork
     progress: SlideProgress
@@ -137,19 +199,19 @@ class _Threads:
         progress.windows_done = progress.windows - len(missing)
         finished, todo = self._look_for_blocks()
         coming = deque(work.plan.active)
-        max_in_flight = _IN_FLIGHT * self.workers
-        streams = work.engine.streams
-        with (
-            thread_pool(self.workers) as reading,
-            thread_pool(streams) as predicting,
-            thread_pool(self.workers) as finishing,
-        ):
-            finishers = _Finishers(finishing, max_in_flight, progress, finished)
-            windows = prefetch(reading, max_in_flight, self._read, missing)
-            batches = _batches(windows, work.batch_size)
-            for predicted in prefetch(predicting, streams + 1, self._predict, batches):
+        batches = predicted_in_threads(
+            work.read_rgb,
+            work.plan.windows,
+            work.engine,
+            missing,
+            batch_size=work.batch_size,
+            workers=self.workers,
+        )
+        with closing(batches), thread_pool(self.workers) as finishing:
+            finishers = _Finishers(finishing, _IN_FLIGHT * self.workers, progress, finished)
+            for predicted in batches:
                 self.stop.check()
-                progress.network_seconds += predicted.seconds / streams
+                progress.network_seconds += predicted.seconds / work.engine.streams
                 for window in predicted.windows:
                     finishers.submit(self._keep, window)
                 self._extract_ready(todo, finishers)
@@ -189,14 +251,6 @@ class _Threads:
         while todo and self.work.store.has(todo[0].core.grow(HALO).clip(self.work.plan.box)):
             finishers.submit(self._extract, todo.popleft())
 
-    def _read(self, tile: Tile) -> stages.SeenWindow:
-        return stages.read(self.work.read_rgb, self.work.plan.windows, tile)
-
-    def _predict(self, batch: list[stages.SeenWindow]) -> _Predicted:
-        begun = perf_counter()
-        windows = stages.predict(self.work.engine, batch, self.work.batch_size)
-        return _Predicted(windows, perf_counter() - begun)
-
     def _keep(self, window: stages.PredictedWindow) -> _Done:
         stages.keep(self.work.plan.windows, window, self.work.store.write)
         return _Done(windows=1)
@@ -210,14 +264,6 @@ class _Threads:
         except NotPredicted:
             return _Done(put_off=block)
         return _Done(block=block, nuclei=nuclei)
-
-
-@dataclass(frozen=True, slots=True)
-class _Predicted:
-    """A batch that went through the network, and the seconds it took."""
-
-    windows: list[stages.PredictedWindow]
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

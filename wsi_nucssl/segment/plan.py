@@ -15,7 +15,7 @@ HALO: Final = 96
 """px that a block reads around its core at first."""
 MAX_HALO: Final = 2048
 """px around a block's core at most; a nucleus that reaches farther is flagged."""
-_TISSUE_MARGIN: Final = 128
+TISSUE_MARGIN: Final = 128
 """A window is predicted if there is tissue in its core or within this many px of it."""
 
 
@@ -68,7 +68,7 @@ def make_plan(
     blocks = TileGrid(extent, size)
 
     def sees_tissue(tile: Tile) -> bool:
-        around = tile.core.grow(_TISSUE_MARGIN).clip(Box.at(Point(0, 0), extent))
+        around = tile.core.grow(TISSUE_MARGIN).clip(Box.at(Point(0, 0), extent))
         return tissue.coverage(_to_level0(around, scale_x, scale_y)) > 0
 
     selected = tuple(tile for tile in windows if sees_tissue(tile))

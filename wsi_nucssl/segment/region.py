@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
-from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.engines.base import Engine, default_batch_size, predict_batch
+from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
@@ -29,13 +28,13 @@ from wsi_nucssl.result.building import from_nuclei
 from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
 from wsi_nucssl.result.result import Result
 from wsi_nucssl.schema import OutputSchema
-from wsi_nucssl.segment.blending import blended, keep_window
+from wsi_nucssl.segment.blending import blended
+from wsi_nucssl.segment.executor import predicted_in_threads
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
-from wsi_nucssl.segment.windows import read_window
+from wsi_nucssl.segment.stages import keep
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
-from wsi_nucssl.threads import prefetch, thread_pool
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -257,34 +256,23 @@ class _Windows:
         return place in self._selected and place not in self._kept
 
     def _predict(self, tiles: Sequence[Tile]) -> None:
-        """Readers work ahead of the engine."""
-        streams = self._engine.streams
-        with thread_pool(self._workers) as reading, thread_pool(streams) as predicting:
-            windows = prefetch(reading, self._workers + self._batch_size * streams, self._read, tiles)
-            for batch in prefetch(
-                predicting, streams + 1, self._predict_batch, _batches(windows, self._batch_size)
-            ):
-                self._kept.update(batch)
-                self._count += len(batch)
+        batches = predicted_in_threads(
+            self._canvas.read,
+            self._plan.windows,
+            self._engine,
+            tiles,
+            batch_size=self._batch_size,
+            workers=self._workers,
+        )
+        with closing(batches):
+            for batch in batches:
+                for window in batch.windows:
+                    keep(self._plan.windows, window, self._write)
                 self._on_windows(self._count)
 
-    def _read(self, tile: Tile) -> tuple[Tile, NDArray[np.uint8]]:
-        return tile, read_window(self._canvas.read, tile, self._plan.windows)
-
-    def _predict_batch(
-        self, batch: list[tuple[Tile, NDArray[np.uint8]]]
-    ) -> dict[tuple[int, int], Probabilities]:
-        planes = predict_batch(self._engine, [pixels for _, pixels in batch], self._batch_size)
-        pairs = zip(batch, planes, strict=True)
-        grid = self._plan.windows
-        return {(tile.row, tile.col): keep_window(grid, tile, pixels, each) for (tile, pixels), each in pairs}
-
-
-def _batches(
-    items: Iterator[tuple[Tile, NDArray[np.uint8]]], size: int
-) -> Iterator[list[tuple[Tile, NDArray[np.uint8]]]]:
-    while batch := list(islice(items, size)):
-        yield batch
+    def _write(self, tile: Tile, planes: Probabilities) -> None:
+        self._kept[tile.row, tile.col] = planes
+        self._count += 1
 
 
 def _segment_array(

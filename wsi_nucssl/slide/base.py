@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeGuard
 
+from wsi_nucssl.checks import shown
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.locations import Location
 from wsi_nucssl.resample import RGB as RGB
@@ -94,8 +96,8 @@ class Slide(Protocol):
         """Size of level 0 in px."""
         ...
 
-    def read_region(self, location_l0: Point, level: int, size: Size) -> RGB:
-        """Read `size` px of `level` whose top left pixel lies at level-0 `location_l0`.
+    def read_region(self, location_l0: Point | Sequence[int], level: int, size: Size | Sequence[int]) -> RGB:
+        """Read `size` px, (width, height), of `level` whose top left pixel lies at level-0 `location_l0`, (x, y).
 
         Returns uint8 RGB (row, col, 3). Alpha is composited on white; what lies outside the slide is white.
 
@@ -134,3 +136,23 @@ class Slide(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
+
+
+def require_slide(given: object, name: str = "slide") -> Slide:
+    """An open slide as it is; anything else, a path above all, is refused by the parameter's name.
+
+    Raises
+    ------
+    UsageError
+        It is no open slide.
+    """
+    if not is_slide(given):
+        raise UsageError(
+            f"⟨{name}⟩ is an open slide, not {shown(given)}", remedy="Open it with open_slide first"
+        )
+    return given
+
+
+def is_slide(given: object) -> TypeGuard[Slide]:
+    """True for what can be read as a slide can."""
+    return hasattr(given, "read_level") and hasattr(given, "levels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.resample import resample, resampled_length, triangle_taps
-from wsi_nucssl.slide.base import RGB, WHITE, Slide
+from wsi_nucssl.slide.base import RGB, WHITE, Slide, require_slide
 from wsi_nucssl.slide.resolution import require_mpp
 
 _LEVEL_TOLERANCE = 1.02
@@ -44,9 +45,9 @@ class Canvas:
     SlideError : it is more than 50 times as coarse as `mpp`.
     """
 
-    def __init__(self, slide: Slide, mpp: Mpp) -> None:
-        own = require_mpp(slide)
-        self._lay_out(slide, mpp.x / own.x, mpp.y / own.y)
+    def __init__(self, slide: Slide, mpp: Mpp | float | Sequence[float]) -> None:
+        own, wanted = require_mpp(require_slide(slide)), Mpp.parse(mpp)
+        self._lay_out(slide, wanted.x / own.x, wanted.y / own.y)
 
     @classmethod
     def at_scale(cls, slide: Slide, scale: float) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wsi_nucssl.errors import SlideError, UsageError
+from wsi_nucssl.errors import SlideError, UsageError, WsiNucsslError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.locations import Location, Url, locate
 from wsi_nucssl.slide.base import Slide
@@ -13,7 +13,7 @@ from wsi_nucssl.slide.source import Source, open_source
 
 
 def open_slide(
-    path: str | os.PathLike[str] | Url, *, reader: str = "auto", mpp: float | None = None
+    path: str | os.PathLike[str] | Url, *, reader: str = "auto", mpp: Mpp | float | None = None
 ) -> Slide:
     """Open a whole-slide image or a plain image, read-only.
 
@@ -34,12 +34,11 @@ def open_slide(
     if reader != "auto" and reader not in READERS:
         choices = ", ".join(("auto", *READERS.names))
         raise UsageError(f"no reader {reader!r}", remedy=f"Choose one of {choices}")
-    if mpp is not None:
-        Mpp.square(mpp)  # refuses nonsense before a file is opened
+    given = None if mpp is None else Mpp.parse_side(mpp)
     source = open_source(locate(path))
     try:
-        return _open_any(source, mpp) if reader == "auto" else READERS.get(reader).open(source, mpp)
-    except SlideError:
+        return _open_any(source, given) if reader == "auto" else READERS.get(reader).open(source, given)
+    except WsiNucsslError:
         source.close()
         raise
 

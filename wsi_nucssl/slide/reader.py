@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -118,13 +118,12 @@ class Reader(Views, ABC):
         """Names of the label, macro and thumbnail images."""
         return self._metadata.associated_images
 
-    def read_region(self, location_l0: Point, level: int, size: Size) -> RGB:
+    def read_region(self, location_l0: Point | Sequence[int], level: int, size: Size | Sequence[int]) -> RGB:
         """Read `size` px of `level` whose top left pixel lies nearest to level-0 `location_l0`."""
+        location, shape = Point.parse(location_l0, "location_l0"), Size.parse(size)
         downsample = self._level(level).downsample
-        origin = Point(
-            math.floor(location_l0.x / downsample + 0.5), math.floor(location_l0.y / downsample + 0.5)
-        )
-        return self.read_level(level, Box.at(origin, size))
+        origin = Point(math.floor(location.x / downsample + 0.5), math.floor(location.y / downsample + 0.5))
+        return self.read_level(level, Box.at(origin, shape))
 
     def read_level(self, level: int, box: Box) -> RGB:
         """Read `box`, in px of `level`; white outside the slide."""

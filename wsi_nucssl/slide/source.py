@@ -90,6 +90,11 @@ def open_source(location: Location) -> Source:
     return source
 
 
+def closed(location: Location) -> SlideError:
+    """The error that says that a slide is read after it was closed."""
+    return SlideError("the slide was closed", path=str(location), remedy="Open it again, or close it later")
+
+
 class LocalSource:
     """A file on this machine: `pread` where there is one, else seek and read under a lock."""
 
@@ -125,6 +130,8 @@ class LocalSource:
         return [self.read_at(offset, count) for offset, count in ranges]
 
     def _read(self, offset: int, count: int) -> bytes:
+        if self._file.closed:
+            raise closed(self.location)
         if hasattr(os, "pread"):
             return os.pread(self._file.fileno(), count, offset)
         with self._lock:

@@ -9,13 +9,12 @@ from typing import Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
-from wsi_nucssl.slide.base import RGB, Slide
+from wsi_nucssl.slide.base import RGB, Slide, require_slide
 from wsi_nucssl.slide.canvas import Canvas
+from wsi_nucssl.slide.thresholding import otsu_threshold, smooth
 
 _TARGET_UM = 4.0
 _TARGET_L0_PX = 16.0
@@ -106,7 +105,7 @@ def tissue_mask(slide: Slide) -> TissueMask:
     slide : Slide
         It stays the caller's to close.
     """
-    canvas = Canvas.at_scale(slide, _scale(slide))
+    canvas = Canvas.at_scale(slide, _scale(require_slide(slide)))
     mask = _clean(_coloured(read_whole(canvas)), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)
     return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x))
 
@@ -141,7 +140,7 @@ def _coloured(image: RGB) -> NDArray[np.bool_]:
     glass = np.percentile(image[::4, ::4].reshape(-1, 3), 99, axis=0)
     gain = (glass.max() / glass if glass.min() > _BRIGHT else np.ones(3)).astype(np.float32)
     chroma = _chroma(image, gain)
-    threshold = np.clip(threshold_otsu(chroma), *_CHROMA_RANGE)  # type: ignore[no-untyped-call]
+    threshold = np.clip(otsu_threshold(chroma), *_CHROMA_RANGE)
     return np.asarray(chroma > threshold)
 
 
@@ -151,8 +150,8 @@ def _chroma(image: RGB, gain: NDArray[np.float32]) -> NDArray[np.float32]:
     for row in range(0, image.shape[0], _STRIP_ROWS):
         above = min(row, _SMOOTHING_REACH_PX)
         strip = image[row - above : row + _STRIP_ROWS + _SMOOTHING_REACH_PX] * gain
-        smooth = ndimage.gaussian_filter(strip, (_SMOOTHING_PX, _SMOOTHING_PX, 0), radius=_SMOOTHING_REACH_PX)
-        spread = smooth.max(axis=2) - smooth.min(axis=2)
+        smoothed = smooth(strip, _SMOOTHING_PX, _SMOOTHING_REACH_PX)
+        spread = smoothed.max(axis=2) - smoothed.min(axis=2)
         chroma[row : row + _STRIP_ROWS] = spread[above : above + _STRIP_ROWS]
     return chroma
 

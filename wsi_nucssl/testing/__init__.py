@@ -10,4 +10,5 @@ They need pytest and hypothesis: `pip install 'wsi-nucssl[testing]'`. docs/exten
 
 import pytest
 
-pytest.register_assert_rewrite("wsi_nucssl.testing.layouts", "wsi_nucssl.testing.slide_readers")
+for _kind in ("encoders", "engines", "layouts", "pretext_tasks", "slide_readers"):
+    pytest.register_assert_rewrite(f"{__name__}.{_kind}")

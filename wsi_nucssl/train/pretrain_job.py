@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.checks import whole
+from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.encoders import encoder_family
@@ -56,7 +56,7 @@ class PretrainJob:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        TASKS.get(self.task)
+        one_of("task", self.task, TASKS.names)
         encoder_family(self.arch)
         if not self.sources:
             raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")

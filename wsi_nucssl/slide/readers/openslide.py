@@ -16,7 +16,7 @@ from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, SlideReader, local_path, starts_with
-from wsi_nucssl.slide.source import Source
+from wsi_nucssl.slide.source import Source, closed
 
 _CELL_PX = 512
 _CELL_CACHE_BYTES = 64 << 20
@@ -53,6 +53,8 @@ class OpenSlideReader(Reader):
         super().__init__(path, SlideMetadata(sizes, vendor, properties, names, _bounds(properties)), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:
+        if self._closed:
+            raise closed(self.path)
         if self._slide.level_downsamples[level].is_integer():
             return self._read(level, box)
         image = np.empty((*box.size.shape_rc, 3), np.uint8)

@@ -18,7 +18,7 @@ from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
-from wsi_nucssl.slide.source import Source
+from wsi_nucssl.slide.source import Source, closed
 
 _NOT_READ = (
     tifffile.TiffFileError,
@@ -48,12 +48,15 @@ class TiffSlideReader(Reader):
             ) from error
         source.close()
         self._lock = threading.Lock()
+        self._closed = False
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = found.get("tiffslide.vendor", "generic-tiff")
         super().__init__(path, SlideMetadata(sizes, vendor, found, names, _bounds(found)), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:
+        if self._closed:
+            raise closed(self.path)
         downsample = self._slide.level_downsamples[level]
         # tiffslide truncates location / downsample: the least location that lands on the pixel is its ceiling.
         location = math.ceil(box.x0 * downsample - 1e-6), math.ceil(box.y0 * downsample - 1e-6)
@@ -72,6 +75,7 @@ class TiffSlideReader(Reader):
         """Give back the file handle. Closing twice is fine."""
         with self._lock:
             self._slide.close()
+            self._closed = True
 
 
 READER = SlideReader(starts_with(*TIFF_MAGIC), TiffSlideReader)
