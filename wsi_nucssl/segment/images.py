@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.instances import LabelImage, label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
+from wsi_nucssl.nuclei.types import type_planes, types_in
 from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.stages import predict_windows
@@ -77,6 +79,31 @@ def segment_image(
         Px of the image per output px: the model's mpp over the image's.
     """
     return label_instances(predict_image(engine, image, scale=scale), config)
+
+
+def segment_typed_image(
+    engine: Engine,
+    image: NDArray[np.uint8],
+    config: InstanceConfig,
+    names: Sequence[str],
+    *,
+    scale: float = 1.0,
+) -> tuple[LabelImage, dict[int, str]]:
+    """As `segment_image`, and the type of each label.
+
+    Parameters
+    ----------
+    engine, image, config, scale
+        As there.
+    names : sequence of str
+        The names of the model's types, `info.schema.type_names`; without any, no label has a type.
+    """
+    probabilities = predict_image(engine, image, scale=scale)
+    labels = label_instances(probabilities, config)
+    if not names:
+        return labels, {}
+    types, _ = types_in(labels, type_planes(probabilities), int(labels.max(initial=0)))
+    return labels, {label: names[type_] for label, type_ in enumerate(types.tolist(), 1)}
 
 
 def _size(image: NDArray[np.uint8]) -> Size:
