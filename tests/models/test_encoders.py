@@ -16,7 +16,6 @@ from wsi_nucssl.models.encoders import ENCODERS, build_encoder, encoder_family
 from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture_of
-from wsi_nucssl.schema import OutputSchema
 from wsi_nucssl.testing.encoders import EncoderTests
 
 CHANNELS = {
@@ -151,7 +150,7 @@ def test_any_size_goes_in_and_comes_out(arch: str, height: int, width: int) -> N
     upscale = ARCHITECTURES[arch].upscale
     image = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
     with torch.inference_mode():
-        assert network(image).shape == (2, len(OutputSchema().planes), upscale * height, upscale * width)
+        assert network(image).shape == (2, network.schema.channels, upscale * height, upscale * width)
 
 
 def test_bytes_and_floats_of_the_same_value_agree() -> None:

@@ -91,7 +91,7 @@ def test_other_types_are_another_run(fold: Path, tmp_path: Path) -> None:
     other = toys.write_fold(tmp_path / "pannuke")
     masks = np.load(other / "fold1" / "masks.npy")
     np.save(other / "fold1" / "masks.npy", masks[..., [2, 1, 0, 3, 4, 5]])
-    types = [_job(each).manifest()["types"]["labels"] for each in (fold, fold, other)]
+    types = [_job(each).manifest()["types"]["sha256"] for each in (fold, fold, other)]
     assert types[0] == types[1] != types[2]
 
 

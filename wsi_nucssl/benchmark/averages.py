@@ -60,6 +60,16 @@ def pooled_aji(images: Sequence[ImageResult]) -> float:
     return intersection / union if union else float("nan")
 
 
+def mean_type_pq(images: Sequence[ImageResult]) -> dict[str, float]:
+    """Mean PQ of each type over the images that have it; nothing where types were not told apart."""
+    return {name: mean_of(image.type_pq[name] for image in images) for name in images[0].type_pq}
+
+
+def mpq_of(image: ImageResult) -> float:
+    """Mean PQ of the types that an image has (Gamper et al., 2020); nan if it has none."""
+    return mean_of(image.type_pq.values())
+
+
 def _table(images: Sequence[ImageResult]) -> Floats:
     """(images, metrics)."""
     return np.array([list(image.scores.values()) for image in images], np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wsi_nucssl.metrics.aggregated_jaccard import aji_sums_of
@@ -31,6 +31,8 @@ class ImageResult:
         How many.
     errors : dict[str, int]
         Nuclei of each verdict, by the names of `metrics.verdicts.COUNTS`.
+    type_pq : dict[str, float]
+        PQ of each type of nuclei (`metrics.by_type`); empty where dataset or predictor tells none apart.
     """
 
     id: str
@@ -39,6 +41,7 @@ class ImageResult:
     true_nuclei: int
     pred_nuclei: int
     errors: dict[str, int]
+    type_pq: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For the journal; nan stays."""
@@ -49,6 +52,7 @@ class ImageResult:
             "true_nuclei": self.true_nuclei,
             "pred_nuclei": self.pred_nuclei,
             "errors": self.errors,
+            **({"type_pq": self.type_pq} if self.type_pq else {}),
         }
 
     @classmethod
@@ -64,11 +68,12 @@ class ImageResult:
             value["true_nuclei"],
             value["pred_nuclei"],
             {name: errors[name] for name in COUNTS},
+            dict(value.get("type_pq", {})),
         )
 
 
-def score_image(sample_id: str, pair: Comparison) -> ImageResult:
-    """Score two label images by every registered metric."""
+def score_image(sample_id: str, pair: Comparison, type_pq: Mapping[str, float] | None = None) -> ImageResult:
+    """Score two label images by every registered metric; `type_pq` is kept beside."""
     table = pair.table
     return ImageResult(
         sample_id,
@@ -77,4 +82,5 @@ def score_image(sample_id: str, pair: Comparison) -> ImageResult:
         int(table.true_ids.size),
         int(table.pred_ids.size),
         verdicts_of(table).counts(),
+        dict(type_pq or {}),
     )

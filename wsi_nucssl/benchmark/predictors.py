@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,14 @@ from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.datasets.resample import resample_labels
-from wsi_nucssl.datasets.sample import LabelImage
+from wsi_nucssl.datasets.sample import LabelImage, Types
 from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.info import ModelInfo, seen_images
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.runs import digest
-from wsi_nucssl.segment.images import segment_image
+from wsi_nucssl.segment.images import segment_typed_image
 
 _GEOJSON_SUFFIXES = (".geojson.gz", ".geojson", ".json")
 
@@ -66,6 +66,22 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class TypedPredictor(Predictor, Protocol):
+    """Tells types of nuclei apart, too."""
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """The types; none where it tells none apart after all."""
+        ...
+
+    def typed_label_image(
+        self, sample_id: str, image: NDArray[np.uint8], mpp: float
+    ) -> tuple[LabelImage, Types]:
+        """As `label_image`, and the type of each label."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A model on an engine, through the same predict and extract code as `segment`."""
@@ -96,20 +112,36 @@ class Network:
         """From the weights' provenance."""
         return KnownSplit.of(self.model.info)
 
-    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:  # noqa: ARG002
-        """See `Predictor.label_image`.
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """The model's."""
+        return self.model.info.schema.type_names
+
+    def label_image(self, sample_id: str, image: NDArray[np.uint8], mpp: float) -> LabelImage:
+        """See `Predictor.label_image`."""
+        return self.typed_label_image(sample_id, image, mpp)[0]
+
+    def typed_label_image(
+        self,
+        sample_id: str,  # noqa: ARG002
+        image: NDArray[np.uint8],
+        mpp: float,
+    ) -> tuple[LabelImage, Types]:
+        """See `TypedPredictor.typed_label_image`.
 
         An image of another mpp than the model's is seen at the model's, as a slide is, and its nuclei are scored on the
         image's own px, each of which takes the nearest px of the answer.
         """
         wanted = self.model.info.mpp
         scale = 1.0 if same_mpp(mpp, wanted) else wanted / mpp
-        labels = segment_image(self.engine, image, self.model.info.instances, scale=scale)
+        labels, types = segment_typed_image(
+            self.engine, image, self.model.info.instances, self.type_names, scale=scale
+        )
         if scale == 1:
-            return labels
+            return labels, types
         rows, cols = image.shape[:2]
         own = resample_labels(labels, 1 / scale)[:rows, :cols]
-        return np.pad(own, ((0, rows - own.shape[0]), (0, cols - own.shape[1])))
+        return np.pad(own, ((0, rows - own.shape[0]), (0, cols - own.shape[1]))), types
 
 
 @dataclass(frozen=True, slots=True)

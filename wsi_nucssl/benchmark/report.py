@@ -6,17 +6,18 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.benchmark.averages import intervals, means, pooled_aji
+from wsi_nucssl.benchmark.averages import intervals, means, mpq_of, pooled_aji
 from wsi_nucssl.benchmark.groups import By
 from wsi_nucssl.benchmark.loss_picture import draw_losses
-from wsi_nucssl.benchmark.notation import finite, table_rows, with_interval
+from wsi_nucssl.benchmark.notation import finite, number, table_rows, with_interval
 from wsi_nucssl.benchmark.results import ModelResult
-from wsi_nucssl.benchmark.sections import group_section, oracle_section, stress_section
+from wsi_nucssl.benchmark.sections import group_section, oracle_section, stress_section, type_section
 from wsi_nucssl.benchmark.selection import Selection
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import Entry
@@ -100,12 +101,21 @@ class Report:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         metrics = [metric.column for metric in all_metrics()]
-        writer.writerow(["model", "image", "organ", *metrics, "true_nuclei", "pred_nuclei", *COUNTS])
+        types = self._type_names()
+        by_type = ["mpq", *(f"pq {name}" for name in types)] if types else []
+        writer.writerow(
+            ["model", "image", "organ", *metrics, "true_nuclei", "pred_nuclei", *COUNTS, *by_type]
+        )
         organs = {entry.id: entry.organ or "" for entry in self.selection.entries}
         for model in self.models:
             for image in model.images:
                 counts = (image.true_nuclei, image.pred_nuclei, *(image.errors[name] for name in COUNTS))
                 row = [model.name, image.id, organs[image.id], *finite(image.scores).values(), *counts]
+                if types:
+                    row += [
+                        number(mpq_of(image)),
+                        *(number(image.type_pq.get(name, math.nan)) for name in types),
+                    ]
                 writer.writerow(row)
         return text.getvalue()
 
@@ -126,6 +136,8 @@ class Report:
         lines += table_rows(["image", "organ", *(model.name for model in self.models)], self._by_image())
         if self.by is not None:
             lines += ["", *group_section(self.models, self.by, self.groups)]
+        if self._type_names():
+            lines += ["", *type_section(self.models)]
         if all(model.oracle for model in self.models):
             lines += ["", *oracle_section(self.models)]
         if self.stress:
@@ -139,6 +151,10 @@ class Report:
         count = len(self.selection.entries)
         images = "1 image" if count == 1 else f"{count} images"
         return draw_losses(losses, plain, f"Loss of AJI under perturbation: {self.dataset}, {images}")
+
+    def _type_names(self) -> tuple[str, ...]:
+        """Types of nuclei that are scored, of any model."""
+        return next((model.type_names for model in self.models if model.type_names), ())
 
     def _means(self) -> list[list[str]]:
         rows = []

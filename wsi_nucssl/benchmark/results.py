@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wsi_nucssl.benchmark.averages import intervals, means, pooled_aji
+from wsi_nucssl.benchmark.averages import intervals, mean_of, mean_type_pq, means, mpq_of, pooled_aji
 from wsi_nucssl.benchmark.image_result import ImageResult
 from wsi_nucssl.benchmark.losses import ByImage, Loss, loss_of
 from wsi_nucssl.benchmark.notation import finite, number
@@ -45,6 +45,19 @@ class ModelResult:
         """Nuclei of each verdict, over all images."""
         return {name: sum(image.errors[name] for image in self.images) for name in COUNTS}
 
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Types of nuclei that are scored; none where dataset or predictor tells none apart."""
+        return tuple(self.images[0].type_pq)
+
+    def mean_type_pq(self) -> dict[str, float]:
+        """Mean PQ of each type over the images that have it."""
+        return mean_type_pq(self.images)
+
+    def mpq(self) -> float:
+        """Mean over images of the mean PQ of the types that an image has."""
+        return mean_of(map(mpq_of, self.images))
+
     def losses(self) -> dict[str, Loss]:
         """What each perturbation costs."""
         plain = {image.id: image.scores.aji for image in self.images}
@@ -62,6 +75,8 @@ class ModelResult:
             content["groups"] = {
                 name: {"images": len(ids), **_averages(self.of(ids))} for name, ids in groups.items()
             }
+        if self.type_names:
+            content["types"] = _types(self.mean_type_pq(), self.mpq())
         if self.oracle:
             content["oracle"] = {
                 **finite(summary(self.oracle.values())),
@@ -86,4 +101,9 @@ def _image(image: ImageResult) -> dict[str, Any]:
         "true_nuclei": image.true_nuclei,
         "pred_nuclei": image.pred_nuclei,
         **image.errors,
+        **({"types": _types(image.type_pq, mpq_of(image))} if image.type_pq else {}),
     }
+
+
+def _types(pq: Mapping[str, float], mpq: float) -> dict[str, Any]:
+    return {"mpq": number(mpq), "pq": finite(pq)}

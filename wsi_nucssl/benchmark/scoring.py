@@ -12,13 +12,15 @@ import imagecodecs
 from wsi_nucssl.benchmark.image_result import ImageResult, score_image
 from wsi_nucssl.benchmark.journal import Journal
 from wsi_nucssl.benchmark.oracle import Decomposition, decompose
-from wsi_nucssl.benchmark.predictors import Predictor
+from wsi_nucssl.benchmark.predictors import Predictor, TypedPredictor
 from wsi_nucssl.benchmark.results import ModelResult
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset
 from wsi_nucssl.datasets.sample import Image, LabelImage
 from wsi_nucssl.files import safe_stem, write_atomic
 from wsi_nucssl.metrics import aji, compare
+from wsi_nucssl.metrics.by_type import pq_by_type
+from wsi_nucssl.metrics.contingency import Comparison
 from wsi_nucssl.metrics.drawing import draw_verdicts
 
 OnImage = Callable[[int, int, str], None]
@@ -78,14 +80,25 @@ class Scorer:
         self, predictor: Predictor, sample_id: str, image: Image, true: LabelImage, mpp: float
     ) -> None:
         def make() -> dict[str, Any]:
-            pair = compare(true, predictor.label_image(sample_id, image, mpp))
+            pair, types = self._compared(predictor, sample_id, image, true, mpp)
             if self.pictures is not None:
                 path = self.pictures / file_stem(predictor.name) / f"{file_stem(sample_id)}.png"
                 write_atomic(path, bytes(imagecodecs.png_encode(draw_verdicts(image, pair))))
             oracle = asdict(decompose(pair)) if self.oracle else None
-            return {"result": score_image(sample_id, pair).as_json(), "oracle": oracle}
+            return {"result": score_image(sample_id, pair, types).as_json(), "oracle": oracle}
 
         self.journal.keep((predictor.name, sample_id, _PLAIN), make)
+
+    def _compared(
+        self, predictor: Predictor, sample_id: str, image: Image, true: LabelImage, mpp: float
+    ) -> tuple[Comparison, dict[str, float]]:
+        """The prediction beside the truth, and the PQ of each type where both tell types apart."""
+        names = self.dataset.type_names
+        if not isinstance(predictor, TypedPredictor) or set(names).isdisjoint(predictor.type_names):
+            return compare(true, predictor.label_image(sample_id, image, mpp)), {}
+        pred, types = predictor.typed_label_image(sample_id, image, mpp)
+        pair = compare(true, pred)
+        return pair, pq_by_type(pair.table, self.dataset[sample_id].types(), types, names)
 
     def _stressed(
         self,

@@ -1,4 +1,4 @@
-"""The sections of results.md that are there only when asked for: groups, oracles, stress."""
+"""The sections of results.md that are not always there: groups, types, oracles, stress."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wsi_nucssl.benchmark.results import ModelResult
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.metrics.aggregated_jaccard import AJI
 from wsi_nucssl.metrics.metric import PERCENT
+from wsi_nucssl.metrics.panoptic import PQ
 
 
 def group_section(models: Sequence[ModelResult], by: By, groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -27,6 +28,20 @@ def group_section(models: Sequence[ModelResult], by: By, groups: Mapping[str, Se
         "images."
     )
     return [f"## By {by}", "", said, "", *table_rows([by, "images", *(m.name for m in models)], rows)]
+
+
+def type_section(models: Sequence[ModelResult]) -> list[str]:
+    """PQ of each type of nuclei, of the models that tell types apart."""
+    typed = [model for model in models if model.type_names]
+    rows = [
+        [model.name, PQ.text(model.mpq()), *map(PQ.text, model.mean_type_pq().values())] for model in typed
+    ]
+    said = (
+        f"{PQ.title} of the nuclei of each type, mean over the images that have the type, in {PQ.unit.symbol}; mPQ is "
+        "the mean over images of the mean over an image's types (Gamper et al., 2020)."
+    )
+    header = ["model", "mPQ", *typed[0].type_names]
+    return ["## By type of nuclei", "", said, "", *table_rows(header, rows)]
 
 
 def oracle_section(models: Sequence[ModelResult]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -227,6 +228,16 @@ class Dataset:
         return replace(
             self, samples=tuple(replace(sample, known_hashes=sample.hashes()) for sample in self.samples)
         )
+
+    def types_sha256(self, ids: Iterable[str]) -> str:
+        """Hex SHA-256 of the types of all labels of some samples, which the hashes of labels tell nothing of.
+
+        Raises
+        ------
+        DatasetError : a file cannot be read, or an id is not in the dataset.
+        """
+        types = {name: {str(label): each for label, each in self[name].types().items()} for name in ids}
+        return hashlib.sha256(json.dumps(types, sort_keys=True).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.samples)

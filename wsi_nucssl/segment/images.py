@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.nuclei.instances import LabelImage, label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
+from wsi_nucssl.nuclei.types import type_planes, types_in
 from wsi_nucssl.resample import resample, triangle_taps
 from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.stages import predict_windows
@@ -84,6 +86,37 @@ def segment_image(
     """
     check_image(image)
     return label_instances(predict_image(engine, image, scale=scale), config)
+
+
+def segment_typed_image(
+    engine: Engine,
+    image: NDArray[np.uint8],
+    config: InstanceConfig,
+    names: Sequence[str],
+    *,
+    scale: float = 1.0,
+) -> tuple[LabelImage, dict[int, str]]:
+    """As `segment_image`, and the type of each label.
+
+    Parameters
+    ----------
+    engine : Engine
+        The model's.
+    image : ndarray of uint8
+        RGB (row, col, 3).
+    config : InstanceConfig
+        Thresholds and sizes.
+    names : sequence of str
+        The names of the model's types, `info.schema.type_names`; without any, no label has a type.
+    scale : float
+        As in `predict_image`.
+    """
+    probabilities = predict_image(engine, image, scale=scale)
+    labels = label_instances(probabilities, config)
+    if not names:
+        return labels, {}
+    types, _ = types_in(labels, type_planes(probabilities), int(labels.max(initial=0)))
+    return labels, {label: names[type_] for label, type_ in enumerate(types.tolist(), 1)}
 
 
 def check_image(image: Any) -> None:

@@ -112,13 +112,6 @@ class FinetuneJob:
         own = {sample.id: sample.mpp for sample in self.dataset}
         return {name: mpp for name, mpp in own.items() if mpp and not same_mpp(mpp, self.mpp)}
 
-    def _known_types(self) -> str:
-        """SHA-256 of what the images to train on say of types; their labels' own hashes tell nothing of that."""
-        samples = (self.dataset[name] for name in self.split.train_ids)
-        return digest(
-            {sample.id: {str(label): name for label, name in sample.types().items()} for sample in samples}
-        )
-
     def manifest(self, processes: int = 1) -> dict[str, Any]:
         """The run's identity: data by hash, settings by value, and the processes where there are several."""
         known = self.encoder in ("none", "imagenet")
@@ -140,6 +133,10 @@ class FinetuneJob:
                 if self.teachers
                 else {}
             ),
-            **({"types": {"names": self.types, "labels": self._known_types()}} if self.types else {}),
+            **(
+                {"types": {"names": self.types, "sha256": self.dataset.types_sha256(self.split.train_ids)}}
+                if self.types
+                else {}
+            ),
             **({"processes": processes} if processes > 1 else {}),
         }
