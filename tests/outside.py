@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def install(site: Path, package: str, group: str, entry: str, code: str = "thing
 
 
 @contextmanager
-def installed(site: Path, registry: Registry[object], package: str, entry: str, code: str) -> Iterator[None]:
+def installed(site: Path, registry: Registry[Any], package: str, entry: str, code: str) -> Iterator[None]:
     """While it lasts, the package is on sys.path and the registry has looked again at what is installed."""
     install(site, package, registry.group, entry, code)
     with pytest.MonkeyPatch.context() as patch:

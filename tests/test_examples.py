@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SLIDE = ROOT / "sample_slides" / "sample.svs"
-ARGUMENTS = {
+ARGUMENTS: dict[str, list[Path | str]] = {
     "segment_and_plot": [SLIDE, "OUT"],
     "pandas_table": [SLIDE, "OUT"],
     "dask_array": [SLIDE],
@@ -23,7 +23,7 @@ ARGUMENTS = {
     "own_exporter": [SLIDE, "OUT"],
     "own_reader": ["OUT"],
 }
-WRITTEN = {
+WRITTEN: dict[str, set[str]] = {
     "segment_and_plot": {"nuclei.png", "nuclei.geojson"},
     "pandas_table": {"large.geojson", "nuclei.csv"},
     "dask_array": set(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,37 +15,38 @@ from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.registry import Registry
 from wsi_nucssl.slide import READERS, open_slide
 
+PACKAGES: dict[str, tuple[Registry[Any], str]] = {
+    "npy_slides": (READERS, "npy = npy_slides:READER"),
+    "case_folders": (LAYOUTS, "cases = case_folders:LAYOUT"),
+}
+"""The packages of the page, each with its registry and its entry point."""
+
 
 def suite(package: str) -> type:
-    """The class of tests that the page shows for a package."""
+    """The class of tests that the page shows for a package, run while the package is installed."""
+    registry, entry = PACKAGES[package]
     shown: dict[str, type] = {}
     exec(documented(f"test_{package}.py"), shown)
-    return next(thing for name, thing in shown.items() if name.startswith("Test"))
+    (theirs,) = (thing for name, thing in shown.items() if name.startswith("Test"))
+
+    class Installed:
+        @pytest.fixture(scope="class", autouse=True)
+        @classmethod
+        def _installed(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+            site = tmp_path_factory.mktemp("site")
+            with installed(site, registry, package, entry, documented(f"{package}.py")):
+                yield
+
+    return type(theirs.__name__, (Installed, theirs), {})
 
 
-class TestTheReader(suite("npy_slides")):
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def _installed(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        site = tmp_path_factory.mktemp("site")
-        with installed(site, READERS, "npy_slides", "npy = npy_slides:READER", documented("npy_slides.py")):
-            yield
+TestTheReader = suite("npy_slides")
+TestTheLayout = suite("case_folders")
 
 
-class TestTheLayout(suite("case_folders")):
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def _installed(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        site = tmp_path_factory.mktemp("site")
-        code = documented("case_folders.py")
-        with installed(site, LAYOUTS, "case_folders", "cases = case_folders:LAYOUT", code):
-            yield
-
-
-@pytest.mark.parametrize(
-    ("registry", "entry"), [(READERS, "npy = npy_slides:READER"), (LAYOUTS, "cases = case_folders:LAYOUT")]
-)
-def test_the_page_shows_the_entry_that_the_tests_install(registry: Registry[object], entry: str) -> None:
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_page_shows_the_entry_that_the_tests_install(package: str) -> None:
+    registry, entry = PACKAGES[package]
     name, target = entry.split(" = ")
     assert f'[project.entry-points."{registry.group}"]\n{name} = "{target}"\n' in EXTENDING.read_text()
 

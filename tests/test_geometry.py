@@ -94,11 +94,14 @@ def test_what_people_type_becomes_a_box(x: int, y: int, width: int, height: int)
     box = Box.parse((x, y, width, height))
     assert box == Box.at(Point(x, y), Size(width, height))
     assert box.xywh == (x, y, width, height)
-    assert Box.parse([x, y, width, height]) == Box.parse(np.array(box.xywh)) == Box.parse(box) == box
-    assert Point.parse((x, y)) == Point.parse(np.array([x, y])) == Point.parse(Point(x, y)) == Point(x, y)
+    assert Box.parse([x, y, width, height]) == Box.parse(box) == box
+    assert Box.parse(np.array(box.xywh)) == box  # type: ignore[arg-type]
+    assert Point.parse((x, y)) == Point.parse(Point(x, y)) == Point(x, y)
+    assert Point.parse(np.array([x, y])) == Point(x, y)  # type: ignore[arg-type]
 
 
-NO_BOX = [(1, 2, 3), (1, 2, 3, 4, 5), (1, 2, 3.0, 4), (1, 2, -3, 4), (0, 0, 0, 3), (0, 0, True, 3), "abcd"]
+NO_BOX: list[object] = [(1, 2, 3), (1, 2, 3, 4, 5), (1, 2, 3.0, 4), (1, 2, -3, 4), (0, 0, 0, 3)]
+NO_BOX += [(0, 0, True, 3), "abcd"]
 NO_BOX += [None, 7, {1, 2, 3, 4}, dict.fromkeys((1, 2, 3, 4), 1), (float("nan"), 0, 1, 1), Box(3, 3, 3, 9)]
 
 
@@ -116,14 +119,14 @@ def test_what_is_no_point_is_refused_by_name(value: object) -> None:
 
 def test_a_resolution_is_a_number_or_two() -> None:
     assert Mpp.parse(0.5) == Mpp.parse(np.float64(0.5)) == Mpp.parse(Mpp(0.5, 0.5)) == Mpp(0.5, 0.5)
-    assert Mpp.parse((0.5, 0.25)) == Mpp.parse(np.array([0.5, 0.25])) == Mpp(0.5, 0.25)
+    assert Mpp.parse((0.5, 0.25)) == Mpp.parse(np.array([0.5, 0.25])) == Mpp(0.5, 0.25)  # type: ignore[arg-type]
     assert Mpp.parse_side(0.5) == Mpp.parse_side((0.5, 0.5)) == Mpp.parse_side(Mpp(0.5, 0.5)) == 0.5
     with pytest.raises(UsageError, match="`slide_mpp` is one number here"):
         Mpp.parse_side((0.5, 0.25), "slide_mpp")
 
 
 def test_a_size_is_two_whole_numbers_and_does_not_unpack() -> None:
-    assert Size.parse((3, 2)) == Size.parse(np.array([3, 2])) == Size.parse(Size(3, 2)) == Size(3, 2)
+    assert Size.parse((3, 2)) == Size.parse(np.array([3, 2])) == Size.parse(Size(3, 2)) == Size(3, 2)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"`size` is \(width, height\) in whole px"):
         Size.parse((3, 2, 1))
     with pytest.raises(TypeError, match="width, height"):

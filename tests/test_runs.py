@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,17 @@ values = st.recursive(
 manifests = st.dictionaries(st.text(max_size=4), values, max_size=4)
 
 
-def work(path: Path, manifest: dict[str, Any], name: str, **how: bool) -> set[str]:
+def work(
+    path: Path,
+    manifest: dict[str, Any],
+    name: str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    inputs: Iterable[Path] = (),
+) -> set[str]:
     """Leave a file `name` in the run; returns what was there before."""
-    with run_directory(path, manifest, **{"resume": False, "overwrite": False, **how}) as run:
+    with run_directory(path, manifest, resume=resume, overwrite=overwrite, inputs=inputs) as run:
         before = {entry.name for entry in run.iterdir()} - {MANIFEST, ".lock"}
         write_atomic(run / name, "done")
     return before
@@ -65,7 +74,7 @@ def test_what_is_there_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, how: dict[str, bool]) -> None:
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, how: dict[str, Any]) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(OutputExists, match="no run"):
         work(tmp_path, {}, "a", **how)
@@ -73,7 +82,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, how: dict[str, bo
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
-def test_somebody_elses_manifest_protects_its_folder(tmp_path: Path, how: dict[str, bool]) -> None:
+def test_somebody_elses_manifest_protects_its_folder(tmp_path: Path, how: dict[str, Any]) -> None:
     (tmp_path / MANIFEST).write_text('{"image-1": {"nuclei": 480}}')
     (tmp_path / "images").mkdir()
     with pytest.raises(RunMismatch if "resume" in how else OutputExists):
@@ -135,7 +144,10 @@ def test_what_a_run_reads_is_not_emptied_with_it(tmp_path: Path) -> None:
 
 
 def test_what_differs_is_named_in_a_line(tmp_path: Path) -> None:
-    was = {"recipe": {"loss": {"dice": 1.0}, "epochs": 3}, "split": [{"id": str(n)} for n in range(99)]}
+    was: dict[str, Any] = {
+        "recipe": {"loss": {"dice": 1.0}, "epochs": 3},
+        "split": [{"id": str(n)} for n in range(99)],
+    }
     now = {"recipe": {"loss": {"dice": 2.0}, "epochs": 3}, "split": was["split"][1:]}
     work(tmp_path, was, "one")
     with pytest.raises(RunMismatch) as caught:

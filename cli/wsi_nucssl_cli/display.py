@@ -43,10 +43,9 @@ def say_warning(message: str) -> None:
 
 
 def say_hello(command: str, *, quiet: bool) -> None:
-    """A line on stderr before anything heavy is imported, so that nobody wonders; a terminal's is written over."""
-    if not quiet:
-        end = "\r" if sys.stderr.isatty() else "\n"
-        sys.stderr.write(f"wsi-nucssl {__version__} {command} …{end}")
+    """A line on a terminal before anything heavy is imported, so that nobody wonders; log files do without."""
+    if not quiet and sys.stderr.isatty():
+        sys.stderr.write(f"wsi-nucssl {__version__} {command} …\n")
         sys.stderr.flush()
 
 

@@ -33,7 +33,7 @@ def collect(results: Path, out: Path) -> dict[str, Any]:
         if "parts" in listed:
             path = out / f"{index.stem}.safetensors"
             write_atomic(path, joined(index))
-            load_model(path)
+            _ = load_model(path).network
             found["models"][path.name] = {name: listed[name] for name in ("step", "steps", "done", "scores")}
     for path in sorted(results.glob("check-*.npz")):
         with np.load(path) as planes:

@@ -126,15 +126,15 @@ class _Finetuning:
         write_atomic(whole, joined(index))
         try:
             model = load_model(whole)
+            if model.info.arch != self.values["arch"]:
+                raise WeightsError(
+                    f"holds a {model.info.arch}, but {self.values['arch']} is to be trained",
+                    path=index,
+                    remedy=f"Give --recipe of {model.info.arch}",
+                )
+            self.network.load_state_dict(model.network.state_dict())
         finally:
             whole.unlink()
-        if model.info.arch != self.values["arch"]:
-            raise WeightsError(
-                f"holds a {model.info.arch}, but {self.values['arch']} is to be trained",
-                path=index,
-                remedy=f"Give --recipe of {model.info.arch}",
-            )
-        self.network.load_state_dict(model.network.state_dict())
         return facts
 
     def run_slice(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def multiply_adds(network: ResUNet) -> float:
     side = SIDE // network.upscale
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 3, side, side))
-    return counter.get_total_flops() / 2e9
+    return float(counter.get_total_flops() / 2e9)
 
 
 def receptive_field(network: ResUNet) -> int:

@@ -32,8 +32,10 @@ def write_repeated(path: Path, side: int) -> None:
     """A slide of any size in seconds: tissue everywhere, made of the tiles of one small scene over and over."""
     image = Scene(Size(2400, 2400), seed=1).render(whole(Size(2400, 2400)))[480:1920, 480:1920]
     tiles = [
-        imagecodecs.jpeg_encode(
-            np.ascontiguousarray(image[y : y + TILE, x : x + TILE]), level=80, outcolorspace="ycbcr"
+        bytes(
+            imagecodecs.jpeg_encode(
+                np.ascontiguousarray(image[y : y + TILE, x : x + TILE]), level=80, outcolorspace="ycbcr"
+            )
         )
         for y in range(0, len(image), TILE)
         for x in range(0, image.shape[1], TILE)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from tests.pictures import read_labels
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.seams import extract_block, extract_nuclei
@@ -34,14 +35,14 @@ def image(monuseg: Path) -> Path:
     """The image whose count of nuclei is nearest to 600."""
 
     def distance(path: Path) -> int:
-        return abs(len(np.unique(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))) - 601)
+        return abs(len(np.unique(read_labels(path))) - 601)
 
     return min(sorted((monuseg / "labels").glob("*.png")), key=distance)
 
 
 @pytest.fixture(scope="module")
 def scene(image: Path) -> NDArray[np.uint8]:
-    classes = three_class(cv2.imread(str(image), cv2.IMREAD_UNCHANGED), 2)
+    classes = three_class(read_labels(image), 2)
     planes = [cv2.GaussianBlur((classes == number) * np.float32(255), (0, 0), 1) for number in (1, 2)]
     return np.stack([*planes, planes[0] / 2]).astype(np.uint8)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -49,7 +50,7 @@ def whole_job(slide_path: Path, destination: Path, codec: str) -> None:
         ingest(slide, destination, TileConfig(MPP, codec=codec))  # type: ignore[arg-type]
 
 
-def plain_loop(slide_path: Path, destination: Path, boxes: list[Box], **options: object) -> None:
+def plain_loop(slide_path: Path, destination: Path, boxes: list[Box], **options: Any) -> None:
     """What one writes without this package: OpenSlide's read_region into a zarr array, tile by tile."""
     with openslide.OpenSlide(slide_path) as slide:
         width, height = slide.dimensions
@@ -66,7 +67,7 @@ class StoredTiles:
 
     def __init__(self, slide_path: Path, boxes: list[Box]) -> None:
         with tifffile.TiffFile(slide_path) as tiff:
-            page = tiff.pages[0]
+            page = tiff.pages.first
             side, cols = page.tilewidth, -(-page.imagewidth // page.tilewidth)
             wanted = {
                 row * cols + col

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import geojson
 import pytest
 
 from tests.cli.commands import SAMPLE, Ended
+from tests.pictures import read_rgb
 from tests.segment import fakes
 from wsi_nucssl import __version__
 from wsi_nucssl.engines.base import BodyBoundary, Windows
@@ -252,7 +254,7 @@ def test_info(cli: Cli, tmp_path: Path) -> None:
     assert (facts["width"], facts["height"], facts["mpp_x"]) == (3000, 2400, 0.25)
     thumbnail = tmp_path / "new" / "thumbnail.png"
     assert cli("info", SAMPLE, "--thumbnail", thumbnail).code == 0
-    assert cv2.imread(str(thumbnail)).std() > 10
+    assert read_rgb(thumbnail).std() > 10
 
 
 def test_info_of_what_is_no_slide(cli: Cli, tmp_path: Path) -> None:
@@ -272,7 +274,23 @@ def test_info_knows_when_it_does_not_know(cli: Cli, png: Path) -> None:
 
 def test_with_the_bundled_model(tmp_path: Path, png: Path) -> None:
     output = tmp_path / "n.geojson"
-    ended = in_a_process(RUN, "segment", png, "-o", output, "--mpp", 0.25, "--device", "cpu")
+    ended = in_a_process(RUN, "segment", png, "-o", output, "--mpp", 0.25, "--device", "cpu", "-q")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     assert len(json.loads(output.read_text())["features"]) > 30
+
+
+@pytest.mark.parametrize("more", [[], ["-q"]])
+def test_a_terminal_is_told_at_once_what_runs(more: list[str], tmp_path: Path) -> None:
+    screen, terminal = pty.openpty()
+    paths = [tmp_path / "missing.svs", "-o", tmp_path / "n.geojson"]
+    command = [sys.executable, "-c", RUN, "segment", *map(str, paths)]
+    said = b""
+    with subprocess.Popen([*command, *more], stderr=terminal):
+        os.close(terminal)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while text := os.read(screen, 1000):
+                said += text
+    os.close(screen)
+    assert said.decode().startswith(f"wsi-nucssl {__version__} segment …") == (not more)
+    assert "missing.svs" in said.decode()

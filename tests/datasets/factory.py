@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import imagecodecs
@@ -35,7 +36,7 @@ def write_tiff(path: Path, pixels: np.ndarray) -> Path:
 
 
 def write_xml(
-    path: Path, *regions: list[tuple[float, float]], annotations: int = 1, mpp: str | None = None
+    path: Path, *regions: Sequence[tuple[float, float]], annotations: int = 1, mpp: str | None = None
 ) -> Path:
     """An Aperio file; the regions are dealt to the given number of annotations, in order."""
     drawn = [

@@ -24,7 +24,8 @@ def assert_pair(root: Path, sample_id: str, image: np.ndarray, labels: np.ndarra
     dataset = open_dataset(root)
     assert dataset.layout == layout
     read_image, read_labels = dataset[sample_id].pair()
-    assert (read_image.dtype, read_labels.dtype) == (np.uint8, np.int32)
+    assert read_image.dtype == np.uint8
+    assert read_labels.dtype == np.int32
     np.testing.assert_array_equal(read_image, image)
     np.testing.assert_array_equal(read_labels, labels)
 
@@ -59,7 +60,7 @@ def encode_tiff(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-FORMATS = {
+FORMATS: dict[str, Callable[[np.ndarray], bytes | bytearray]] = {
     ".png": imagecodecs.png_encode,
     ".webp": lambda pixels: imagecodecs.webp_encode(pixels, lossless=True),
     ".jpg": lambda pixels: imagecodecs.jpeg8_encode(pixels, level=100, subsampling="444"),

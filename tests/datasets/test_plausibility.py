@@ -19,7 +19,15 @@ def squares(side: int, count: int) -> np.ndarray:
 
 
 def sample(mpp: float | None, source: str = "given") -> Sample:
-    return Sample("a", None, Path("memory"), lambda: np.zeros((1, 1, 3), np.uint8), squares, mpp, source)
+    return Sample(
+        id="a",
+        organ=None,
+        source=Path("memory"),
+        read_image=lambda: np.zeros((1, 1, 3), np.uint8),
+        read_labels=lambda shape: np.zeros(shape, np.int32),
+        mpp=mpp,
+        mpp_source=source,
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def taught(arch: str) -> ResUNet:
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(50):
         optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(network(images), classes).backward()
+        torch.nn.functional.cross_entropy(network(images), classes).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return network.eval()
 

@@ -1,4 +1,4 @@
-"""On a CPU, `segment` and `benchmark` import neither PyTorch nor what only training and pictures need."""
+"""On a CPU, `segment` and `benchmark` import no PyTorch, nothing that only training needs, no reports of usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.train.tiny import write_dataset
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample_slides" / "sample.svs"
-HEAVY = ["accelerate", "matplotlib", "skimage", "tensorboard", "torch", "torchvision"]
+HEAVY = ["accelerate", "matplotlib", "openvino_telemetry", "skimage", "tensorboard", "torch", "torchvision"]
 CODE = """
 import sys
 from wsi_nucssl_cli import app

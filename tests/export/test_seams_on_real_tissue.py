@@ -10,6 +10,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
+from tests.pictures import read_labels, read_rgb
 from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Box, Mpp
@@ -21,15 +22,16 @@ from wsi_nucssl.nuclei.targets import three_class
 
 def plausible(image: Path, labels: Path) -> NDArray[np.uint8]:
     """Probabilities like a network's: classes of the labels, blurred, with smooth noise, and real hematoxylin."""
-    classes = three_class(cv2.imread(str(labels), cv2.IMREAD_UNCHANGED), 2)
+    classes = three_class(read_labels(labels), 2)
     noise = np.random.default_rng(0).normal(0, 0.8, (2, *classes.shape)).astype(np.float32)
     planes: list[NDArray[np.float32]] = [
         np.clip(cv2.GaussianBlur((classes == number) + noise[number - 1], (0, 0), 1.5), 0, 1)
         for number in (1, 2)
     ]
     planes[1] = np.minimum(planes[1], 1 - planes[0])
-    rgb = cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB)
-    return np.stack([*(np.rint(plane * 255).astype(np.uint8) for plane in planes), hematoxylin_od(rgb)])
+    return np.stack(
+        [*(np.rint(plane * 255).astype(np.uint8) for plane in planes), hematoxylin_od(read_rgb(image))]
+    )
 
 
 @pytest.mark.parametrize("number", [0, 17])
@@ -41,7 +43,7 @@ def test_blocks_do_not_change_the_features(monuseg: Path, tmp_path: Path, number
     canvas = np.pad(scene, ((0, 0), (top, bottom), (left, right)))
     extent = Box(0, 0, canvas.shape[2], canvas.shape[1])
 
-    def features(block: int) -> list[object]:
+    def features(block: int) -> list[dict[str, object]]:
         cores = (
             Box(x, y, x + block, y + block).clip(extent)
             for y in range(0, extent.y1, block)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from tests.nuclei.reference import instances
 from tests.nuclei.scenes import configs, perfect, scenes
+from tests.pictures import read_labels
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig
@@ -108,7 +108,7 @@ def test_perfect_maps_give_the_labels_back(monuseg: Path, band_px: int) -> None:
     config = InstanceConfig(regrow_px=band_px + 2, min_marker_px=1, min_area_px=1)
     scores = []
     for path in sorted((monuseg / "labels").glob("*.png")):
-        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.int32)
+        labels = read_labels(path).astype(np.int32)
         classes = three_class(labels, band_px)
         scores.append(plain_aji(labels, label_instances(perfect(classes == 1, classes > 0), config)))
     assert np.mean(scores) >= 0.98

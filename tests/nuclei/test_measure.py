@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skimage.measure import regionprops
 
 from tests.nuclei.scenes import perfect
+from tests.pictures import read_labels
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
@@ -33,7 +34,7 @@ def measured(mask: NDArray[np.bool_]) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def scene(monuseg: Path) -> NDArray[np.uint8]:
     """A real label image as probabilities with noise."""
-    labels = cv2.imread(str(sorted((monuseg / "labels").glob("*.png"))[0]), cv2.IMREAD_UNCHANGED)
+    labels = read_labels(sorted((monuseg / "labels").glob("*.png"))[0])
     rng = np.random.default_rng(0)
     contour = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0
     body = (labels > 0) & ~contour

@@ -18,11 +18,12 @@ from wsi_nucssl.nuclei.settings import InstanceConfig
 
 
 def to_shapely(polygons: Polygons) -> NDArray[np.object_]:
-    return shapely.from_ragged_array(
+    shapes: NDArray[np.object_] = shapely.from_ragged_array(
         shapely.GeometryType.POLYGON,
         polygons.ring_xy.astype(float),
         (polygons.ring_offsets, polygons.polygon_offsets),
     )
+    return shapes
 
 
 def noise_labels(seed: int, height: int, width: int, share: float) -> NDArray[np.int32]:

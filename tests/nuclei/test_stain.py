@@ -20,7 +20,8 @@ def test_agrees_with_scikit_image_to_one_step() -> None:
 def test_pure_stains() -> None:
     def tint(vector: tuple[float, float, float], density: float) -> np.ndarray:
         od = density * np.asarray(vector) / np.linalg.norm(vector)
-        return np.rint(255 * 10**-od).astype(np.uint8).reshape(1, 1, 3)
+        pixel: np.ndarray = np.rint(255 * 10**-od).astype(np.uint8).reshape(1, 1, 3)
+        return pixel
 
     assert abs(int(hematoxylin_od(tint(HEMATOXYLIN, 0.8))[0, 0]) - 80) <= 1
     assert hematoxylin_od(tint(EOSIN, 0.8))[0, 0] <= 1

@@ -41,7 +41,7 @@ def test_a_plot_shows_slide_nuclei_colours_and_lengths(result: Result) -> None:
     drawn = ax.collections[0]
     assert len(drawn.get_paths()) == len(result)
     assert len(np.unique(drawn.get_edgecolor(), axis=0)) > 50
-    assert drawn.get_facecolor()[:, 3].max() < 0.5
+    assert np.asarray(drawn.get_facecolor())[:, 3].max() < 0.5
     assert ax.child_axes[0].get_ylabel() == "area (µm²)"
     length, text = _bar(ax)
     assert (length, text) == (80, "20 µm")

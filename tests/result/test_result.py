@@ -80,9 +80,12 @@ def test_a_nucleus_in_anothers_hole_has_its_own_label(holed: Result) -> None:
     assert labels[200, 255] == 0
 
 
+coordinates = st.floats(0, 30, width=16)  # px: shapely divides by zero where two differ by 1e-200
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)), min_size=3, max_size=7),
+    st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7),
     st.sampled_from([0.5, 1.0, 2.3]),
 )
 def test_painting_is_which_px_centres_lie_inside(corners: list[tuple[float, float]], scale: float) -> None:
@@ -161,7 +164,7 @@ def test_a_run_of_a_whole_slide_is_read_with_its_labels(sample: Path, tmp_path: 
         read_nuclei(path, mpp=0.5)
 
 
-QUPATH = {
+QUPATH: dict[str, Any] = {
     "type": "FeatureCollection",
     "features": [
         {
@@ -228,7 +231,7 @@ def test_a_file_that_is_something_else_is_named(tmp_path: Path, change: dict[str
     path = tmp_path / "other.geojson"
     path.write_text(
         json.dumps({"type": "FeatureCollection", "features": [{**QUPATH["features"][0], **change}]})
-    )  # type: ignore[dict-item]
+    )
     with pytest.raises(InputError, match=r"other\.geojson"):
         read_nuclei(path)
 

@@ -13,7 +13,7 @@ from shapely.geometry import Polygon
 
 from sample_slides.__main__ import main
 from sample_slides.scene import Scene, whole
-from sample_slides.tiff import write_slide
+from sample_slides.tiff import Format, write_slide
 from sample_slides.truth import read_truth, write_truth
 from wsi_nucssl.geometry import Box, Size
 
@@ -27,7 +27,9 @@ def pixels() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("kind", "vendor"), [("svs", "aperio"), ("tiff", "generic-tiff")])
-def test_openslide_reads_what_was_asked_for(kind, vendor, tmp_path: Path, pixels: np.ndarray) -> None:
+def test_openslide_reads_what_was_asked_for(
+    kind: Format, vendor: str, tmp_path: Path, pixels: np.ndarray
+) -> None:
     path = tmp_path / f"slide.{kind}"
     write_slide(SCENE, path, kind=kind)
     with openslide.OpenSlide(path) as slide:
@@ -52,7 +54,9 @@ def test_a_seed_fixes_every_byte(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1050), st.integers(0, 1000), st.integers(1, 180), st.integers(1, 180))
-def test_a_part_equals_that_part_of_the_whole(pixels, x: int, y: int, width: int, height: int) -> None:
+def test_a_part_equals_that_part_of_the_whole(
+    pixels: np.ndarray, x: int, y: int, width: int, height: int
+) -> None:
     box = Box(x, y, x + width, y + height).clip(whole(SCENE.size))
     np.testing.assert_array_equal(SCENE.render(box), pixels[box.rc])
 

@@ -199,8 +199,9 @@ def test_px_are_repeated_where_the_network_sees_the_image_as_it_is(
     ids = [sample.id for sample in samples]
     pairs = zip(packed_at_twice.images(ids, 2), packed_at_twice.images(ids), samples, strict=True)
     for repeated, interpolated, sample in pairs:
-        for found, wanted in zip((repeated.image, repeated.labels), sample.pair(), strict=True):
-            np.testing.assert_array_equal(found, wanted.repeat(2, 0).repeat(2, 1))
+        image, labels = sample.pair()
+        np.testing.assert_array_equal(repeated.image, image.repeat(2, 0).repeat(2, 1))
+        np.testing.assert_array_equal(repeated.labels, labels.repeat(2, 0).repeat(2, 1))
         for found, wanted in zip(
             (interpolated.image, interpolated.labels), sample.pair_at(0.25), strict=True
         ):

@@ -52,7 +52,8 @@ def _probabilities(window: RGB, upscale: int) -> BodyBoundary:
     red = cv2.GaussianBlur(repeat_px(window[..., 0], upscale), (5, 5), 1.2)
     nucleus = np.clip((PALE - red.astype(np.float32)) / (PALE - DARK), 0, 1)
     body = cv2.erode(nucleus, np.ones((5, 5), np.uint8))
-    return np.rint(np.stack([body, nucleus - body]) * 255).astype(np.uint8)
+    planes: BodyBoundary = np.rint(np.stack([body, nucleus - body]) * 255).astype(np.uint8)
+    return planes
 
 
 def model(arch: str = "resunet18", **instances: Any) -> Model:

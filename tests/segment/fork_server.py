@@ -64,7 +64,7 @@ def _warm_up(slide: Path) -> None:
     with open_slide(slide) as opened:
         tissue_mask(opened)
     extract_nuclei(np.zeros((3, 64, 64), np.uint8), InstanceConfig())
-    assert threading.active_count() == 1
+    assert threading.active_count() == 1, threading.enumerate()
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from wsi_nucssl.errors import OutputExists, Stopped, UsageError
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
 from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.files import sha256_tree
+from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.segment.outputs import ordered, outputs, run_path
 from wsi_nucssl.segment.run import Steps
@@ -44,7 +45,7 @@ def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
     folder = tmp_path_factory.mktemp("toy")
     install_toy(folder)
     weights, model = folder / "double.safetensors", fakes.model()
-    save_model(weights, model.network, model.info, "int8")
+    save_model(weights, build(model.info.arch), model.info, "int8")
     with fork_server(slide, folder / "log", folder) as begin:
         yield partial(begin, "segment", slide, "--model", weights)
 

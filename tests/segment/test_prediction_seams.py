@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.pictures import read_rgb
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.opening import open_engine
@@ -29,7 +29,8 @@ class Moody(DarkIsNucleus):
     def predict(self, windows: Windows) -> BodyBoundary:
         sure = DarkIsNucleus.predict(self, windows).astype(np.float32)
         mood = np.array([0.7 + 0.3 * (int(window.sum()) % 7) / 3 for window in windows], np.float32)
-        return np.clip(sure * mood[:, None, None, None], 0, 255).astype(np.uint8)
+        moody: BodyBoundary = np.clip(sure * mood[:, None, None, None], 0, 255).astype(np.uint8)
+        return moody
 
 
 def step_at_seams(plane: NDArray[np.uint8], core: int) -> float:
@@ -56,7 +57,7 @@ def test_moods_show_at_seams_until_they_are_blended(tissue: RGB, upscale: int) -
 
 def assembled(monuseg: Path) -> RGB:
     """Eight training images of 1000 px, two rows of four: the picture changes 24, 48 and 72 px before the seams."""
-    images = [cv2.imread(str(path))[..., ::-1] for path in sorted((monuseg / "images").glob("*.webp"))[:8]]
+    images = [read_rgb(path) for path in sorted((monuseg / "images").glob("*.webp"))[:8]]
     return np.ascontiguousarray(np.vstack([np.hstack(images[:4]), np.hstack(images[4:])]))
 
 

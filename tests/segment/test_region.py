@@ -166,9 +166,11 @@ def test_an_open_slide_stays_open(sample: Path, double_model: Model) -> None:
             segment(slide, mpp=0.25, model=double_model, engine=fakes.DarkIsNucleus())
     again = pickle.loads(pickle.dumps(result))
     assert np.array_equal(again.labels, result.labels)
+    assert again.picture is not None
+    assert result.picture is not None
     assert np.array_equal(
         again.picture.read(again.frame.region, 100), result.picture.read(result.frame.region, 100)
-    )  # type: ignore[union-attr]
+    )
 
 
 def test_origin_moves_files_and_nothing_else(double_model: Model, tissue: RGB, tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_origin_moves_files_and_nothing_else(double_model: Model, tissue: RGB, t
     with open_slide(path) as slide:
         bounded: Any = fakes.WithBounds(slide, Box(40, 30, 900, 800))
         found = {
-            origin: segment(bounded, model=double_model, engine=fakes.DarkIsNucleus(), origin=origin)  # type: ignore[arg-type]
+            origin: segment(bounded, model=double_model, engine=fakes.DarkIsNucleus(), origin=origin)
             for origin in ("qupath", "level0")
         }
     one, other = found["qupath"], found["level0"]

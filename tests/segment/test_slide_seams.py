@@ -16,6 +16,7 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
+from tests.pictures import read_rgb
 from tests.segment import fakes
 from tests.segment.features import Feature, read_features
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
@@ -94,7 +95,7 @@ def test_block_size_does_not_change_a_feature(
 def test_real_tissue_anywhere_on_a_canvas(
     segment: Segment, monuseg: Path, tmp_path: Path, number: int
 ) -> None:
-    image = cv2.imread(str(sorted((monuseg / "images").glob("*.webp"))[number]))[..., ::-1]
+    image = read_rgb(sorted((monuseg / "images").glob("*.webp"))[number])
     left, top, right, bottom = np.random.default_rng(number).integers(0, 400, 4)
     canvas = np.pad(image, ((top, bottom), (left, right), (0, 0)), constant_values=255)
     slide = fakes.write_slide(tmp_path / "canvas.tif", canvas)
@@ -195,7 +196,7 @@ class NotedReads:
 def test_a_nucleus_longer_than_what_is_predicted_so_far(segment: Segment, tmp_path: Path) -> None:
     """A dark band down the slide: its block must wait for windows far below, and the result is the same."""
     rng = np.random.default_rng(5)
-    image = np.uint8([200, 130, 170]) + rng.integers(0, 30, (1500, 700, 3), np.uint8)
+    image = np.array([200, 130, 170], np.uint8) + rng.integers(0, 30, (1500, 700, 3), np.uint8)
     image[40:1460, 60:110] = 90, 50, 130
     image[700:740, 100:650] = 90, 50, 130
     for x, y in rng.integers(150, 640, (40, 2)):

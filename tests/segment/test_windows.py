@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,9 +77,10 @@ def test_a_window_is_cut_from_the_mirrored_canvas(
 
 
 def test_windows_that_cut_input_px_are_refused() -> None:
+    grid = WindowGrid(Size(99, 99), Size(64, 64), upscale=2)
     for wrong in ({"margin": 9}, {"tile": Size(63, 64)}, {"offset": Point(0, 5)}):
         with pytest.raises(UsageError, match="multiples of 2"):
-            WindowGrid(**{"extent": Size(99, 99), "tile": Size(64, 64), **wrong}, upscale=2)
+            replace(grid, **wrong)
 
 
 def test_the_engine_sees_one_shape_only(tissue: RGB) -> None:

@@ -277,7 +277,8 @@ def test_whichever_request_fails_the_slide_is_refused_or_whole(
         calls[0] -= 1
         if calls[0] == 0:
             raise OSError("connection lost")
-        return whole(self, *wanted, **how)
+        content: bytes = whole(self, *wanted, **how)
+        return content
 
     refusals: list[str] = []
     monkeypatch.setattr(RemoteSource, "read_ahead", 512)

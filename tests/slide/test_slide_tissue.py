@@ -129,7 +129,7 @@ def test_coverage_is_the_area_of_the_overlap(data: st.DataObject, scale: float) 
 
 def test_a_mask_is_two_dimensional_and_boolean() -> None:
     with pytest.raises(UsageError, match="2-D bool"):
-        TissueMask(np.zeros((3, 3), np.uint8), 1.0, None)  # type: ignore[arg-type]
+        TissueMask(np.zeros((3, 3), np.uint8), 1.0, None)
 
 
 def test_every_monuseg_image_is_tissue(monuseg: Path) -> None:

@@ -1,5 +1,7 @@
 """The grid's promises: cores partition the extent, one owner a point, overlapping() misses nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,6 +72,6 @@ def test_outside_is_refused() -> None:
 
 
 @pytest.mark.parametrize("broken", [{"tile": Size(0, 5)}, {"tile": Size(5, 5), "margin": -1}])
-def test_impossible_grids_are_usage_errors(broken: dict) -> None:
+def test_impossible_grids_are_usage_errors(broken: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         TileGrid(extent=Size(10, 10), **broken)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_a_real_slide(cmu_slide: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [{"tile_px": 3}, {"min_tissue": 1.5}, {"codec": "gif"}])
-def test_impossible_settings_are_usage_errors(broken: dict) -> None:
+def test_impossible_settings_are_usage_errors(broken: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         TileConfig(**{"mpp": Mpp.square(0.25), **broken})
 

@@ -5,6 +5,7 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.geometry import Mpp, Size
-from wsi_nucssl.tiles.codecs import CODECS, codec_options
+from wsi_nucssl.tiles.codecs import CODECS, CodecName, codec_options
 from wsi_nucssl.tiles.store import StoreMetadata, TileStore
 
 LOSSLESS = [codec for codec in CODECS if codec != "jpeg"]
@@ -23,8 +24,13 @@ LOSSLESS = [codec for codec in CODECS if codec != "jpeg"]
 SIZE = Size(70, 50)
 
 
-def metadata(size: Size = SIZE, tile_px: int = 32, codec: str = "none", **other) -> StoreMetadata:
-    given = {"name": "a.svs", "mpp": Mpp(0.25, 0.5), "min_tissue": 0.5, "provenance": {"slide": "abc"}}
+def metadata(size: Size = SIZE, tile_px: int = 32, codec: CodecName = "none", **other: Any) -> StoreMetadata:
+    given: dict[str, Any] = {
+        "name": "a.svs",
+        "mpp": Mpp(0.25, 0.5),
+        "min_tissue": 0.5,
+        "provenance": {"slide": "abc"},
+    }
     return StoreMetadata(size=size, tile_px=tile_px, codec=codec, **{**given, **other})
 
 
@@ -46,7 +52,14 @@ def full_store(
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(16, 40), st.sampled_from(LOSSLESS), st.data())
-def test_tiles_come_back_bit_for_bit(tmp_path_factory, width, height, tile_px, codec, data) -> None:
+def test_tiles_come_back_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory,
+    width: int,
+    height: int,
+    tile_px: int,
+    codec: CodecName,
+    data: st.DataObject,
+) -> None:
     what = metadata(Size(width, height), tile_px, codec)
     cells = what.grid.rows * what.grid.cols
     parts = data.draw(st.lists(st.sampled_from([0.0, 0.4999, 0.5, 1.0]), min_size=cells, max_size=cells))
@@ -90,13 +103,14 @@ def test_jpeg_packs_only_rgb_planes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_plain_zarr_reads_it(tmp_path: Path, codec: str) -> None:
+def test_plain_zarr_reads_it(tmp_path: Path, codec: CodecName) -> None:
     image = picture(SIZE)
     store = full_store(tmp_path / "s.zarr", metadata(codec=codec), image)
-    pixels = zarr.open(tmp_path / "s.zarr", mode="r")["0"]
+    pixels = zarr.open_group(tmp_path / "s.zarr", mode="r")["0"]
+    assert isinstance(pixels, zarr.Array)
     assert pixels.shape == (3, 50, 70)
     assert pixels.chunks == (3, 32, 32)
-    np.testing.assert_array_equal(np.moveaxis(pixels[:, :32, :32], 0, -1), store.read(0, 0))
+    np.testing.assert_array_equal(np.moveaxis(np.asarray(pixels[:, :32, :32]), 0, -1), store.read(0, 0))
 
 
 def test_metadata_is_ome_zarr_0_5(tmp_path: Path) -> None:
@@ -131,7 +145,7 @@ def test_a_lost_tile_is_an_error_not_background(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_damaged_tile_is_an_error(tmp_path: Path, codec: str) -> None:
+def test_a_damaged_tile_is_an_error(tmp_path: Path, codec: CodecName) -> None:
     store = full_store(tmp_path / "s.zarr", metadata(codec=codec), picture(SIZE))
     chunk = tmp_path / "s.zarr" / "0" / "c" / "0" / "0" / "1"
     chunk.write_bytes(chunk.read_bytes()[:100])

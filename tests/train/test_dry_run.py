@@ -26,7 +26,9 @@ def job(tmp_path: Path) -> PretrainJob:
 
 def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(job: PretrainJob) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
-    before = sorted(job.sources[0].iterdir())
+    (source,) = job.sources
+    assert isinstance(source, Path)
+    before = sorted(source.iterdir())
     found = dry_run(job, device="cpu", steps=1)
     AcceleratorState._reset_state(reset_partial_state=True)
     assert (found.slides, found.tiles) == (2, 5)
@@ -34,7 +36,7 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(job: Pretrain
     assert found.parameters > 11_000_000
     assert found.seconds == pytest.approx(found.seconds_per_step * 1000)
     assert found.peak_bytes > 1 << 20
-    assert sorted(job.sources[0].iterdir()) == before
+    assert sorted(source.iterdir()) == before
 
 
 def test_a_preview_is_a_png(job: PretrainJob, tmp_path: Path) -> None:

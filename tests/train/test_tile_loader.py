@@ -59,7 +59,7 @@ def test_shuffling_is_a_function_of_the_seed_and_differs_between_epochs(stores: 
 def test_workers_are_spawned_and_give_the_same(stores: list[Path]) -> None:
     alone, shared = (tile_loader(stores, batch_size=5, workers=workers) for workers in (0, 1))
     assert torch.equal(torch.cat(list(alone)), torch.cat(list(shared)))
-    assert shared.multiprocessing_context.get_start_method() == "spawn"  # type: ignore[union-attr]
+    assert shared.multiprocessing_context.get_start_method() == "spawn"
     again = pickle.loads(pickle.dumps(StoredTiles(stores)))
     assert torch.equal(again[0], StoredTiles(stores)[0])
 

@@ -7,15 +7,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import openvino
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from wsi_nucssl.engines.graphs import Graph
+from wsi_nucssl.engines.quiet_import import no_reports
 from wsi_nucssl.engines.torch_engine import ByteNetwork
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.spec import MULTIPLE
+
+with no_reports():
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 
 def export_graph(network: ResUNet) -> Graph:

@@ -8,13 +8,15 @@ import threading
 from importlib.metadata import version
 from typing import Any, Final
 
-import openvino
-
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.cache import cached, keep
 from wsi_nucssl.engines.graphs import Graph
+from wsi_nucssl.engines.quiet_import import no_reports
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.weights import Model
+
+with no_reports():
+    import openvino
 
 _MOST_STREAMS: Final = 4
 """Each takes the memory of a batch's activations."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.engines.graphs import Graph, write_graph
 from wsi_nucssl.engines.int8 import KEY, quantised_path, read_quantised
+from wsi_nucssl.engines.quiet_import import no_reports
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.models.spec import MULTIPLE
 from wsi_nucssl.models.weights import Model
@@ -74,7 +75,8 @@ def _crops(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
     try:
-        import nncf
+        with no_reports():
+            import nncf
     except ModuleNotFoundError as error:
         raise UsageError(
             "quantising needs NNCF, which is not installed", remedy="pip install 'wsi-nucssl[int8]'"

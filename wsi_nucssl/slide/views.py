@@ -118,9 +118,7 @@ class Views:
         name = f"slide-{identity(self)}-{self.reader}-{canvas.scale_x!r}-{canvas.scale_y!r}"
         chunks = (CHUNK_PX, CHUNK_PX, 3)
         no_pixels = np.empty((0, 0, 0), np.uint8)
-        lazy: dask.array.Array = dask.array.from_array(  # type: ignore[no-untyped-call]
-            _Pixels(canvas), chunks, name, meta=no_pixels
-        )
+        lazy: dask.array.Array = dask.array.from_array(_Pixels(canvas), chunks, name, meta=no_pixels)
         return lazy
 
     def __repr__(self: Slide) -> str:
