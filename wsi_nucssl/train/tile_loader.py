@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -130,7 +130,7 @@ def tile_loader(
 
 def _matching(given: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:
     is_one = isinstance(given, str | PathLike) or not isinstance(given, Iterable)
-    patterns = [given] if is_one else [*given]
+    patterns: list[Any] = [given] if is_one else list(given)  # type: ignore[arg-type]
     found: list[Path] = []
     for pattern in patterns:
         text = checks.path("stores", pattern)
