@@ -60,24 +60,25 @@ def pretrain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
-    from wsi_nucssl.datasets import DEFAULT_MPP
-    from wsi_nucssl.locations import locate
-    from wsi_nucssl.models.spec import architecture, architecture_of
+    from wsi_nucssl.jobs.training import pretrain_job
+    from wsi_nucssl.models.spec import architecture_of
     from wsi_nucssl.train.dry_run import dry_run as estimate
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
     from wsi_nucssl.train.pretrain import preview as write_preview
-    from wsi_nucssl.train.pretrain_job import PretrainJob
-    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
-    recipe = PretrainRecipe.load(config) if config else PretrainRecipe()
-    given = {"steps": steps, "batch_size": batch_size}
-    recipe = recipe.changed({name: value for name, value in given.items() if value is not None})
-    if deshortcut:
-        recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
-    seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
-    job = PretrainJob(
-        tuple(map(locate, sources)), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed
+    job = pretrain_job(
+        sources,
+        task=task,
+        arch=arch,
+        recipe=config,
+        steps=steps,
+        batch_size=batch_size,
+        deshortcut=deshortcut,
+        mpp=mpp,
+        slide_mpp=slide_mpp,
+        seed=seed,
     )
+    recipe = job.recipe
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return
