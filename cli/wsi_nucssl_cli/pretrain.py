@@ -40,7 +40,7 @@ def pretrain(
     mpp: Annotated[
         float | None,
         typer.Option(
-            help="µm per px of the tiles; what the network that --arch is made for sees, if not given."
+            help="µm per px of the tiles; if not given, what the network sees that --arch is made for."
         ),
     ] = None,
     slide_mpp: Annotated[
@@ -119,7 +119,7 @@ def probe(
     seed: Annotated[int, typer.Option(help="Of the split and of the views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the encoders run on.")] = "cpu",
 ) -> None:
-    """Say what a frozen encoder has learnt, by linear maps scored on held-out images."""
+    """Show what a frozen encoder has learnt, by linear maps scored on held-out images."""
     from wsi_nucssl.datasets import open_dataset
     from wsi_nucssl.probe.run import ProbeSettings
     from wsi_nucssl.probe.run import probe as run_probe
