@@ -93,11 +93,11 @@ def test_numbers_are_those_that_people_type_and_numpy_gives() -> None:
 def test_a_path_is_text_or_a_path() -> None:
     assert path("run", "a/b") == path("run", Path("a/b")) == "a/b"
     for value in (None, 3, b"a", ["a"]):
-        with pytest.raises(UsageError, match="`run` is a path, not"):
+        with pytest.raises(UsageError, match="`run` must be a path, not"):
             path("run", value)
 
 
 def test_messages_repeat_short_values_alone() -> None:
     assert shown((1, 2)) == "(1, 2)"
-    assert shown(np.zeros((4, 5), np.uint8)) == "ndarray of shape (4, 5)"
+    assert shown(np.zeros((4, 5), np.uint8)) == "uint8 ndarray of shape (4, 5)"
     assert shown(["long"] * 99) == "an object of type list"

@@ -72,7 +72,7 @@ def path(name: str, value: object) -> str:
         It is none; the message says what was given instead.
     """
     if not isinstance(value, str | os.PathLike):
-        raise UsageError(f"⟨{name}⟩ is a path, not {shown(value)}")
+        raise UsageError(f"⟨{name}⟩ must be a path, not {shown(value)}")
     return os.fspath(value)
 
 
@@ -80,7 +80,8 @@ def shown(value: object) -> str:
     """A value as a message shows it: as it is where that is short, else what kind of thing it is."""
     kind, shape = type(value).__name__, getattr(value, "shape", None)
     if shape:
-        return f"{kind} of shape {tuple(shape)}"
+        dtype = f"{value.dtype} " if hasattr(value, "dtype") else ""
+        return f"{dtype}{kind} of shape {tuple(shape)}"
     text = repr(value)
     return text if len(text) <= _LONGEST and "\n" not in text else f"an object of type {kind}"
 

@@ -23,5 +23,4 @@ def one_of(registry: Registry[Any], *words: str, help: str) -> Any:
         raise typer.BadParameter(f"{text!r} is not one of {names}")
 
     listed = "; ".join(f"{each.name}: {each.help}" for each in registry.own)
-    metavar = f"[{'|'.join((*words, *registry.own_names))}]"
-    return typer.Option(parser=parse, metavar=metavar, help=f"{help} {listed}.")
+    return typer.Option(parser=parse, metavar="NAME", help=f"{help} {listed}.")

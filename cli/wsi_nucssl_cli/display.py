@@ -22,7 +22,15 @@ out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-_FLAGS: Final = {"views": "--tta", "formats": "--format"}
+_FLAGS: Final = {
+    "views": "--tta",
+    "formats": "--format",
+    "recipe": "--config",
+    "weights": "--weight",
+    "teachers": "--teacher",
+    "run": "--output",
+    "overlays": "--no-overlays",
+}
 """Of parameters whose flag is not their name."""
 
 

@@ -65,24 +65,28 @@ def finetune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on annotated images; its weights at the end of the schedule stay in the run."""
+    from wsi_nucssl.jobs.training import finetune_job
     from wsi_nucssl.train.finetune import finetune as run_finetune
-    from wsi_nucssl.train.job import SplitChoice, make_job, parse_weights
+    from wsi_nucssl.train.job import parse_weights
     from wsi_nucssl.train.preview import write_preview
-    from wsi_nucssl.train.recipe import Recipe
 
-    recipe = Recipe.load(config) if config else Recipe()
-    job = make_job(
+    job = finetune_job(
         datasets,
-        split=SplitChoice(seed, split, fold, fraction, tuple(hold_out or ()), train_all),
-        recipe=recipe if epochs is None else recipe.changed({"epochs": epochs}),
         arch=arch,
         encoder=encoder,
         start=start,
-        own_mpp=mpp,
-        seed=seed,
+        recipe=config,
+        epochs=epochs,
         weights=parse_weights(weight or []),
         teachers=teacher or (),
         types=types,
+        fraction=fraction,
+        fold=fold,
+        hold_out=hold_out or (),
+        train_all=train_all,
+        split=split,
+        mpp=mpp,
+        seed=seed,
     )
     if not quiet:
         for note in job.dataset.notes:

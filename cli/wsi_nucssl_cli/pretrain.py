@@ -40,7 +40,7 @@ def pretrain(
     mpp: Annotated[
         float | None,
         typer.Option(
-            help="µm per px of the tiles; what the network that --arch is made for sees, if not given."
+            help="µm per px of the tiles; if not given, what the network sees that --arch is made for."
         ),
     ] = None,
     slide_mpp: Annotated[
@@ -60,24 +60,25 @@ def pretrain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
-    from wsi_nucssl.datasets import DEFAULT_MPP
-    from wsi_nucssl.locations import locate
-    from wsi_nucssl.models.spec import architecture, architecture_of
+    from wsi_nucssl.jobs.training import pretrain_job
+    from wsi_nucssl.models.spec import architecture_of
     from wsi_nucssl.train.dry_run import dry_run as estimate
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
     from wsi_nucssl.train.pretrain import preview as write_preview
-    from wsi_nucssl.train.pretrain_job import PretrainJob
-    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
-    recipe = PretrainRecipe.load(config) if config else PretrainRecipe()
-    given = {"steps": steps, "batch_size": batch_size}
-    recipe = recipe.changed({name: value for name, value in given.items() if value is not None})
-    if deshortcut:
-        recipe = recipe.changed({"views": {"deshortcut": {"enabled": True}}})
-    seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
-    job = PretrainJob(
-        tuple(map(locate, sources)), recipe, task, arch, seen if mpp is None else mpp, slide_mpp, seed
+    job = pretrain_job(
+        sources,
+        task=task,
+        arch=arch,
+        recipe=config,
+        steps=steps,
+        batch_size=batch_size,
+        deshortcut=deshortcut,
+        mpp=mpp,
+        slide_mpp=slide_mpp,
+        seed=seed,
     )
+    recipe = job.recipe
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return
@@ -118,7 +119,7 @@ def probe(
     seed: Annotated[int, typer.Option(help="Of the split and of the views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the encoders run on.")] = "cpu",
 ) -> None:
-    """Say what a frozen encoder has learnt, by linear maps scored on held-out images."""
+    """Show what a frozen encoder has learnt, by linear maps scored on held-out images."""
     from wsi_nucssl.datasets import open_dataset
     from wsi_nucssl.probe.run import ProbeSettings
     from wsi_nucssl.probe.run import probe as run_probe

@@ -42,7 +42,11 @@ def segment(
         typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
     ],
     model: Annotated[
-        str, typer.Option(help="A bundled model's name, a weights file or a fine-tuning run.")
+        str,
+        typer.Option(
+            help="A bundled model's name, a weights file or a fine-tuning run.",
+            show_default="the default model",
+        ),
     ] = "",
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
@@ -62,7 +66,7 @@ def segment(
     origin: Annotated[
         Origin,
         typer.Option(
-            help="qupath: coordinates count from the slide's bounds, as in QuPath; level0: they do not."
+            help="What coordinates count from. qupath: the slide's bounds, as in QuPath; level0: its corner."
         ),
     ] = "qupath",
     formats: Annotated[

@@ -140,7 +140,7 @@ def test_a_name_from_a_file_never_leaves_the_folder(dataset: Dataset, tmp_path: 
 
 def test_two_names_of_one_file_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     twins = [Copycat(dataset, "a b"), Copycat(dataset, "a+b")]
-    with pytest.raises(UsageError, match=r"'a b' and 'a\+b'.*`no_overlays`"):
+    with pytest.raises(UsageError, match=r"'a b' and 'a\+b'.*`overlays`"):
         benchmark(dataset, twins, tmp_path)
     assert len(benchmark(dataset, twins, tmp_path, overlays=False).models) == 2
 

@@ -147,7 +147,7 @@ def test_a_canvas_takes_what_people_type(slide: Slide) -> None:
 
 @pytest.mark.parametrize("given", [None, 3, b"a.svs", np.zeros((4, 4, 3), np.uint8)])
 def test_a_slide_is_opened_by_a_path(given: object) -> None:
-    with pytest.raises(UsageError, match="`path` is a path, not"):
+    with pytest.raises(UsageError, match="`path` must be a path, not"):
         open_slide(given)  # type: ignore[call-overload,arg-type,unused-ignore]
 
 

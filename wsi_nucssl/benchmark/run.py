@@ -183,5 +183,5 @@ def _check_files(what: str, names: Sequence[str]) -> None:
         if other != name:
             raise UsageError(
                 f"the overlays of two {what}, {other!r} and {name!r}, would be the same files",
-                remedy="Rename one of them, or give ⟨no_overlays⟩",
+                remedy="Rename one of them, or leave these pictures out (⟨overlays⟩)",
             )

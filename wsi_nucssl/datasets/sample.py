@@ -234,7 +234,8 @@ class Dataset:
 
         Raises
         ------
-        DatasetError : a file cannot be read, or an id is not in the dataset.
+        DatasetError
+            A file cannot be read, or an id is not in the dataset.
         """
         types = {name: {str(label): each for label, each in self[name].types().items()} for name in ids}
         return hashlib.sha256(json.dumps(types, sort_keys=True).encode()).hexdigest()

@@ -24,6 +24,8 @@ from wsi_nucssl.jobs.arguments import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wsi_nucssl.train.finetune_job import FinetuneJob
+    from wsi_nucssl.train.pretrain_job import PretrainJob
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
     from wsi_nucssl.train.recipe import Recipe
 
@@ -128,28 +130,22 @@ def pretrain(
     >>> encoder = wn.pretrain("slides/", "runs/ssl", steps=20_000)  # doctest: +SKIP
     >>> model = wn.finetune("tiles/", "runs/mine", encoder=encoder.folder)  # doctest: +SKIP
     """
-    from wsi_nucssl.datasets import DEFAULT_MPP
-    from wsi_nucssl.models.spec import architecture, architecture_of
     from wsi_nucssl.train.pretrain import pretrain as train
-    from wsi_nucssl.train.pretrain_job import PretrainJob
-    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
     one_of("device", device, TrainDevice)
     whole("loader_threads", loader_threads, 1)
     folder = one_path("run", run)
-    given = {"steps": steps, "batch_size": batch_size}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if deshortcut:
-        changes["views"] = {"deshortcut": {"enabled": True}}
-    seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
-    job = PretrainJob(
-        locations("sources", sources),
-        recipe_of(PretrainRecipe, recipe).changed(changes),
-        task,
-        arch,
-        seen if mpp is None else Mpp.parse_side(mpp),
-        slide_mpp,
-        seed,
+    job = pretrain_job(
+        sources,
+        task=task,
+        arch=arch,
+        recipe=recipe,
+        steps=steps,
+        batch_size=batch_size,
+        deshortcut=deshortcut,
+        mpp=mpp,
+        slide_mpp=slide_mpp,
+        seed=seed,
     )
     result = train(
         job,
@@ -161,6 +157,47 @@ def pretrain(
         report=report,
     )
     return TrainingRun(folder, result.weights)
+
+
+def pretrain_job(
+    sources: Paths,
+    *,
+    task: str,
+    arch: str,
+    recipe: PathArgument | Mapping[str, Any] | PretrainRecipe | None,
+    steps: int | None,
+    batch_size: int | None,
+    deshortcut: bool,
+    mpp: float | None,
+    slide_mpp: float | None,
+    seed: int,
+) -> PretrainJob:
+    """What `pretrain` is given, as the job that it is: for whoever looks at one without running it.
+
+    Raises
+    ------
+    UsageError
+        An option is none.
+    """
+    from wsi_nucssl.datasets import DEFAULT_MPP
+    from wsi_nucssl.models.spec import architecture, architecture_of
+    from wsi_nucssl.train.pretrain_job import PretrainJob
+    from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
+
+    given = {"steps": steps, "batch_size": batch_size}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if deshortcut:
+        changes["views"] = {"deshortcut": {"enabled": True}}
+    seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
+    return PretrainJob(
+        locations("sources", sources),
+        recipe_of(PretrainRecipe, recipe).changed(changes),
+        task,
+        arch,
+        seen if mpp is None else Mpp.parse_side(mpp),
+        slide_mpp,
+        seed,
+    )
 
 
 def finetune(
@@ -259,36 +296,27 @@ def finetune(
     >>> run.table.validation_aji.max()  # doctest: +SKIP
     """
     from wsi_nucssl.train.finetune import finetune as train
-    from wsi_nucssl.train.job import SplitChoice, make_job
-    from wsi_nucssl.train.recipe import Recipe
 
     one_of("device", device, TrainDevice)
     whole("loader_threads", loader_threads, 1)
     folder = one_path("run", run)
-    if weights is not None and not isinstance(weights, Mapping):
-        raise UsageError(
-            f"⟨weights⟩ are numbers by a dataset's name, not {shown(weights)}", remedy="Such as {'tnbc': 0.5}"
-        )
-    chosen = recipe_of(Recipe, recipe)
-    job = make_job(
-        paths("datasets", datasets),
-        split=SplitChoice(
-            seed,
-            None if split is None else one_path("split", split),
-            fold,
-            fraction,
-            several(hold_out),
-            train_all,
-        ),
-        recipe=chosen if epochs is None else chosen.changed({"epochs": epochs}),
+    job = finetune_job(
+        datasets,
         arch=arch,
-        encoder="none" if encoder is None else checks.path("encoder", encoder),
-        start="" if start is None else checks.path("start", start),
-        own_mpp=None if mpp is None else Mpp.parse_side(mpp),
-        seed=seed,
+        encoder=encoder,
+        start=start,
+        recipe=recipe,
+        epochs=epochs,
         weights=weights,
-        teachers=[checks.path("teachers", each) for each in several(teachers)],
         types=types,
+        teachers=teachers,
+        fraction=fraction,
+        fold=fold,
+        hold_out=hold_out,
+        train_all=train_all,
+        split=split,
+        mpp=mpp,
+        seed=seed,
     )
     result = train(
         job,
@@ -301,3 +329,55 @@ def finetune(
         warn=warn,
     )
     return TrainingRun(folder, result.weights, result.validation_aji)
+
+
+def finetune_job(
+    datasets: Paths,
+    *,
+    arch: str,
+    encoder: PathArgument | None,
+    start: PathArgument | None,
+    recipe: PathArgument | Mapping[str, Any] | Recipe | None,
+    epochs: int | None,
+    weights: Mapping[str, float] | None,
+    teachers: Paths,
+    types: bool,
+    fraction: float,
+    fold: str,
+    hold_out: str | Sequence[str],
+    train_all: bool,
+    split: PathArgument | None,
+    mpp: float | None,
+    seed: int,
+) -> FinetuneJob:
+    """What `finetune` is given, as the job that it is: for whoever looks at one without running it.
+
+    Raises
+    ------
+    DatasetError
+        An image or label cannot be used.
+    UsageError
+        An option is none.
+    """
+    from wsi_nucssl.train.job import SplitChoice, make_job
+    from wsi_nucssl.train.recipe import Recipe
+
+    if weights is not None and not isinstance(weights, Mapping):
+        raise UsageError(
+            f"⟨weights⟩ are numbers by a dataset's name, not {shown(weights)}", remedy="Such as {'tnbc': 0.5}"
+        )
+    file = None if split is None else one_path("split", split)
+    chosen = recipe_of(Recipe, recipe)
+    return make_job(
+        paths("datasets", datasets),
+        split=SplitChoice(seed, file, fold, fraction, several(hold_out), train_all),
+        recipe=chosen if epochs is None else chosen.changed({"epochs": epochs}),
+        arch=arch,
+        encoder="none" if encoder is None else checks.path("encoder", encoder),
+        start="" if start is None else checks.path("start", start),
+        own_mpp=None if mpp is None else Mpp.parse_side(mpp),
+        seed=seed,
+        weights=weights,
+        teachers=[checks.path("teachers", each) for each in several(teachers)],
+        types=types,
+    )

@@ -110,7 +110,8 @@ def label_instances(probabilities: Probabilities, config: InstanceConfig) -> Lab
     UsageError
         `probabilities` are something else.
     """
-    if getattr(probabilities, "dtype", None) != np.uint8 or probabilities.ndim != 3 or len(probabilities) < 3:
+    shape: tuple[int, ...] = getattr(probabilities, "shape", ())
+    if len(shape) != 3 or shape[0] < 3 or probabilities.dtype != np.uint8:
         raise UsageError(
             f"⟨probabilities⟩ are uint8 of shape (3 or more, row, col), not {shown(probabilities)}",
             remedy="Give what predict_image returns",

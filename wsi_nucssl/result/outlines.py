@@ -39,8 +39,8 @@ def paint(outlines: Outlines, scale: NDArray[np.float64], box: Box) -> NDArray[n
     Returns
     -------
     ndarray of int32
-        Ndarray of int32 int32 (row, col) of the box. Polygons that were traced along these px give back
-        their masks exactly.
+        Ndarray of int32 Ndarray of int32 int32 (row, col) of the box. Polygons that were traced along these
+        px give back their masks exactly.
     """
     labels = np.zeros(box.size.shape_rc, np.int32)
     parts, owner = shapely.get_parts(outlines, return_index=True)

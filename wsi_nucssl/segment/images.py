@@ -131,7 +131,7 @@ def check_image(image: Any) -> None:
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size and shape[2:] == (3,):
         return
     raise UsageError(
-        f"an image is uint8 RGB of shape (row, col, 3), not {getattr(image, 'dtype', '')} {shown(image)}",
+        f"an image is uint8 RGB of shape (row, col, 3), not {shown(image)}",
         remedy=_remedy(image),
     )
 
@@ -147,7 +147,7 @@ def _remedy(image: Any) -> str:
     if image.ndim == 3 and image.shape[0] == 3:
         return "Put its channels last: image.transpose(1, 2, 0)"
     if image.dtype != np.uint8 and image.ndim == 3:
-        return "Scale it to 0 … 255 and convert it, as in (255 * image).round().astype('uint8')"
+        return "Scale it to 0 … 255 and convert it: image.astype('uint8'), after multiplying what goes up to 1 by 255"
     return "Give one picture with at least one px"
 
 

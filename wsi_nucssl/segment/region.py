@@ -152,7 +152,8 @@ def as_engine(given: str | Engine, model: Model, device: Device, views: int) -> 
     for name, value, default in (("device", device, _DEFAULT.device), ("views", views, _DEFAULT.views)):
         if value != default:
             raise UsageError(
-                f"⟨{name}⟩ is of an engine that is set up here", remedy="Give it to open_engine instead"
+                f"⟨{name}⟩ belongs to the engine, which is set up already",
+                remedy="Give it to open_engine instead",
             )
     return given
 

@@ -86,7 +86,7 @@ class FinetuneJob:
         names = {sample.dataset for sample in self.dataset}
         for name, weight in self.weights.items():
             if names == {""}:
-                raise UsageError("a lone dataset weighs what it weighs", remedy="Leave ⟨weight⟩ out")
+                raise UsageError("a lone dataset weighs what it weighs", remedy="Leave ⟨weights⟩ out")
             if name not in names or not 0 < weight < math.inf:
                 raise UsageError(
                     f"dataset {name!r} cannot weigh {weight}",

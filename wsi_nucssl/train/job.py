@@ -152,5 +152,5 @@ def parse_weights(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name:
-            raise UsageError(f"a weight is NAME=W, not {text!r}", remedy="Such as ⟨weight⟩ tnbc=0.5")
+            raise UsageError(f"a weight is NAME=W, not {text!r}", remedy="Such as ⟨weights⟩ tnbc=0.5")
     return found

@@ -38,8 +38,9 @@ def crop(
     Returns
     -------
     tuple of 2 Tensor
-        Tuple of 2 Tensor Tuple of Tensor Planes, float32 (N, C, size, size) in 0 … 255, bilinear; labels,
-        int64 (N, size, size), nearest. What the mapping asks for beyond an image is mirrored.
+        Tuple of 2 Tensor Tuple of 2 Tensor Tuple of Tensor Planes, float32 (N, C, size, size) in 0 … 255,
+        bilinear; labels, int64 (N, size, size), nearest. What the mapping asks for beyond an image is
+        mirrored.
     """
     side = footprint(size, settings)
     device = planes[0].device
