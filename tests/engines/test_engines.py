@@ -100,3 +100,12 @@ def test_what_is_not_there_is_refused_with_the_choices() -> None:
 def test_engines_of_the_cpu_do_not_run_on_cuda(opener: OpenEngine) -> None:
     with pytest.raises(UsageError, match="runs on the CPU only"):
         opener(load_model(DEFAULT_MODEL), "cuda")
+
+
+def test_openvino_is_loaded_once_and_stays() -> None:
+    """One that is dropped leaves its thread with a stack for signals that is gone; the next signal ends the process."""
+    first, second = (open_openvino(load_model(DEFAULT_MODEL), "cpu") for _ in range(2))
+    core = first._core
+    assert second._core is core
+    del first, second
+    assert open_openvino(load_model(DEFAULT_MODEL), "cpu")._core is core

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +16,6 @@ from wsi_nucssl.tiles.store import TileStore
 from wsi_nucssl.train.tile_loader import StoredTiles, tile_loader
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample_slides" / "sample.svs"
-
-
-@pytest.fixture(autouse=True)
-def _no_handler_is_left() -> Iterator[None]:
-    """A loader with processes handles SIGCHLD for good; a child of a later test then crashed the whole run."""
-    before = signal.getsignal(signal.SIGCHLD)
-    yield
-    signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ class OpenVinoEngine:
         # Two threads that are the first to ask OpenVINO for a numpy type wait for one another for ever, one with the
         # interpreter's lock and one with pybind11's: so ask here, before there are threads.
         openvino.Type.u8.to_dtype()
-        self._core = openvino.Core()
+        self._core = _core()
         self._abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.bf16 = "BF16" in self._abilities
         self._precision = f"{kind}{'bf16' if self.bf16 else 'fp32'}"
@@ -152,6 +153,16 @@ def refuse_cuda(device: str) -> None:
     """Raise `UsageError` where an engine of the CPU is to run on CUDA."""
     if device == "cuda":
         raise UsageError("OpenVINO runs on the CPU only here", remedy="Use ⟨device⟩ cpu or ⟨engine⟩ torch")
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO itself, once in a process and never given back.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, and frees that stack with itself. Where another
+    thread drops it last, the first is left with a stack that is gone, and its next signal ends the process.
+    """
+    return openvino.Core()
 
 
 def _usable_cores() -> int:
