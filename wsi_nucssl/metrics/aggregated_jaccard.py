@@ -8,7 +8,7 @@ import numpy as np
 
 from wsi_nucssl.metrics.contingency import Contingency, Ints, Labels, contingency
 from wsi_nucssl.metrics.matching import match
-from wsi_nucssl.metrics.metric import PERCENT, Metric
+from wsi_nucssl.metrics.metric import Metric, fraction
 
 
 def aji(true: Labels, pred: Labels) -> float:
@@ -70,22 +70,18 @@ def _sums(table: Contingency, pairs: Ints) -> tuple[int, int]:
     return int(table.intersections[pairs].sum()), int(union)
 
 
-AJI: Final = Metric(
+AJI: Final = fraction(
     "aji",
     "AJI",
-    lambda pair: aji_of(pair.table),
-    PERCENT,
-    higher_is_better=True,
+    aji_of,
     help="each T takes the P of highest IoU among those it overlaps (tie: the smallest id); C sums the intersections, "
     "U the unions; a T that overlaps nothing and each P never taken add their area to U. C / U",
     paper="https://doi.org/10.1109/TMI.2017.2677499",
 )
-AJI_PLUS: Final = Metric(
+AJI_PLUS: Final = fraction(
     "aji_plus",
     "AJI+",
-    lambda pair: aji_plus_of(pair.table),
-    PERCENT,
-    higher_is_better=True,
+    aji_plus_of,
     help="as AJI, with the one-to-one matching of largest total IoU",
     paper="https://doi.org/10.1016/j.media.2019.101563",
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wsi_nucssl.metrics.contingency import Comparison
+from wsi_nucssl.metrics.contingency import Comparison, Contingency
 
 UNDEFINED: Final = "–"
 """Stands in tables for a value that is nan."""
@@ -94,3 +94,20 @@ class Metric:
             "scale": self.unit.scale,
             "higher_is_better": self.higher_is_better,
         }
+
+
+def fraction(
+    name: str, title: str, of: Callable[[Contingency], float], *, help: str, paper: str = ""
+) -> Metric:
+    """A metric of the overlaps alone, from 0 to 1 and read in %, of which more is better.
+
+    Parameters
+    ----------
+    name, title, help, paper : str
+        As in `Metric`.
+    of : callable
+        From the overlaps to the value.
+    """
+    return Metric(
+        name, title, lambda pair: of(pair.table), PERCENT, higher_is_better=True, help=help, paper=paper
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
-from wsi_nucssl.metrics.metric import PERCENT, Metric
+from wsi_nucssl.metrics.metric import Metric, fraction
 
 
 def dice1(true: Labels, pred: Labels) -> float:
@@ -45,30 +45,24 @@ def pixel_jaccard_of(table: Contingency) -> float:
     return table.ratio(shared, table.true_areas.sum() + table.pred_areas.sum() - shared)
 
 
-DICE1: Final = Metric(
+DICE1: Final = fraction(
     "dice1",
     "Dice1",
-    lambda pair: dice1_of(pair.table),
-    PERCENT,
-    higher_is_better=True,
+    dice1_of,
     help="Dice of the foregrounds",
     paper="https://doi.org/10.2307/1932409",
 )
-DICE2: Final = Metric(
+DICE2: Final = fraction(
     "dice2",
     "Dice2",
-    lambda pair: dice2_of(pair.table),
-    PERCENT,
-    higher_is_better=True,
+    dice2_of,
     help="2 Σ intersections / Σ (areas of T + P) over every overlapping pair",
     paper="https://doi.org/10.3389/fbioe.2019.00053",
 )
-PIXEL_JACCARD: Final = Metric(
+PIXEL_JACCARD: Final = fraction(
     "pixel_jaccard",
     "pixel Jaccard",
-    lambda pair: pixel_jaccard_of(pair.table),
-    PERCENT,
-    higher_is_better=True,
+    pixel_jaccard_of,
     help='Jaccard of the foregrounds. Published "AJI" values are sometimes this; compare before you compete',
     paper="https://doi.org/10.1111/j.1469-8137.1912.tb05611.x",
 )

@@ -8,7 +8,7 @@ from typing import Final
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
 from wsi_nucssl.metrics.matching import match
-from wsi_nucssl.metrics.metric import PERCENT, Metric
+from wsi_nucssl.metrics.metric import Metric, fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +67,30 @@ def pq_of(table: Contingency, iou: float = 0.5) -> PanopticQuality:
 
 
 _KIRILLOV: Final = "https://doi.org/10.1109/CVPR.2019.00963"
-PQ: Final = Metric(
+PQ: Final = fraction(
     "pq",
     "PQ",
-    lambda pair: pq_of(pair.table).pq,
-    PERCENT,
-    higher_is_better=True,
+    lambda table: pq_of(table).pq,
     help="`sq` · `dq`",
     paper=_KIRILLOV,
 )
-SQ: Final = Metric(
+SQ: Final = fraction(
     "sq",
     "SQ",
-    lambda pair: pq_of(pair.table).sq,
-    PERCENT,
-    higher_is_better=True,
+    lambda table: pq_of(table).sq,
     help="mean IoU of the matches",
     paper=_KIRILLOV,
 )
-DQ: Final = Metric(
+DQ: Final = fraction(
     "dq",
     "DQ",
-    lambda pair: pq_of(pair.table).dq,
-    PERCENT,
-    higher_is_better=True,
+    lambda table: pq_of(table).dq,
     help="2 · matches / (number of T + number of P)",
     paper=_KIRILLOV,
 )
-F1: Final = Metric(
+F1: Final = fraction(
     "f1",
     "F1",
-    lambda pair: pq_of(pair.table).dq,
-    PERCENT,
-    higher_is_better=True,
+    lambda table: pq_of(table).dq,
     help="detection F1 at IoU > 0.5: the same number as `dq`",
 )
