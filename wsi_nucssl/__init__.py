@@ -11,9 +11,8 @@ One name a job (`segment`, `segment_slide`, `pretrain`, `finetune`, `benchmark`)
 docs/python.md is a tour.
 """
 
-from importlib import import_module
-
 from wsi_nucssl._version import __version__ as __version__
+from wsi_nucssl.lazy import lazily
 
 TYPE_CHECKING = (
     False  # type checkers know the name; importing it from typing takes most of the time that is spent here
@@ -82,14 +81,4 @@ _HOMES = {
 }
 
 __all__ = [*_HOMES, "__version__"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_HOMES[name]}")
-    return home if _HOMES[name] == name else getattr(home, name)  # a room that is called: see `rooms`
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES, "__version__")

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsi_nucssl.metrics.contingency import Contingency, Ints, Labels, contingency
 from wsi_nucssl.metrics.matching import match
-from wsi_nucssl.metrics.metric import Metric, fraction
+from wsi_nucssl.metrics.metric import fraction
 
 
 def aji(true: Labels, pred: Labels) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
-from wsi_nucssl.metrics.metric import Metric, fraction
+from wsi_nucssl.metrics.metric import fraction
 
 
 def dice1(true: Labels, pred: Labels) -> float:

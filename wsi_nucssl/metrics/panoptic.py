@@ -8,7 +8,7 @@ from typing import Final
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics.contingency import Contingency, Labels, contingency
 from wsi_nucssl.metrics.matching import match
-from wsi_nucssl.metrics.metric import Metric, fraction
+from wsi_nucssl.metrics.metric import fraction
 
 
 @dataclass(frozen=True, slots=True)

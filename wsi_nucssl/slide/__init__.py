@@ -3,8 +3,9 @@
 Each name is imported when it is first used, and a reader's library when a slide is opened.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from wsi_nucssl.lazy import lazily
 
 if TYPE_CHECKING:
     from wsi_nucssl.slide.base import RGB as RGB
@@ -44,13 +45,4 @@ _HOMES: Final = {
 }
 
 __all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES)
