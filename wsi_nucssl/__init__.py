@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.geometry import Size as Size
     from wsi_nucssl.jobs.scoring import benchmark as benchmark
     from wsi_nucssl.jobs.segmenting import segment_slide as segment_slide
+    from wsi_nucssl.jobs.tile_loader import tile_loader as tile_loader
     from wsi_nucssl.jobs.training import finetune as finetune
     from wsi_nucssl.jobs.training import pretrain as pretrain
     from wsi_nucssl.metrics import aji as aji
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from wsi_nucssl.tiles.ingest import TileConfig as TileConfig
     from wsi_nucssl.tiles.ingest import ingest as ingest
     from wsi_nucssl.tiles.store import TileStore as TileStore
-    from wsi_nucssl.train.tile_loader import tile_loader as tile_loader
 
 _HOMES = {
     "Box": "geometry",
@@ -75,7 +75,7 @@ _HOMES = {
     "segment": "segment",
     "segment_image": "segment.images",
     "segment_slide": "jobs.segmenting",
-    "tile_loader": "train.tile_loader",
+    "tile_loader": "jobs.tile_loader",
     "tissue_mask": "slide",
     "write_geojson": "export.geojson",
 }

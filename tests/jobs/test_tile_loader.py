@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.jobs.tile_loader import StoredTiles, tile_loader
 from wsi_nucssl.slide import open_slide
 from wsi_nucssl.tiles.ingest import TileConfig, ingest
 from wsi_nucssl.tiles.store import TileStore
-from wsi_nucssl.train.tile_loader import StoredTiles, tile_loader
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample_slides" / "sample.svs"
 

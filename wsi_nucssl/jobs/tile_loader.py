@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
-from os import PathLike
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wsi_nucssl import checks
 from wsi_nucssl.checks import whole
 from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.jobs.arguments import Paths, paths
 from wsi_nucssl.tiles.store import TileStore
 
 _WHITE: Final = 255
@@ -68,7 +67,7 @@ class StoredTiles(Dataset[Tensor]):
 
 
 def tile_loader(
-    stores: str | PathLike[str] | Sequence[str | PathLike[str]],
+    stores: Paths,
     *,
     batch_size: int = 32,
     shuffle: bool = True,
@@ -128,18 +127,13 @@ def tile_loader(
     )
 
 
-def _matching(given: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:
-    anything: Any = given  # what is no path is refused below, by name
-    is_one = isinstance(anything, str | PathLike) or not isinstance(anything, Iterable)
-    patterns = [anything] if is_one else [*anything]
+def _matching(given: Paths) -> list[Path]:
     found: list[Path] = []
-    for pattern in patterns:
-        text = checks.path("stores", pattern)
-        matches = [text] if Path(text).exists() else sorted(glob.glob(text))  # noqa: PTH207 (may be absolute)
-        there = [Path(each) for each in matches]
-        if not there:
-            raise InputError("no tile store is there", path=text, remedy="Make one with wsi-nucssl tile")
-        found += there
+    for pattern in paths("stores", given):
+        matches = [pattern] if pattern.exists() else [*map(Path, sorted(glob.glob(str(pattern))))]  # noqa: PTH207
+        if not matches:
+            raise InputError("no tile store is there", path=pattern, remedy="Make one with wsi-nucssl tile")
+        found += matches
     if not found:
         raise UsageError("⟨stores⟩ names none", remedy="Give a store or a pattern such as tiles/*.zarr")
     return list(dict.fromkeys(found))
