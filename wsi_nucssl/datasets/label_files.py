@@ -81,7 +81,7 @@ def _read_mat(path: Path, _shape: Shape) -> NDArray[Any]:
         MatReadError,
         NotImplementedError,
         OSError,
-    ) as error:  # the third: MATLAB 7.3
+    ) as error:  # the third is SciPy's of MATLAB 7.3
         raise DatasetError(
             f"not a readable MATLAB file ({error})", path=path, remedy="Save it with save -v7 in MATLAB"
         ) from error

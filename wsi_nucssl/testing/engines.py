@@ -34,11 +34,6 @@ class EngineTests:
     """To be inherited; give the fixture `engine`."""
 
     @pytest.fixture
-    def engine(self) -> Engine:
-        """The engine under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
     def windows(self) -> Windows:
         """Two windows that are no squares."""
         return make_windows()

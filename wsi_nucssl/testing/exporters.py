@@ -12,6 +12,7 @@ class TestMyFormat(ExporterTests):
 from __future__ import annotations
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -50,7 +51,7 @@ def make_nuclei() -> Nuclei:
     return replace(nuclei, truncated=np.array([False, True, False]))
 
 
-class ExporterTests:
+class ExporterTests(ABC):
     """Inherit it, name the format, and read what was written.
 
     Attributes
@@ -61,9 +62,9 @@ class ExporterTests:
 
     name: ClassVar[str]
 
+    @abstractmethod
     def count(self, path: Path) -> int:
         """How many nuclei the file or folder holds."""
-        raise NotImplementedError
 
     def ids(self, path: Path) -> Sequence[str] | None:  # noqa: ARG002
         """Their ids in the order in which they stand there; None if the format holds none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -27,7 +28,7 @@ def pairs(count: int = 3) -> list[tuple[Image, LabelImage]]:
     return list(zip(images, labels, strict=True))
 
 
-class LayoutTests:
+class LayoutTests(ABC):
     """Inherit it, name the layout, and write a dataset in it.
 
     Attributes
@@ -41,12 +42,12 @@ class LayoutTests:
     layout: ClassVar[str]
     is_automatic: ClassVar[bool] = True
 
+    @abstractmethod
     def write(self, folder: Path, written: Sequence[tuple[Image, LabelImage]]) -> Sequence[str]:
         """Write these images, uint8 (row, col, 3), and label images, int32 (row, col), into an empty folder.
 
         Returns the id that each is to have.
         """
-        raise NotImplementedError
 
     @pytest.fixture
     def written(self) -> list[tuple[Image, LabelImage]]:

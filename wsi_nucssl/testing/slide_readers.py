@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -43,7 +44,7 @@ def expected(level: RGB, box: Box) -> RGB:
     return plane[box.shift(500, 500).rc]
 
 
-class SlideReaderTests:
+class SlideReaderTests(ABC):
     """Inherit it, name the reader, and write a file for it.
 
     Attributes
@@ -63,13 +64,13 @@ class SlideReaderTests:
     is_automatic: ClassVar[bool] = True
     takes_urls: ClassVar[bool] = True
 
+    @abstractmethod
     def write(self, folder: Path, image: RGB) -> Path:
         """Write a slide without loss into an empty folder, and return the file to open.
 
         Level k holds `image[::d, ::d]` with d = `downsamples[k]`. Nothing in the file says that part of the slide
         was not scanned.
         """
-        raise NotImplementedError
 
     @pytest.fixture(scope="class")
     @classmethod

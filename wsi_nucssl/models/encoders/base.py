@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """RGB → five feature maps, each of half the resolution of the one before.
 
     Attributes
@@ -33,9 +34,9 @@ class Encoder(nn.Module):
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
+    @abstractmethod
     def forward(self, image: Tensor) -> list[Tensor]:
         """Normalised image (N, 3, H, W), H and W multiples of 32 → five maps (N, channels[i], H / reductions[i], …)."""
-        raise NotImplementedError(f"{type(self).__name__} computes no feature maps")
 
 
 @dataclass(frozen=True, slots=True)
