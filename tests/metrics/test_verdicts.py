@@ -94,3 +94,11 @@ def test_outlines_have_the_colours_of_the_verdicts_and_leave_the_inside() -> Non
         assert tuple(drawn[5, col]) == COLOURS[verdict]
         assert tuple(drawn[5, col + 3]) == (200, 200, 200)
     assert tuple(drawn[0, 0]) == (200, 200, 200)
+
+
+def test_of_a_nucleus_that_was_found_the_prediction_is_outlined_alone() -> None:
+    true, pred = np.zeros((14, 14), np.int32), np.zeros((14, 14), np.int32)
+    true[1:13, 1:13], pred[2:12, 2:12] = 1, 1
+    drawn = draw_errors(np.full((14, 14, 3), 200, np.uint8), true, pred)
+    assert tuple(drawn[1, 6]) == (200, 200, 200)
+    assert tuple(drawn[2, 6]) == COLOURS[Verdict.TRUE_POSITIVE]
