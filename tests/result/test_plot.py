@@ -47,6 +47,20 @@ def test_a_plot_shows_slide_nuclei_colours_and_lengths(result: Result) -> None:
     assert (length, text) == (80, "20 µm")
 
 
+@pytest.mark.parametrize(
+    "region", [(600, 500, 700, 600), (600, 500, 600, 500), (600, 500, 600, 150), (600, 500, 150, 500)]
+)
+def test_nothing_that_is_written_is_cut_off(result: Result, region: tuple[int, int, int, int]) -> None:
+    ax = result.plot(region=region)
+    canvas = ax.figure.canvas
+    canvas.draw()
+    whole = ax.figure.bbox
+    for label in (ax.xaxis.label, ax.yaxis.label, ax.child_axes[0].yaxis.label):
+        box = label.get_window_extent()
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+
+
 def test_colours_follow_any_column_of_numbers(result: Result) -> None:
     mine = result[:]
     mine.table["rank"] = result.table.area_um2.rank()

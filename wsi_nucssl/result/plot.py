@@ -109,7 +109,7 @@ def _new_axes(shown: Box) -> Axes:
     import matplotlib.pyplot as plt
 
     aspect = min(max(shown.height / shown.width, 0.4), 1.6)
-    _, ax = plt.subplots(figsize=(8, 1 + 6.2 * aspect), layout="constrained")
+    _, ax = plt.subplots(figsize=(8, 1 + 6.2 * aspect), layout="compressed")
     return ax
 
 
