@@ -1,4 +1,7 @@
-"""The stain vectors of Ruifrok & Johnston, 2001, and the deconvolution by them (see `stain`)."""
+"""The stain vectors of Ruifrok & Johnston, 2001, and the deconvolution by them (see `stain`).
+
+https://pubmed.ncbi.nlm.nih.gov/11531144/
+"""
 
 from __future__ import annotations
 

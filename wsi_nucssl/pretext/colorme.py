@@ -1,4 +1,7 @@
-"""ColorMe: which colours belong to the green channel? (Li et al., 2020)"""
+"""ColorMe: which colours belong to the green channel? (Li et al., 2020)
+
+Li, Chen and Zheng: A multi-task self-supervised learning framework for scopy images. IEEE ISBI 2020.
+"""
 
 from __future__ import annotations
 

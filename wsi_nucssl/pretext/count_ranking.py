@@ -1,4 +1,4 @@
-"""Count ranking loss (Xie et al., 2020, equation 2)."""
+"""Count ranking loss (Xie et al., 2020, equation 2, https://arxiv.org/abs/2007.11186)."""
 
 from __future__ import annotations
 

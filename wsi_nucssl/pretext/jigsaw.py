@@ -1,4 +1,4 @@
-"""Jigsaw puzzles: in which order do nine pieces of the image lie? (Noroozi and Favaro, 2016)"""
+"""Jigsaw puzzles: in which order do nine pieces of the image lie? (Noroozi and Favaro, 2016, https://arxiv.org/abs/1603.09246)"""
 
 from __future__ import annotations
 

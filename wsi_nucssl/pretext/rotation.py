@@ -1,4 +1,4 @@
-"""RotNet: which way up is the image? (Gidaris et al., 2018)"""
+"""RotNet: which way up is the image? (Gidaris et al., 2018, https://arxiv.org/abs/1803.07728)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scale-wise triplet loss (Xie et al., 2020, equation 1)."""
+"""Scale-wise triplet loss (Xie et al., 2020, equation 1, https://arxiv.org/abs/2007.11186)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How weights move: the optimiser, its learning rate over a run, and the running average of the weights."""
+"""How weights move: the optimiser, its learning rate over a run, and the running average of the weights.
+
+AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), and a cosine without restarts (the same, 2017,
+https://arxiv.org/abs/1608.03983).
+"""
 
 from __future__ import annotations
 
