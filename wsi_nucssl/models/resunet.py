@@ -1,4 +1,8 @@
-"""ResUNet: an encoder, a U-Net decoder, three classes a pixel (Xie et al., 2020, §2.2; Cui et al., 2019), and types."""
+"""ResUNet: an encoder, a U-Net decoder, three classes a pixel, and types.
+
+Xie et al., 2020, §2.2 (https://arxiv.org/abs/2007.11186), after Ronneberger et al., 2015 (https://arxiv.org/abs/1505.04597)
+and the three classes of Cui et al., 2019 (https://arxiv.org/abs/1803.02786).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """How much the channels of a feature map repeat one another.
 
 A task whose answer is one number, such as the scale of a view, can be solved with features that all say that number:
-*dimensional collapse* (Jing et al., 2022, https://arxiv.org/abs/2110.09348). The task is then solved perfectly, by an encoder worse than a random one.
+*dimensional collapse* (Jing et al., 2022, https://arxiv.org/abs/2110.09348). The task is then solved perfectly, by an
+encoder worse than a random one.
 """
 
 from __future__ import annotations
