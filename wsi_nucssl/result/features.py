@@ -60,7 +60,7 @@ class ExtractedFeatures:
 
     def take(self, rows: NDArray[np.intp]) -> Features:
         """See `Features.take`."""
-        return ExtractedFeatures(_take(self.nuclei, rows), self.context)
+        return ExtractedFeatures(self.nuclei.take(rows), self.context)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,26 +84,3 @@ class ReadFeatures:
     def take(self, rows: NDArray[np.intp]) -> Features:
         """See `Features.take`."""
         return ReadFeatures(tuple(self.features[row] for row in rows))
-
-
-def _take(nuclei: Nuclei, rows: NDArray[np.intp]) -> Nuclei:
-    rings, polygon_offsets = _gather(nuclei.polygon_offsets, rows)
-    vertices, ring_offsets = _gather(nuclei.ring_offsets, rings)
-    return Nuclei(
-        nuclei.seed_xy[rows],
-        nuclei.ring_xy[vertices],
-        ring_offsets,
-        polygon_offsets,
-        nuclei.measurements[rows],
-        nuclei.truncated[rows],
-        nuclei.type_id[rows],
-        nuclei.type_probability[rows],
-    )
-
-
-def _gather(offsets: NDArray[np.int64], rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Of a ragged array the items of some rows, by index, and the offsets that these then have."""
-    lengths = np.diff(offsets)[rows]
-    taken = np.append(0, np.cumsum(lengths)).astype(np.int64)
-    items = np.repeat(offsets[rows] - taken[:-1], lengths) + np.arange(taken[-1])
-    return items.astype(np.intp), taken
