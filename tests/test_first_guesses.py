@@ -130,6 +130,7 @@ def test_rows_are_picked_as_in_pandas(found: wn.Result) -> None:
         (lambda _: "area_um2", r"table\['area_um2'\]"),
         (lambda table: table[table.area_um2 > 20], r"table\.index"),
         (lambda _: [True, False], "each of the"),
+        (lambda _: True, "each of the"),
         (lambda table: (table.area_um2 > 20)[table.area_um2 > 20], "each of the"),
     ],
 )

@@ -24,9 +24,9 @@ print(*sorted({%r} & {*sys.modules}))
 """.replace("{%r}", "{" + ", ".join(map(repr, HEAVY)) + "}")
 
 
-def imported(*argv: object) -> list[str]:
+def imported(*argv: object, code: str = CODE) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *map(str, argv)], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *map(str, argv)], check=True, stdout=subprocess.PIPE, text=True
     )
     return done.stdout.splitlines()[-1].split()
 
@@ -34,6 +34,17 @@ def imported(*argv: object) -> list[str]:
 def test_segment(tmp_path: Path) -> None:
     assert imported("segment", SAMPLE, "-o", tmp_path / "out.geojson", "-q", "--device", "cpu") == []
     assert (tmp_path / "out.geojson").stat().st_size > 100_000
+
+
+def test_segmenting_a_slide_from_python_imports_no_tables(tmp_path: Path) -> None:
+    """Those are for results in memory."""
+    code = """
+import sys
+import wsi_nucssl as wn
+wn.segment_slide(sys.argv[1], sys.argv[2], device="cpu")
+print(*sorted({"pandas", "shapely", "torch"} & {*sys.modules}))
+"""
+    assert imported(SAMPLE, tmp_path / "out.geojson", code=code) == []
 
 
 @pytest.mark.parametrize("more", [[], ["--oracle", "--no-overlays"]])

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from wsi_nucssl.errors import UsageError, WeightsError
-from wsi_nucssl.models.encoders import ENCODERS, build_encoder, encoder_family
+from wsi_nucssl.models.encoders import ENCODERS, build_encoder
 from wsi_nucssl.models.encoders.efficientnet_lite import EFFICIENTNET_LITES
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.spec import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture_of
@@ -101,7 +101,7 @@ def test_imagenet_weights_give_what_their_authors_network_gives(name: str) -> No
     (path,) = package.__path__
     whole = authors.EfficientNet.from_name(name, image_size=224)
     encoder = build_encoder(name).eval()
-    encoder.load_state_dict(encoder_family(name).imagenet(name))
+    encoder.load_state_dict(ENCODERS.get(name).imagenet(name))
     whole.load_state_dict(_published(path))
     whole.eval()
     image = torch.rand(1, 3, 224, 224) * 2 - 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.nuclei.scenes import configs, scenes
+from tests.nuclei.scenes import configs, scenes, typed_scenes
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
@@ -34,6 +34,20 @@ def test_slices_concatenate_to_the_whole(scene: NDArray[np.uint8], config: Insta
     for index in range(len(nuclei)):
         for ours, whole in zip(pieces[index // size].rings(index % size), nuclei.rings(index), strict=True):
             np.testing.assert_array_equal(ours, whole)
+
+
+@settings(max_examples=40, deadline=None)
+@given(typed_scenes(), configs, st.data())
+def test_rows_are_taken_in_any_order(
+    scene: NDArray[np.uint8], config: InstanceConfig, data: st.DataObject
+) -> None:
+    """As one table of one nucleus after another."""
+    nuclei = extract_nuclei(scene, config)
+    alone = list(nuclei.slices(1))
+    rows = data.draw(st.lists(st.integers(0, len(nuclei) - 1), max_size=8)) if alone else []
+    taken = nuclei.take(np.array(rows, np.intp))
+    assert_same(taken, Nuclei.concatenate([nuclei.take(np.zeros(0, np.intp)), *(alone[row] for row in rows)]))
+    assert taken.types == nuclei.types
 
 
 @pytest.fixture

@@ -70,6 +70,22 @@ GEOJSON_GZ: Final = Exporter(partial(_open_collection, _gzipped))
 _BY_ENDING: Final = {".geojson": GEOJSON, ".geojson.gz": GEOJSON_GZ}
 
 
+def geojson_exporter(path: Path) -> Exporter:
+    """The exporter that the ending of a file's name asks for.
+
+    Raises
+    ------
+    UsageError
+        It has another ending.
+    """
+    exporter = next((each for ending, each in _BY_ENDING.items() if path.name.endswith(ending)), None)
+    if exporter is None:
+        raise UsageError(
+            f"the name must end in {' or '.join(_BY_ENDING)}", path=path, remedy="Choose another name"
+        )
+    return exporter
+
+
 def write_geojson(
     path: Path,
     blocks: Iterable[Nuclei],
@@ -109,10 +125,5 @@ def write_geojson(
     ResourceError
         The disk is full.
     """
-    exporter = next((each for ending, each in _BY_ENDING.items() if path.name.endswith(ending)), None)
-    if exporter is None:
-        raise UsageError(
-            f"the name must end in {' or '.join(_BY_ENDING)}", path=path, remedy="Choose another name"
-        )
     context = ExportContext(transform, mpp, identity, header, classification or Classification(), types)
-    return export({path: exporter}, blocks, context)
+    return export({path: geojson_exporter(path)}, blocks, context)

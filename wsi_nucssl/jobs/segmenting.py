@@ -90,9 +90,9 @@ def segment_slide(
     >>> summary = wn.segment_slide("slide.svs", "nuclei.geojson")  # doctest: +SKIP
     >>> result = wn.read_nuclei(summary.output, slide="slide.svs")  # doctest: +SKIP
     """
+    from wsi_nucssl.engines.opening import as_engine
     from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import as_model
-    from wsi_nucssl.segment.region import as_engine
     from wsi_nucssl.segment.run import segment_slide as run
 
     options = SegmentOptions(

@@ -86,4 +86,4 @@ def architecture(name: str) -> Architecture:
 
 def is_architecture(name: str) -> bool:
     """Whether an architecture or an encoder, ours or from outside, is called that."""
-    return name in ARCHITECTURES or name in ENCODERS.names
+    return name in ARCHITECTURES or name in ENCODERS

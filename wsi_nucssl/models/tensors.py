@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.models.encoders import encoder_family
+from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.models.encoders.base import Encoder
 from wsi_nucssl.models.info import (
     ENCODER_KEY,
@@ -88,7 +88,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
         No such file, a damaged one, another architecture, or ImageNet weights that cannot be fetched.
     """
     if str(source) == "imagenet":
-        _fill(encoder, encoder_family(encoder.name).imagenet(encoder.name), Path("imagenet"))
+        _fill(encoder, ENCODERS.get(encoder.name).imagenet(encoder.name), Path("imagenet"))
         return
     path = weights_path(source)
     header, tensors = read_header(path), _unpack(_read(path))

@@ -47,7 +47,7 @@ def measure(
     Returns
     -------
     ndarray of float32
-        Ndarray of float32 Ndarray of float32 float32 (n, 9), columns `table.MEASUREMENTS`.
+        (n, 9), columns `table.MEASUREMENTS`.
     """
     sums = _pixel_sums(labels, probabilities, seed_xy).astype(np.float64)
     edge, corners, hull = _ring_sums(polygons.ring_xy, polygons.ring_offsets, polygons.polygon_offsets)

@@ -172,6 +172,21 @@ class Nuclei:
                 self.type_probability[rows],
             )
 
+    def take(self, rows: NDArray[np.intp]) -> Nuclei:
+        """The nuclei of some rows, in that order; a copy."""
+        rings, polygon_offsets = _gathered(self.polygon_offsets, rows)
+        vertices, ring_offsets = _gathered(self.ring_offsets, rings)
+        return Nuclei(
+            self.seed_xy[rows],
+            self.ring_xy[vertices],
+            ring_offsets,
+            polygon_offsets,
+            self.measurements[rows],
+            self.truncated[rows],
+            self.type_id[rows],
+            self.type_probability[rows],
+        )
+
     def save(self, path: Path) -> None:
         """Write the table as .npz, atomically; equal tables give equal bytes."""
         with atomic_path(path) as partial, partial.open("wb") as file:
@@ -223,3 +238,13 @@ def _chain(offsets: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Offsets of ragged arrays laid end to end."""
     lengths = np.concatenate([np.diff(part) for part in offsets])
     return np.append(0, np.cumsum(lengths)).astype(np.int64)
+
+
+def _gathered(
+    offsets: NDArray[np.int64], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Of a ragged array the items of some rows, by index, and the offsets that these then have."""
+    lengths = np.diff(offsets)[rows]
+    taken = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    items = np.repeat(offsets[rows] - taken[:-1], lengths) + np.arange(taken[-1])
+    return items.astype(np.intp), taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,10 +12,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from wsi_nucssl.errors import UsageError
-from wsi_nucssl.export.base import ExportContext
+from wsi_nucssl.export.base import ExportContext, export
 from wsi_nucssl.export.features import FeatureFormatter
-from wsi_nucssl.export.geojson import write_geojson
+from wsi_nucssl.export.geojson import GEOJSON_GZ, geojson_exporter
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.nuclei.table import Nuclei
 
@@ -53,16 +52,7 @@ class ExtractedFeatures:
 
     def write(self, path: Path, header: Mapping[str, object]) -> None:
         """See `Features.write`."""
-        context = self.context
-        write_geojson(
-            path,
-            [self.nuclei],
-            context.transform,
-            mpp=context.mpp,
-            identity=context.identity,
-            header=header,
-            types=context.types,
-        )
+        export({path: geojson_exporter(path)}, [self.nuclei], replace(self.context, header=header))
 
     def as_json(self) -> bytes:
         """See `Features.as_json`."""
@@ -70,7 +60,7 @@ class ExtractedFeatures:
 
     def take(self, rows: NDArray[np.intp]) -> Features:
         """See `Features.take`."""
-        return ExtractedFeatures(_take(self.nuclei, rows), self.context)
+        return ExtractedFeatures(self.nuclei.take(rows), self.context)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,14 +71,11 @@ class ReadFeatures:
 
     def write(self, path: Path, header: Mapping[str, object]) -> None:
         """See `Features.write`."""
-        if not path.name.endswith((".geojson", ".geojson.gz")):
-            raise UsageError(
-                "the name must end in .geojson or .geojson.gz", path=path, remedy="Choose another name"
-            )
+        is_packed = geojson_exporter(path) is GEOJSON_GZ
         ours = b'"wsi_nucssl":' + orjson.dumps(dict(header)) + b"," if header else b""
         lines = b",\n".join(orjson.dumps(feature) for feature in self.features)
         text = b'{"type":"FeatureCollection",' + ours + b'"features":[\n' + lines + b"\n]}\n"
-        write_atomic(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+        write_atomic(path, gzip.compress(text, mtime=0) if is_packed else text)
 
     def as_json(self) -> bytes:
         """See `Features.as_json`."""
@@ -97,26 +84,3 @@ class ReadFeatures:
     def take(self, rows: NDArray[np.intp]) -> Features:
         """See `Features.take`."""
         return ReadFeatures(tuple(self.features[row] for row in rows))
-
-
-def _take(nuclei: Nuclei, rows: NDArray[np.intp]) -> Nuclei:
-    rings, polygon_offsets = _gather(nuclei.polygon_offsets, rows)
-    vertices, ring_offsets = _gather(nuclei.ring_offsets, rings)
-    return Nuclei(
-        nuclei.seed_xy[rows],
-        nuclei.ring_xy[vertices],
-        ring_offsets,
-        polygon_offsets,
-        nuclei.measurements[rows],
-        nuclei.truncated[rows],
-        nuclei.type_id[rows],
-        nuclei.type_probability[rows],
-    )
-
-
-def _gather(offsets: NDArray[np.int64], rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Of a ragged array the items of some rows, by index, and the offsets that these then have."""
-    lengths = np.diff(offsets)[rows]
-    taken = np.append(0, np.cumsum(lengths)).astype(np.int64)
-    items = np.repeat(offsets[rows] - taken[:-1], lengths) + np.arange(taken[-1])
-    return items.astype(np.intp), taken

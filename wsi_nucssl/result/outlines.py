@@ -32,15 +32,14 @@ def paint(outlines: Outlines, scale: NDArray[np.float64], box: Box) -> NDArray[n
     outlines : Outlines
         (n,) polygons in level-0 px.
     scale : ndarray of float64
-        float64 (2,), level-0 px per px of the label image along x and y.
+        (2,), level-0 px per px of the label image along x and y.
     box : Box
         The px to paint.
 
     Returns
     -------
     ndarray of int32
-        Ndarray of int32 Ndarray of int32 int32 (row, col) of the box. Polygons that were traced along these
-        px give back their masks exactly.
+        (row, col) of the box. Polygons that were traced along these px give back their masks exactly.
     """
     labels = np.zeros(box.size.shape_rc, np.int32)
     parts, owner = shapely.get_parts(outlines, return_index=True)

@@ -278,10 +278,11 @@ def _chosen(rows: Any, count: int) -> NDArray[np.intp]:
         if rows.dtype == np.bool_:
             rows = rows.reindex(range(count)) if rows.index.is_unique else rows
         rows = rows.to_numpy()
-    kind = getattr(np.asarray(rows), "dtype", None) if not isinstance(rows, slice) else None
-    if kind == np.object_ or (kind == np.bool_ and len(rows) != count):
-        raise UsageError(
-            f"a mask of nuclei says True or False of each of the {count} rows of the table",
-            remedy="Make it of this result's own table",
-        )
+    if not isinstance(rows, slice):
+        mask = np.asarray(rows)
+        if mask.dtype == np.object_ or (mask.dtype == np.bool_ and mask.shape != (count,)):
+            raise UsageError(
+                f"a mask of nuclei says True or False of each of the {count} rows of the table",
+                remedy="Make it of this result's own table",
+            )
     return np.atleast_1d(np.arange(count)[rows]).astype(np.intp)

@@ -16,7 +16,7 @@ from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
 from wsi_nucssl.datasets.mpp import require_plausible
 from wsi_nucssl.engines.base import Engine, default_batch_size
-from wsi_nucssl.engines.opening import open_engine
+from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.grid import ORIGIN, Tile
@@ -135,27 +135,6 @@ def segment(
         return _segment_array(source, box, loaded, opened, options)
     with _opened(source, options) as slide:
         return _segment_slide(slide, box, loaded, opened, options, on_windows)
-
-
-def as_engine(given: str | Engine, model: Model, device: Device, views: int) -> Engine:
-    """An engine as people give it: by name, or set up already.
-
-    Raises
-    ------
-    UsageError
-        It is neither, or what it was set up with is asked for again and otherwise.
-    """
-    if isinstance(given, str):
-        return open_engine(model, device, given, views)
-    if not hasattr(given, "predict"):
-        raise UsageError(f"⟨engine⟩ is a name or what open_engine gave, not {shown(given)}")
-    for name, value, default in (("device", device, _DEFAULT.device), ("views", views, _DEFAULT.views)):
-        if value != default:
-            raise UsageError(
-                f"⟨{name}⟩ belongs to the engine, which is set up already",
-                remedy="Give it to open_engine instead",
-            )
-    return given
 
 
 def _check_resolution(mpp: float | None) -> None:

@@ -11,7 +11,7 @@ from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.locations import Location
-from wsi_nucssl.models.encoders import encoder_family
+from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.tasks import TASKS
@@ -58,7 +58,7 @@ class PretrainJob:
 
     def __post_init__(self) -> None:
         one_of("task", self.task, TASKS.names)
-        encoder_family(self.arch)
+        ENCODERS.get(self.arch)  # refuses what is none
         if not self.sources:
             raise UsageError("nothing to learn from was given", remedy="Name slides, tile stores or folders")
         whole("seed", self.seed, 0)

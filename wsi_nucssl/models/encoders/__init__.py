@@ -13,8 +13,7 @@ from wsi_nucssl.registry import Plugin, Registry
 if TYPE_CHECKING:
     from wsi_nucssl.models.encoders.base import Encoder, EncoderFamily
 
-__all__ = ["ENCODERS", "build_encoder", "encoder_family"]
-
+__all__ = ["ENCODERS", "build_encoder"]
 
 _RESNETS: Final = "wsi_nucssl.models.encoders.resnet:RESNETS"
 _LITES: Final = "wsi_nucssl.models.encoders.efficientnet_lite:EFFICIENTNET_LITES"
@@ -31,17 +30,6 @@ ENCODERS: Final[Registry[EncoderFamily]] = Registry(
     Plugin("efficientnet-lite2", _LITES, "4.4 million parameters, fast on CPUs"),
 )
 """The family of each encoder, by the encoder's name."""
-
-
-def encoder_family(name: str) -> EncoderFamily:
-    """The family that an encoder belongs to.
-
-    Raises
-    ------
-    UsageError
-        No encoder is called that.
-    """
-    return ENCODERS.get(name)
 
 
 def build_encoder(name: str) -> Encoder:
