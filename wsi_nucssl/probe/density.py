@@ -110,7 +110,7 @@ def _draw(
     view_px: int,
 ) -> None:
     with open_slide(path, mpp=slide_mpp) as slide:
-        if slide.reader == "image":
+        if slide.is_plain_image:
             drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read(_whole(slide)), view_px, pairs)
         else:
             density = slide_density(model, slide, mpp)

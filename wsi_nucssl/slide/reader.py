@@ -36,6 +36,7 @@ class Reader(Views, ABC):
     """A slide on some backend; subclasses decode boxes that lie inside a level.
 
     Their `name` is that under which they are registered: a slide pickles as its path, that name and the mpp given.
+    Those of plain images, which hold the picture whole, set `is_plain_image`.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ class Reader(Views, ABC):
     """
 
     name: str
+    is_plain_image: bool = False
 
     def __init__(self, path: Location, metadata: SlideMetadata, mpp: float | None) -> None:
         self._path = path
