@@ -64,7 +64,7 @@ def draw_density(
     directory : Path
         Where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values.
     slide_mpp : float, optional
-        float | None µm per level-0 px of the slides; None takes what each states.
+        µm per level-0 px of the slides; None takes what each states.
     pairs : int
         Positives and negatives drawn from each image.
     device : str

@@ -46,7 +46,7 @@ def read_nuclei(
     path : str or Path
         A .geojson or .geojson.gz file.
     mpp : Mpp or float or sequence of float, optional
-        float, pair of float or Mpp, optional µm per level-0 px, where neither the file nor `slide` says it.
+        µm per level-0 px, where neither the file nor `slide` says it.
     slide : str, Path or Slide, optional
         The slide that the nuclei are of: for plots, and for the bounds that the coordinates in QuPath's own files
         count from.

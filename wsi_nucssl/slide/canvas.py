@@ -34,7 +34,7 @@ class Canvas:
     slide : Slide
         The slide; it stays the caller's to close.
     mpp : Mpp or float or sequence of float
-        Mpp or float or sequence of float µm per canvas px.
+        µm per canvas px.
 
     Attributes
     ----------

@@ -65,7 +65,7 @@ class Views:
         region : Box or sequence of int
             (x, y, width, height) in level-0 px.
         mpp : Mpp or float or sequence of float, optional
-            float, pair of float or Mpp, optional µm per px of the result; level 0 as it is, if not given.
+            µm per px of the result; level 0 as it is, if not given.
 
         Returns
         -------
@@ -95,7 +95,7 @@ class Views:
         Parameters
         ----------
         mpp : Mpp or float or sequence of float, optional
-            float, pair of float or Mpp, optional µm per px of the array; level 0 as it is, if not given.
+            µm per px of the array; level 0 as it is, if not given.
 
         Returns
         -------
