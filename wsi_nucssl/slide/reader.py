@@ -189,6 +189,15 @@ def _downsample(finest: Size, size: Size) -> float:
     return ratio
 
 
+def stated_bounds(properties: Mapping[str, str], library: str) -> Box | None:
+    """The scanned area that `LIBRARY.bounds-*` state, None where they do not."""
+    names = [f"{library}.bounds-{side}" for side in ("x", "y", "width", "height")]
+    if not all(name in properties for name in names):
+        return None
+    x, y, width, height = (int(properties[name]) for name in names)
+    return Box.at(Point(x, y), Size(width, height))
+
+
 def flatten_alpha(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> RGB:
     """Composite an RGBA image (row, col, 4), alpha not premultiplied, on white; RGB passes through."""
     if image.shape[2] == 3:
