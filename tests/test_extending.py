@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -19,6 +20,8 @@ from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.metrics import METRICS
 from wsi_nucssl.models.encoders import ENCODERS
+from wsi_nucssl.pretext.groups import SlideGroup, TileSettings
+from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.registry import Registry
 from wsi_nucssl.slide import READERS, open_slide
@@ -122,6 +125,19 @@ def test_a_reader_from_outside_is_one_of_the_choices(tmp_path: Path) -> None:
             open_slide(path, reader="np")
     with pytest.raises(UsageError, match="no reader 'npy'"):
         open_slide(path, reader="npy")
+
+
+def test_a_reader_of_plain_images_from_outside_is_treated_as_ours(tmp_path: Path) -> None:
+    path = tmp_path / "picture.npy"
+    np.save(path, np.full((300, 260, 3), 255, np.uint8))
+    named = '    name = "npy"'
+    code = documented("npy_slides.py").replace(named, f"    is_plain_image = True\n{named}")
+    with (
+        installed(tmp_path, READERS, "npy_pictures", "npy = npy_pictures:READER", code),
+        contextlib.closing(SlidePool()) as pool,
+    ):
+        group = SlideGroup(path, TileSettings(tile_px=130), pool)
+    assert len(group) == 6  # every tile, though all is white and nobody states an mpp
 
 
 def test_a_layout_from_outside_is_one_of_the_choices(tmp_path: Path) -> None:

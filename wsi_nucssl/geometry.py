@@ -245,8 +245,7 @@ class Mpp:
     y: float
 
     def __post_init__(self) -> None:
-        x, y = as_number(self.x), as_number(self.y)
-        if x is None or y is None or not (0 < x < 1000 and 0 < y < 1000):
+        if _side_um(self.x) is None or _side_um(self.y) is None:
             raise UsageError(f"⟨mpp⟩ must be positive and finite, not {shown(self.x)} × {shown(self.y)}")
 
     @classmethod
@@ -274,8 +273,8 @@ class Mpp:
             return value
         numbers = (value, value) if as_number(value) is not None else value
         if _is_row(numbers) and len(numbers) == 2:
-            x, y = (as_number(numbers[index]) for index in (0, 1))
-            if x is not None and y is not None and 0 < x < 1000 and 0 < y < 1000:
+            x, y = (_side_um(numbers[index]) for index in (0, 1))
+            if x is not None and y is not None:
                 return cls(x, y)
         raise UsageError(f"⟨{name}⟩ is µm per px, a positive number such as 0.25, not {value!r}")
 
@@ -302,6 +301,12 @@ class Mpp:
 
     def __str__(self) -> str:
         return f"{self.x:.4g}" if self.x == self.y else f"{self.x:.4g} × {self.y:.4g}"
+
+
+def _side_um(value: object) -> float | None:
+    """The side of a px in µm, None for what can be none."""
+    number = as_number(value)
+    return number if number is not None and 0 < number < 1000 else None
 
 
 def _whole_numbers(value: object, count: int) -> list[int] | None:

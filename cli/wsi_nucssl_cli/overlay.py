@@ -25,11 +25,11 @@ def overlay(
     from imagecodecs import png_encode
 
     from wsi_nucssl.files import write_atomic
-    from wsi_nucssl.geometry import Box, Point, Size
+    from wsi_nucssl.geometry import Box
     from wsi_nucssl.segment.overlay import draw_overlay
     from wsi_nucssl.slide import open_slide
 
-    box = None if region is None else Box.at(Point(region[0], region[1]), Size(region[2], region[3]))
+    box = None if region is None else Box.parse(region)
     with open_slide(slide, reader=reader) as opened:
         picture = draw_overlay(opened, geojson, box, zoom)
     write_atomic(output, bytes(png_encode(picture)))

@@ -12,7 +12,7 @@ from rich.table import Table
 from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import MAX_SEED, out, say_error, say_warning
+from wsi_nucssl_cli.display import MAX_SEED, SlideDisplay, out, say_warning
 from wsi_nucssl_cli.options import Slides
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def density(
         device=device,
         overwrite=overwrite,
         on_picture=lambda picture: out.print(str(picture), markup=False),
-        on_failure=lambda path, error: say_error(error.message if error.path else f"{path}: {error.message}"),
+        on_failure=SlideDisplay().fail,
     )
 
 

@@ -73,6 +73,16 @@ def test_overlay_names_a_file_that_is_no_geojson(
     assert not (tmp_path / "picture.png").exists()
 
 
+@pytest.mark.parametrize("size", [(0, 60), (60, -1)])
+def test_overlay_refuses_a_region_without_a_pixel(
+    cli: Callable[..., Ended], square: Callable[[list[int]], Path], tmp_path: Path, size: tuple[int, int]
+) -> None:
+    ended = cli("overlay", SAMPLE, square([0, 0]), "-o", tmp_path / "a.png", "--region", 1000, 1000, *size)
+    assert ended.code == 2
+    assert "--region (1000, 1000, " in ended.err
+    assert "has no pixel" in ended.err
+
+
 def test_overlay_refuses_a_picture_beyond_memory(
     cli: Callable[..., Ended], square: Callable[[list[int]], Path], tmp_path: Path
 ) -> None:

@@ -87,7 +87,7 @@ class SlideGroup:
         with pool.borrow(path) as slide:
             canvas, self.tile_px = _canvas(slide, settings)
             boxes = tile_boxes(canvas.size, self.tile_px)
-            if slide.reader != "image":
+            if not slide.is_plain_image:
                 mask = tissue_mask(slide)
                 boxes = [b for b in boxes if mask.coverage(canvas.to_level0(b)) >= settings.min_tissue]
             self._boxes = boxes
@@ -144,7 +144,7 @@ def tile_boxes(extent: Size, tile_px: int) -> list[Box]:
 
 def _canvas(slide: Slide, settings: TileSettings) -> tuple[Canvas, int]:
     """The canvas to read tiles from, and the side of a tile on it."""
-    if slide.reader == "image":
+    if slide.is_plain_image:
         return Canvas.at_scale(slide, 1.0), settings.tile_px
     canvas = Canvas(slide, Mpp.square(settings.mpp))
     if min(canvas.scale_x, canvas.scale_y) < settings.mpp_factor * 0.98:

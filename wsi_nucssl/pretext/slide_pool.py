@@ -70,4 +70,4 @@ class SlidePool:
 
 
 def _cost(slide: Slide) -> int:
-    return 3 * slide.dimensions.area if slide.reader == "image" else _SLIDE_BYTES
+    return 3 * slide.dimensions.area if slide.is_plain_image else _SLIDE_BYTES

@@ -26,7 +26,6 @@ from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
 from wsi_nucssl.pretext.views import cut
 from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide, tissue_mask
-from wsi_nucssl.slide.tissue import read_whole
 
 CELL_PX: Final = 32
 """Side of one value of a density map, in px of the image."""
@@ -64,7 +63,7 @@ def draw_density(
     directory : Path
         Where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values.
     slide_mpp : float, optional
-        float | None µm per level-0 px of the slides; None takes what each states.
+        µm per level-0 px of the slides; None takes what each states.
     pairs : int
         Positives and negatives drawn from each image.
     device : str
@@ -110,8 +109,8 @@ def _draw(
     view_px: int,
 ) -> None:
     with open_slide(path, mpp=slide_mpp) as slide:
-        if slide.reader == "image":
-            drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read(_whole(slide)), view_px, pairs)
+        if slide.is_plain_image:
+            drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
         else:
             density = slide_density(model, slide, mpp)
             drawn = heat_map(density, slide, mpp)
@@ -186,7 +185,7 @@ def slide_density(
 def heat_map(density: Density, slide: Slide, mpp: float) -> RGB:
     """A slide's thumbnail with its density in colour, from the 2nd to the 98th percentile."""
     canvas = Canvas(slide, Mpp.square(mpp * CELL_PX / 4))
-    thumbnail = read_whole(canvas)
+    thumbnail = canvas.read_whole()
     known = density[np.isfinite(density)]
     low, high = np.percentile(known, (2, 98)).tolist() if known.size else (0.0, 1.0)
     extent = (density.shape[0] * 4, density.shape[1] * 4)
@@ -200,10 +199,6 @@ def _save_array(path: Path, values: Density) -> None:
     buffer = io.BytesIO()
     np.save(buffer, values)
     write_atomic(path, buffer.getvalue())
-
-
-def _whole(slide: Slide) -> Box:
-    return Box(0, 0, slide.dimensions.width, slide.dimensions.height)
 
 
 def _pad() -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -53,6 +53,9 @@ class Slide(Protocol):
         The file's own metadata, as strings.
     associated_images : tuple of str
         Names of the label, macro and thumbnail images.
+    is_plain_image : bool
+        True for a picture that is decoded on opening and held whole, 3 bytes a px: all of it is taken for tissue, and
+        nobody expects it to state an mpp.
     """
 
     @property
@@ -98,6 +101,11 @@ class Slide(Protocol):
     @property
     def associated_images(self) -> tuple[str, ...]:
         """Names of the label, macro and thumbnail images."""
+        ...
+
+    @property
+    def is_plain_image(self) -> bool:
+        """True for a picture that is held whole."""
         ...
 
     @property

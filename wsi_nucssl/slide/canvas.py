@@ -10,6 +10,7 @@ import numpy as np
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.resample import resample, resampled_length, triangle_taps
 from wsi_nucssl.slide.base import RGB, WHITE, Slide, require_slide
 from wsi_nucssl.slide.resolution import require_mpp
@@ -21,6 +22,9 @@ _SAME = 1e-6
 
 _LEAST_SCALE = 0.02
 """Level-0 px per canvas px; below it, two decimals of a level-0 px could not keep canvas px apart."""
+
+_BLOCK_SOURCE_PX = 2048
+"""Side, in px of the level read, of what `read_whole` reads at a time."""
 
 
 class Canvas:
@@ -34,7 +38,7 @@ class Canvas:
     slide : Slide
         The slide; it stays the caller's to close.
     mpp : Mpp or float or sequence of float
-        Mpp or float or sequence of float µm per canvas px.
+        µm per canvas px.
 
     Attributes
     ----------
@@ -61,6 +65,12 @@ class Canvas:
         canvas = cls.__new__(cls)
         canvas._lay_out(slide, scale, scale)
         return canvas
+
+    @classmethod
+    def within(cls, slide: Slide, max_side: int) -> Self:
+        """The canvas of at most `max_side` px a side; of a smaller slide, its own px."""
+        longest = max(slide.dimensions.width, slide.dimensions.height)
+        return cls.at_scale(slide, max(1.0, longest / max_side))
 
     def _lay_out(self, slide: Slide, scale_x: float, scale_y: float) -> None:
         if min(scale_x, scale_y) < _LEAST_SCALE:
@@ -109,6 +119,15 @@ class Canvas:
         image = np.full((*box.size.shape_rc, 3), WHITE, np.uint8)
         if not inside.is_empty:
             image[inside.relative_to(box.origin).rc] = self._read_inside(inside)
+        return image
+
+    def read_whole(self) -> RGB:
+        """All of a coarse canvas, in blocks that keep the pixels read at a time bounded."""
+        downsample = self.slide.levels[self._level].downsample
+        side = max(1, int(_BLOCK_SOURCE_PX * downsample / max(self.scale_x, self.scale_y)))
+        image = np.empty((*self.size.shape_rc, 3), np.uint8)
+        for block in TileGrid(self.size, Size(side, side)):
+            image[block.core.rc] = self.read(block.core)
         return image
 
     def _read_inside(self, box: Box) -> RGB:

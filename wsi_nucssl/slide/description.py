@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.geometry import Box, Mpp
+from wsi_nucssl.geometry import Mpp, Size
+from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.slide.base import RGB, Slide
 from wsi_nucssl.slide.canvas import Canvas
 from wsi_nucssl.slide.fingerprint import identity
-from wsi_nucssl.slide.tissue import TissueMask, read_whole, tissue_mask
+from wsi_nucssl.slide.tissue import TissueMask, tissue_mask
 
 TILE_PX = 1000
 MIN_TISSUE = 0.1
@@ -97,9 +98,8 @@ def describe(slide: Slide, model_mpp: float | None = None, *, mask: TissueMask |
 
 def thumbnail_with_mask(slide: Slide, mask: TissueMask, max_side: int = 1024) -> RGB:
     """The slide in at most `max_side` px a side: glass dimmed, tissue outlined. uint8 RGB (row, col, 3)."""
-    longest = max(slide.dimensions.width, slide.dimensions.height)
-    canvas = Canvas.at_scale(slide, max(1.0, longest / max_side))
-    image = read_whole(canvas)
+    canvas = Canvas.within(slide, max_side)
+    image = canvas.read_whole()
     tissue = _mask_on(canvas, mask)
     outline = tissue & ~_eroded(tissue)
     image[~tissue] = (image[~tissue] * _GLASS_DIM).astype(np.uint8)
@@ -124,9 +124,5 @@ def _mask_on(canvas: Canvas, mask: TissueMask) -> NDArray[np.bool_]:
 
 def _count_tiles(slide: Slide, mask: TissueMask, model_mpp: float) -> int:
     canvas = Canvas(slide, Mpp.square(model_mpp))
-    tiles = (
-        Box(x, y, x + TILE_PX, y + TILE_PX).clip(canvas.box)
-        for y in range(0, canvas.size.height, TILE_PX)
-        for x in range(0, canvas.size.width, TILE_PX)
-    )
-    return sum(mask.coverage(canvas.to_level0(tile)) >= MIN_TISSUE for tile in tiles)
+    tiles = TileGrid(canvas.size, Size(TILE_PX, TILE_PX))
+    return sum(mask.coverage(canvas.to_level0(tile.core)) >= MIN_TISSUE for tile in tiles)

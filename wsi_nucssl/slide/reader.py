@@ -36,6 +36,7 @@ class Reader(Views, ABC):
     """A slide on some backend; subclasses decode boxes that lie inside a level.
 
     Their `name` is that under which they are registered: a slide pickles as its path, that name and the mpp given.
+    Those of plain images, which hold the picture whole, set `is_plain_image`.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ class Reader(Views, ABC):
     """
 
     name: str
+    is_plain_image: bool = False
 
     def __init__(self, path: Location, metadata: SlideMetadata, mpp: float | None) -> None:
         self._path = path
@@ -185,6 +187,15 @@ def _downsample(finest: Size, size: Size) -> float:
     if all(abs(fine / whole - coarse) < 1 for fine, coarse in pairs):
         return float(whole)
     return ratio
+
+
+def stated_bounds(properties: Mapping[str, str], library: str) -> Box | None:
+    """The scanned area that `LIBRARY.bounds-*` state, None where they do not."""
+    names = [f"{library}.bounds-{side}" for side in ("x", "y", "width", "height")]
+    if not all(name in properties for name in names):
+        return None
+    x, y, width, height = (int(properties[name]) for name in names)
+    return Box.at(Point(x, y), Size(width, height))
 
 
 def flatten_alpha(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> RGB:

@@ -19,7 +19,6 @@ from wsi_nucssl.slide.thresholding import otsu_threshold, smooth
 _TARGET_UM = 4.0
 _TARGET_L0_PX = 16.0
 _MAX_SIDE_PX = 2048
-_BLOCK_SOURCE_PX = 2048
 
 _SMOOTHING_PX = 1.5
 _SMOOTHING_REACH_PX = 6
@@ -109,20 +108,8 @@ def tissue_mask(slide: Slide) -> TissueMask:
         It stays the caller's to close.
     """
     canvas = Canvas.at_scale(slide, _scale(require_slide(slide)))
-    mask = _clean(_coloured(read_whole(canvas)), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)
+    mask = _clean(_coloured(canvas.read_whole()), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)
     return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x))
-
-
-def read_whole(canvas: Canvas) -> RGB:
-    """All of a (coarse) canvas, in blocks that keep the pixels read at a time bounded."""
-    level = canvas.slide.levels[canvas.level]
-    side = max(1, int(_BLOCK_SOURCE_PX * level.downsample / max(canvas.scale_x, canvas.scale_y)))
-    image = np.empty((*canvas.size.shape_rc, 3), np.uint8)
-    for y in range(0, canvas.size.height, side):
-        for x in range(0, canvas.size.width, side):
-            block = Box(x, y, x + side, y + side).clip(canvas.box)
-            image[block.rc] = canvas.read(block)
-    return image
 
 
 def _scale(slide: Slide) -> float:

@@ -46,11 +46,8 @@ class Views:
         SlideError
             A part of the slide cannot be decoded.
         """
-        from wsi_nucssl.slide.tissue import read_whole
-
         whole("max_side", max_side, 1)
-        longest = max(self.dimensions.width, self.dimensions.height)
-        return read_whole(Canvas.at_scale(self, max(1.0, longest / max_side)))
+        return Canvas.within(self, max_side).read_whole()
 
     def read(
         self: Slide, region: Box | Sequence[int], mpp: Mpp | float | Sequence[float] | None = None
@@ -65,7 +62,7 @@ class Views:
         region : Box or sequence of int
             (x, y, width, height) in level-0 px.
         mpp : Mpp or float or sequence of float, optional
-            float, pair of float or Mpp, optional µm per px of the result; level 0 as it is, if not given.
+            µm per px of the result; level 0 as it is, if not given.
 
         Returns
         -------
@@ -95,7 +92,7 @@ class Views:
         Parameters
         ----------
         mpp : Mpp or float or sequence of float, optional
-            float, pair of float or Mpp, optional µm per px of the array; level 0 as it is, if not given.
+            µm per px of the array; level 0 as it is, if not given.
 
         Returns
         -------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import one_of, whole, within
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch
 from wsi_nucssl.files import disk_errors, remove_tree
@@ -110,7 +110,7 @@ def ingest(
         Another process is at it.
     """
     canvas, destination = Canvas(slide, config.mpp), Path(destination)
-    metadata = _metadata(slide, canvas, config)
+    metadata = _metadata(canvas, config)
     existing = _existing(destination)
     if existing and not overwrite:
         return _check_same(existing, metadata)
@@ -125,19 +125,20 @@ def ingest(
     return TileStore.open(destination)
 
 
-def tissue_parts(slide: Slide, canvas: Canvas, grid: TileGrid) -> NDArray[np.float32]:
+def _tissue_parts(canvas: Canvas, grid: TileGrid) -> NDArray[np.float32]:
     """The part of each tile's core that is tissue, float32 (row, col)."""
-    mask = tissue_mask(slide)
+    mask = tissue_mask(canvas.slide)
     parts = [mask.coverage(canvas.to_level0(tile.core)) for tile in grid]
     return np.array(parts, np.float32).reshape(grid.rows, grid.cols)
 
 
-def _metadata(slide: Slide, canvas: Canvas, config: TileConfig) -> StoreMetadata:
+def _metadata(canvas: Canvas, config: TileConfig) -> StoreMetadata:
+    slide = canvas.slide
     provenance: dict[str, Any] = {
         "slide": identity(slide),
         "reader": slide.reader,
         "slide_mpp_source": slide.mpp_source,
-        "versions": {"wsi-nucssl": version("wsi-nucssl"), "zarr": zarr.__version__},
+        "versions": {"wsi-nucssl": __version__, "zarr": zarr.__version__},
     }
     return StoreMetadata(
         name=slide.path.name,
@@ -179,7 +180,7 @@ def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas) -> TileStor
     if path.exists():
         return TileStore.open(path, unfinished=True)
     empty = path.with_name("empty.zarr")
-    TileStore.create(empty, metadata, tissue_parts(canvas.slide, canvas, metadata.grid))
+    TileStore.create(empty, metadata, _tissue_parts(canvas, metadata.grid))
     empty.rename(path)
     return TileStore.open(path, unfinished=True)
 

@@ -25,6 +25,7 @@ class ImageReader(Reader):
     """The image is decoded once, on opening, and held: 3 bytes a pixel."""
 
     name = "image"
+    is_plain_image = True
 
     def __init__(self, source: Source, mpp: float | None = None) -> None:
         self._pixels, properties = _load(source)

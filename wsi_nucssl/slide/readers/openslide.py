@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from wsi_nucssl.errors import SlideError
-from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
+from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -50,7 +50,8 @@ class OpenSlideReader(Reader):
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = properties.get("openslide.vendor", "unknown")
-        super().__init__(path, SlideMetadata(sizes, vendor, properties, names, _bounds(properties)), mpp)
+        bounds = stated_bounds(properties, "openslide")
+        super().__init__(path, SlideMetadata(sizes, vendor, properties, names, bounds), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:
         if self._closed:
@@ -114,11 +115,3 @@ def _is_known(source: Source) -> bool:
 
 _is_image = starts_with(*IMAGE_MAGIC)
 READER = SlideReader(_is_known, OpenSlideReader)
-
-
-def _bounds(properties: dict[str, str]) -> Box | None:
-    names = [f"openslide.bounds-{side}" for side in ("x", "y", "width", "height")]
-    if not all(name in properties for name in names):
-        return None
-    x, y, width, height = (int(properties[name]) for name in names)
-    return Box.at(Point(x, y), Size(width, height))

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
-from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
+from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -52,7 +52,8 @@ class TiffSlideReader(Reader):
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = found.get("tiffslide.vendor", "generic-tiff")
-        super().__init__(path, SlideMetadata(sizes, vendor, found, names, _bounds(found)), mpp)
+        bounds = stated_bounds(found, "tiffslide")
+        super().__init__(path, SlideMetadata(sizes, vendor, found, names, bounds), mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:
         if self._closed:
@@ -90,11 +91,3 @@ def _open(path: Path) -> tuple[Any, dict[str, str]]:
     except _NOT_READ:
         slide.close()
         raise
-
-
-def _bounds(properties: dict[str, str]) -> Box | None:
-    names = [f"tiffslide.bounds-{side}" for side in ("x", "y", "width", "height")]
-    if not all(name in properties for name in names):
-        return None
-    x, y, width, height = (int(properties[name]) for name in names)
-    return Box.at(Point(x, y), Size(width, height))
