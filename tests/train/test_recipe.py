@@ -85,3 +85,15 @@ def test_a_former_name_is_still_taken_and_kept_in_manifests(tmp_path: Path) -> N
         PretrainRecipe.load(write(tmp_path, "finer: 2\nmpp_factor: 2\n"))
     with pytest.raises(UsageError, match="finer is called mpp_factor now"):
         PretrainRecipe().changed({"finer": 2, "mpp_factor": 2})
+
+
+def test_a_weight_of_types_is_recorded_where_it_was_chosen() -> None:
+    """A run that began before there was one is resumed by the default, and by no other."""
+    before = Recipe().recorded()
+    assert set(before["loss"]) == {"class_weights", "dice", "truncation", "teacher"}
+    assert Recipe.parse(before) == Recipe()
+    chosen = Recipe.parse({"loss": {"types": 0.3}})
+    assert chosen.recorded()["loss"]["types"] == 0.3
+    assert Recipe.parse(chosen.recorded()) == chosen
+    with pytest.raises(UsageError, match=r"loss\.types"):
+        Recipe.parse({"loss": {"types": -1}})

@@ -125,13 +125,17 @@ def test_types_change_no_crop(fold: Path) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from([0.0, 0.4, 1.0]), st.integers(1, 4))
-def test_the_loss_of_types_is_that_of_a_plain_loop(seed: int, unknown: float, count: int) -> None:
+@given(
+    st.integers(0, 2**31), st.sampled_from([0.0, 0.4, 1.0]), st.integers(1, 4), st.sampled_from([1.0, 0.3])
+)
+def test_the_loss_of_types_is_that_of_a_plain_loop(
+    seed: int, unknown: float, count: int, weight: float
+) -> None:
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.normal(0, 2, (2, 3 + count, 4, 5)).astype(np.float32))
     classes = torch.from_numpy(rng.integers(0, 3, (2, 4, 5)))
     types = np.where(rng.random((2, 4, 5)) < unknown, UNKNOWN_TYPE, rng.integers(0, count, (2, 4, 5)))
-    criterion = SegmentationLoss((1.0, 1.0, 1.5), 1.0)
+    criterion = SegmentationLoss((1.0, 1.0, 1.5), 1.0, types=weight)
     losses = []
     for place in np.argwhere(types != UNKNOWN_TYPE):
         image, row, col = place
@@ -141,7 +145,7 @@ def test_the_loss_of_types_is_that_of_a_plain_loop(seed: int, unknown: float, co
     expected = sum(losses) / len(losses) if losses else 0.0
     together = criterion(logits, classes, types=torch.from_numpy(types.astype(np.uint8)))
     alone = criterion(logits[:, :3], classes)
-    assert float(together - alone) == pytest.approx(expected, abs=1e-5)
+    assert float(together - alone) == pytest.approx(weight * expected, abs=1e-5)
     assert float(criterion(logits, classes)) == float(alone)
 
 

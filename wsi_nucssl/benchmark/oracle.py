@@ -18,6 +18,7 @@ from wsi_nucssl.benchmark.averages import mean_of
 from wsi_nucssl.datasets.sample import LabelImage
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.metrics.contingency import Comparison, Labels
+from wsi_nucssl.metrics.drawing import interior
 from wsi_nucssl.metrics.panoptic import pq_of
 from wsi_nucssl.nuclei.flood import regrow
 
@@ -117,7 +118,7 @@ def _markers(foreground: NDArray[np.bool_], pred: LabelImage) -> LabelImage:
 def _cores(pred: LabelImage) -> NDArray[np.bool_]:
     """The core of each 4-connected piece of a nucleus; bool (row, col)."""
     pieces = _pieces(pred)
-    inner = _inner(pred)
+    inner = interior(pred)
     depth = np.zeros(pred.shape) if inner.all() else distance_transform_edt(inner)
     deepest = np.append(0.0, maximum(depth, pieces, np.arange(1, pieces.max() + 1)))
     cores: NDArray[np.bool_] = (pieces > 0) & (2 * depth >= deepest[pieces])
@@ -136,12 +137,3 @@ def _pieces(labels: LabelImage) -> NDArray[np.int32]:
     fine[::2, 1::2] = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] > 0)
     _, numbers = cv2.connectedComponents(fine, connectivity=4, ltype=cv2.CV_32S)
     return np.ascontiguousarray(numbers[::2, ::2])
-
-
-def _inner(labels: LabelImage) -> NDArray[np.bool_]:
-    """Pixels whose 4-neighbours all have the same id; the image's edge is nobody else's."""
-    around = np.pad(labels, 1, mode="edge")
-    inner = labels > 0
-    for rows, cols in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        inner &= around[rows : rows + labels.shape[0], cols : cols + labels.shape[1]] == labels
-    return inner

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,11 @@ class TypedPredictor(Predictor, Protocol):
     ) -> tuple[LabelImage, Types]:
         """As `label_image`, and the type of each label."""
         ...
+
+
+def tells_apart(predictor: Predictor, names: Collection[str]) -> TypeGuard[TypedPredictor]:
+    """Whether it knows one of these types of nuclei at least, so that it is scored by type."""
+    return isinstance(predictor, TypedPredictor) and not set(names).isdisjoint(predictor.type_names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from wsi_nucssl._version import __version__
 from wsi_nucssl.benchmark.groups import By, grouped
 from wsi_nucssl.benchmark.journal import Journal
-from wsi_nucssl.benchmark.predictors import Predictor, TypedPredictor, check_names, check_seeing
+from wsi_nucssl.benchmark.predictors import Predictor, check_names, check_seeing, tells_apart
 from wsi_nucssl.benchmark.report import Report
 from wsi_nucssl.benchmark.scoring import OnImage, Scorer, file_stem
 from wsi_nucssl.benchmark.selection import Selection, SplitName, select
@@ -151,9 +151,7 @@ def _settings(
         "oracle": oracle,
         "stress": [each.name for each in stress],
     }
-    if dataset.type_names and any(
-        isinstance(each, TypedPredictor) and each.type_names for each in predictors
-    ):
+    if any(tells_apart(each, dataset.type_names) for each in predictors):
         settings["types"] = dataset.types_sha256(entry.id for entry in selection.entries)
     from_outside = {each.name: each.help for each in METRICS if each.name not in METRICS.own_names}
     return {**settings, "metrics": from_outside} if from_outside else settings

@@ -12,7 +12,7 @@ import imagecodecs
 from wsi_nucssl.benchmark.image_result import ImageResult, score_image
 from wsi_nucssl.benchmark.journal import Journal
 from wsi_nucssl.benchmark.oracle import Decomposition, decompose
-from wsi_nucssl.benchmark.predictors import Predictor, TypedPredictor
+from wsi_nucssl.benchmark.predictors import Predictor, tells_apart
 from wsi_nucssl.benchmark.results import ModelResult
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset
@@ -94,7 +94,7 @@ class Scorer:
     ) -> tuple[Comparison, dict[str, float]]:
         """The prediction beside the truth, and the PQ of each type where both tell types apart."""
         names = self.dataset.type_names
-        if not isinstance(predictor, TypedPredictor) or set(names).isdisjoint(predictor.type_names):
+        if not tells_apart(predictor, names):
             return compare(true, predictor.label_image(sample_id, image, mpp)), {}
         pred, types = predictor.typed_label_image(sample_id, image, mpp)
         pair = compare(true, pred)

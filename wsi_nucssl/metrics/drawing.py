@@ -51,12 +51,16 @@ def draw_verdicts(image: NDArray[np.uint8], pair: Comparison) -> NDArray[np.uint
 
 def _outlines(labels: Labels, ids: Ints, verdicts: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The verdict of each nucleus on its outermost pixels, 0 elsewhere; uint8 (row, col)."""
-    padded = np.pad(labels, 1, mode="edge")
-    centre = padded[1:-1, 1:-1]
-    outline = np.zeros(labels.shape, bool)
-    for rows, cols in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        outline |= padded[rows : rows + labels.shape[0], cols : cols + labels.shape[1]] != centre
-    outline &= labels > 0
+    outline = (labels > 0) & ~interior(labels)
     drawn = np.zeros(labels.shape, np.uint8)
     drawn[outline] = verdicts[np.searchsorted(ids, labels[outline])]
     return drawn
+
+
+def interior(labels: Labels) -> NDArray[np.bool_]:
+    """Pixels of nuclei whose 4-neighbours all have the same id, bool (row, col); the image's edge is nobody else's."""
+    around = np.pad(labels, 1, mode="edge")
+    inner = labels > 0
+    for rows, cols in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        inner &= around[rows : rows + labels.shape[0], cols : cols + labels.shape[1]] == labels
+    return inner

@@ -16,8 +16,8 @@ class SegmentationLoss(nn.Module):
     """Weighted cross-entropy plus `dice` × (1 − mean soft Dice of body and boundary).
 
     The Dice of a class is taken over the whole batch (Milletari et al., 2016, https://arxiv.org/abs/1606.04797), so
-    that a crop without nuclei does not dominate. Of a network that tells types of nuclei apart, the cross-entropy of
-    types over the px of nuclei whose type is known is added.
+    that a crop without nuclei does not dominate. Of a network that tells types of nuclei apart, `types` × the
+    cross-entropy of types over the px of nuclei whose type is known is added.
 
     Parameters
     ----------
@@ -32,16 +32,23 @@ class SegmentationLoss(nn.Module):
     teacher : float
         Fraction of the cross-entropy with the teachers' probabilities, where a batch holds them (Hinton et al., 2015,
         https://arxiv.org/abs/1503.02531).
+    types : float
+        Weight of the cross-entropy of types.
     """
 
     class_weights: Tensor
 
     def __init__(
-        self, class_weights: Sequence[float], dice: float, truncation: float = 0.0, teacher: float = 0.0
+        self,
+        class_weights: Sequence[float],
+        dice: float,
+        truncation: float = 0.0,
+        teacher: float = 0.0,
+        types: float = 1.0,
     ) -> None:
         super().__init__()
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
-        self.dice, self.truncation, self.teacher = dice, truncation, teacher
+        self.dice, self.truncation, self.teacher, self.types = dice, truncation, teacher, types
 
     def forward(
         self, logits: Tensor, classes: Tensor, teacher: Tensor | None = None, types: Tensor | None = None
@@ -53,7 +60,7 @@ class SegmentationLoss(nn.Module):
         """
         planes = len(self.class_weights)
         loss = self._of_planes(logits[:, :planes], classes, teacher)
-        return loss if types is None else loss + type_cross_entropy(logits[:, planes:], types)
+        return loss if types is None else loss + self.types * type_cross_entropy(logits[:, planes:], types)
 
     def _of_planes(self, logits: Tensor, classes: Tensor, teacher: Tensor | None) -> Tensor:
         logits = logits.float()

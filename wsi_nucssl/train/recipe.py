@@ -76,7 +76,7 @@ class Augmentation(Section):
 
 
 class Loss(Section):
-    """Weights of the terms: cross-entropy by class (background, body, boundary), soft Dice, and the teachers."""
+    """Weights of the terms: cross-entropy by class (background, body, boundary), soft Dice, the teachers, types."""
 
     class_weights: tuple[Weight, Weight, Weight] = (1.0, 1.0, 1.5)
     dice: Weight = 1.0
@@ -89,6 +89,7 @@ class Loss(Section):
         le=1,
         description="fraction of the cross-entropy that is the teachers'",
     )
+    types: Weight = Field(default=1.0, description="weight of the cross-entropy of types of nuclei")
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
@@ -193,3 +194,10 @@ class Recipe(RecipeFile):
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
     optimisation: Optimisation = Optimisation()
+
+    def recorded(self) -> dict[str, Any]:
+        """As `RecipeFile.recorded`; without a weight of types that is as it was before it could be chosen."""
+        values = super().recorded()
+        if self.loss.types == 1:
+            del values["loss"]["types"]
+        return values
