@@ -52,4 +52,4 @@ def refuse_doubtful(doubts: Sequence[Doubt], path: Location) -> None:
     if doubts:
         first, more = doubts[0], len(doubts) - 1
         others = f" (and {more} more)" if more else ""
-        raise SlideError(f"{first.what}{others}", path=path, remedy=first.remedy)
+        raise SlideError(f"{first.what}{others}", path=str(path), remedy=first.remedy)
