@@ -15,12 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from tests.export import toys
-from tests.nuclei.scenes import configs, scenes
 from tests.outside import installed
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.base import ExportContext, export
@@ -28,8 +24,6 @@ from wsi_nucssl.export.columns import COLUMNS
 from wsi_nucssl.export.csv import COLUMN_NAMES
 from wsi_nucssl.export.registry import EXPORTERS, endings, format_of, in_order
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.nuclei.seams import extract_nuclei
-from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.schema import NucleusType
 from wsi_nucssl.testing.exporters import CONTEXT, ExporterTests, make_nuclei
@@ -165,27 +159,6 @@ def test_a_nucleus_without_a_type_keeps_the_common_class(nuclei: Nuclei, tmp_pat
     export({tmp_path / "n.geojson": EXPORTERS.get("geojson")}, [nuclei], replace(CONTEXT, types=TYPES))
     features = json.loads((tmp_path / "n.geojson").read_text())["features"]
     assert {feature["properties"]["classification"]["name"] for feature in features} == {"Nucleus"}
-
-
-@settings(max_examples=50, deadline=None)
-@given(scenes(), configs, st.integers(0, 200_000))
-def test_centroids_are_those_of_the_polygons(
-    scene: NDArray[np.uint8], config: InstanceConfig, far: int
-) -> None:
-    table = extract_nuclei(scene, config)
-    moved = Nuclei(
-        table.seed_xy + far,
-        table.ring_xy + np.int32(far),
-        table.ring_offsets,
-        table.polygon_offsets,
-        table.measurements,
-        table.truncated,
-    )
-    assert table.centroids_xy().shape == (len(table), 2)
-    for index, centroid in enumerate(moved.centroids_xy()):
-        exterior, *holes = (ring.astype(float) - far for ring in moved.rings(index))
-        expected = shapely.Polygon(exterior, holes).centroid
-        np.testing.assert_allclose(centroid - far, (expected.x, expected.y), atol=1e-6)
 
 
 def test_units_follow_the_px(nuclei: Nuclei) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -48,6 +49,27 @@ def test_rows_are_taken_in_any_order(
     taken = nuclei.take(np.array(rows, np.intp))
     assert_same(taken, Nuclei.concatenate([nuclei.take(np.zeros(0, np.intp)), *(alone[row] for row in rows)]))
     assert taken.types == nuclei.types
+
+
+@settings(max_examples=50, deadline=None)
+@given(scenes(), configs, st.integers(0, 200_000))
+def test_centroids_are_those_of_the_polygons(
+    scene: NDArray[np.uint8], config: InstanceConfig, far: int
+) -> None:
+    table = extract_nuclei(scene, config)
+    moved = Nuclei(
+        table.seed_xy + far,
+        table.ring_xy + np.int32(far),
+        table.ring_offsets,
+        table.polygon_offsets,
+        table.measurements,
+        table.truncated,
+    )
+    assert table.centroids_xy().shape == (len(table), 2)
+    for index, centroid in enumerate(moved.centroids_xy()):
+        exterior, *holes = (ring.astype(float) - far for ring in moved.rings(index))
+        expected = shapely.Polygon(exterior, holes).centroid
+        np.testing.assert_allclose(centroid - far, (expected.x, expected.y), atol=1e-6)
 
 
 @pytest.fixture
