@@ -103,6 +103,35 @@ def test_damaged_files_are_named(tmp_path: Path, nuclei: Nuclei) -> None:
             Nuclei.load(path)
 
 
+@pytest.mark.parametrize(
+    "name", ["seed_xy", "ring_xy", "ring_offsets", "polygon_offsets", "measurements", "truncated", "type_id"]
+)
+@pytest.mark.parametrize("fewer", [True, False])
+def test_arrays_that_do_not_fit_each_other_are_refused(
+    tmp_path: Path, nuclei: Nuclei, name: str, fewer: bool
+) -> None:
+    arrays = {field.name: getattr(nuclei, field.name) for field in fields(Nuclei)}
+    whole = arrays[name]
+    arrays[name] = whole[:-1] if fewer else np.concatenate([whole, whole[-1:]])
+    np.savez(tmp_path / "unfit.npz", **arrays)
+    with pytest.raises(InputError, match="do not fit"):
+        Nuclei.load(tmp_path / "unfit.npz")
+
+
+@pytest.mark.parametrize("name", ["ring_offsets", "polygon_offsets"])
+@pytest.mark.parametrize("moved", [(0, 1), (2, 10**6), (2, -1)])
+def test_offsets_that_do_not_ascend_from_nought_are_refused(
+    tmp_path: Path, nuclei: Nuclei, name: str, moved: tuple[int, int]
+) -> None:
+    arrays = {field.name: getattr(nuclei, field.name) for field in fields(Nuclei)}
+    place, value = moved
+    arrays[name] = arrays[name].copy()
+    arrays[name][place] = value
+    np.savez(tmp_path / "unfit.npz", **arrays)
+    with pytest.raises(InputError, match="do not fit"):
+        Nuclei.load(tmp_path / "unfit.npz")
+
+
 def test_empty(tmp_path: Path) -> None:
     Nuclei.empty().save(tmp_path / "empty.npz")
     assert len(Nuclei.load(tmp_path / "empty.npz")) == 0
