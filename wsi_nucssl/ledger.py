@@ -184,7 +184,7 @@ class Ledger:
 
 def _text(rows: Iterable[Row]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [each.name for each in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [each.name for each in fields(Row)])
     writer.writeheader()
     writer.writerows(map(asdict, rows))
     return text.getvalue()
