@@ -138,12 +138,16 @@ class Ledger:
             for path, output in slides:
                 rows[output] = replace(rows.get(output, Row(path, output)), path=path)
 
-    def begin(self, output: str, **known: Any) -> None:
-        """A slide is begun; of earlier attempts only their number stays. `known` are columns of its row."""
+    def begin(self, output: str, **known: Any) -> Row:
+        """A slide is begun, and of earlier attempts only their number stays; returns the row as it was before.
+
+        `known` are columns of the new one.
+        """
         with self._changing() as rows:
-            row = rows[output]
-            rows[output] = Row(row.path, output, "running", row.attempts + 1, self._time(), **known)
+            before = rows[output]
+            rows[output] = Row(before.path, output, "running", before.attempts + 1, self._time(), **known)
         self._log(rows[output])
+        return before
 
     def finish(self, output: str, **found: Any) -> None:
         """A slide is done; `found` are columns of its row."""

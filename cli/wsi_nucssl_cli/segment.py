@@ -92,6 +92,8 @@ def segment(
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
     say_hello("segment", quiet=quiet)
 
+    from wsi_nucssl.export.registry import format_of
+    from wsi_nucssl.ledger import Ledger
     from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.outputs import outputs
@@ -120,6 +122,7 @@ def segment(
             on_summary=display.finish,
             on_failure=display.fail,
             steps=context.obj,
+            ledger=None if format_of(output) else Ledger(output),
         )
 
 
@@ -145,10 +148,13 @@ class _Display(SlideDisplay):
         self.end()
         if self.quiet:
             return
+        when = "done earlier" if summary.earlier else f"{summary.seconds:.1f} s"
         out.print(
-            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {summary.seconds:.1f} s",
+            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}",
             markup=False,
         )
+        if summary.earlier:
+            return
         if self.verbose:
             fraction = summary.network_seconds / summary.seconds
             out.print(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")

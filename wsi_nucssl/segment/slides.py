@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from wsi_nucssl._version import __version__
 from wsi_nucssl.cohort import OnFailure, for_each_slide
+from wsi_nucssl.errors import Stopped, WsiNucsslError, spelled
+from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.outputs import ordered
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
 
@@ -25,6 +31,7 @@ def segment_slides(
     on_summary: Callable[[Location, SegmentSummary], None],
     on_failure: OnFailure,
     steps: Steps | None = None,
+    ledger: Ledger | None = None,
 ) -> None:
     """Segment each slide into its outputs. A slide that fails is reported, and the others go on.
 
@@ -44,6 +51,8 @@ def segment_slides(
         Are told when a slide is done, and when it failed.
     steps : Steps, optional
         What a run does at each step.
+    ledger : Ledger, optional
+        Is kept of what becomes of each slide.
 
     Raises
     ------
@@ -53,20 +62,68 @@ def segment_slides(
         At once; what was done is kept.
     """
     steps = steps or Steps()
+    book = _Book.of(ledger, targets)
     engine = steps.open_engine(model, options.device, options.engine, options.views)
 
     def segment_one(slide: Location) -> None:
-        summary = segment_slide(
-            slide,
-            targets[slide],
-            model,
-            options,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=on_slide(slide),
-            engine=engine,
-            steps=steps,
-        )
-        on_summary(slide, summary)
+        def work() -> SegmentSummary:
+            return segment_slide(
+                slide,
+                targets[slide],
+                model,
+                options,
+                resume=resume,
+                overwrite=overwrite,
+                on_progress=on_slide(slide),
+                engine=engine,
+                steps=steps,
+            )
+
+        on_summary(slide, book.keep(slide, work))
 
     for_each_slide(targets, segment_one, on_failure)
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """The entries of these slides in a ledger, if one is kept."""
+
+    ledger: Ledger | None
+    names: Mapping[Location, str]
+
+    @classmethod
+    def of(cls, ledger: Ledger | None, targets: Mapping[Location, Path | Iterable[Path]]) -> _Book:
+        """Enter all slides."""
+        if ledger is None:
+            return cls(None, {})
+        firsts = {
+            slide: given if isinstance(given, Path) else next(iter(ordered(given)))
+            for slide, given in targets.items()
+        }
+        names = {slide: os.path.relpath(first, ledger.folder) for slide, first in firsts.items()}
+        ledger.enter((str(slide), name) for slide, name in names.items())
+        return cls(ledger, names)
+
+    def keep(self, slide: Location, job: Callable[[], SegmentSummary]) -> SegmentSummary:
+        """Do a slide's work, and enter that it is begun and how it ends. One that was stopped goes on running there."""
+        if self.ledger is None:
+            return job()
+        name = self.names[slide]
+        before = self.ledger.begin(name, version=__version__)
+        try:
+            summary = job()
+        except Stopped:
+            raise
+        except WsiNucsslError as error:
+            self.ledger.fail(name, spelled(error.what), spelled(error.remedy or ""))
+            raise
+        self.ledger.finish(
+            name,
+            seconds=round(summary.seconds, 2),
+            nuclei=summary.nuclei,
+            per_mm2=round(summary.per_mm2, 1),
+            tissue_mm2=round(summary.tissue_mm2, 4),
+            sha256=summary.sha256,
+            **({"attempts": before.attempts, "started": before.started} if summary.earlier else {}),
+        )
+        return summary

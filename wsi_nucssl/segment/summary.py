@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,8 @@ class SegmentSummary:
         Of this process: wall time of the slide, and within it of the network alone.
     seams : SeamFigure
         Traces of the grid in the result.
+    earlier : bool
+        An earlier run finished it, and this one found all as it was left.
     """
 
     outputs: Mapping[Path, str]
@@ -39,6 +41,7 @@ class SegmentSummary:
     seconds: float
     network_seconds: float
     seams: SeamFigure
+    earlier: bool = field(default=False, compare=False)
 
     @property
     def output(self) -> Path:
@@ -87,7 +90,9 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
             )
     if not all(output.exists() for output in outputs):
         return None
-    return SegmentSummary(**{**kept, "outputs": hashes, "seams": SeamFigure(**kept["seams"])})
+    return SegmentSummary(
+        **{**kept, "outputs": hashes, "seams": SeamFigure(**kept["seams"]), "earlier": True}
+    )
 
 
 def _read(run: Path) -> dict[str, Any] | None:
