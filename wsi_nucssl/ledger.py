@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from filelock import FileLock
 
 from wsi_nucssl.errors import OutputError
-from wsi_nucssl.files import disk_errors, write_atomic
+from wsi_nucssl.files import disk_errors, remove_partials, write_atomic
 
 TABLE: Final = "batch.csv"
 LOG: Final = "batch.log"
@@ -138,29 +138,20 @@ class Ledger:
             for path, output in slides:
                 rows[output] = replace(rows.get(output, Row(path, output)), path=path)
 
-    def begin(self, output: str, **known: Any) -> Row:
-        """A slide is begun, and of earlier attempts only their number stays; returns the row as it was before.
-
-        `known` are columns of the new one.
-        """
+    def begin(self, output: str, version: str) -> tuple[Row, Row]:
+        """A slide is begun, and of earlier attempts only their number stays; returns the row before and after."""
         with self._changing() as rows:
             before = rows[output]
-            rows[output] = Row(before.path, output, "running", before.attempts + 1, self._time(), **known)
-        self._log(rows[output])
-        return before
+            after = Row(before.path, output, "running", before.attempts + 1, self._time(), version=version)
+            rows[output] = after
+        self._log(after)
+        return before, after
 
-    def finish(self, output: str, **found: Any) -> None:
-        """A slide is done; `found` are columns of its row."""
-        self._end(output, "done", error="", remedy="", **found)
-
-    def fail(self, output: str, error: str, remedy: str = "") -> None:
-        """A slide failed."""
-        self._end(output, "failed", error=error, remedy=remedy)
-
-    def _end(self, output: str, state: State, **columns: Any) -> None:
+    def put(self, row: Row) -> None:
+        """Enter how a slide ended."""
         with self._changing() as rows:
-            rows[output] = replace(rows[output], state=state, **columns)
-        self._log(rows[output])
+            rows[row.output] = row
+        self._log(row)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, Row]]:
@@ -170,6 +161,7 @@ class Ledger:
             lock = FileLock(self.folder / _LOCK, timeout=_LOCK_SECONDS)
             lock.acquire()
         try:
+            remove_partials(self.folder, TABLE)  # of a process that was killed
             rows = self.rows()
             yield rows
             write_atomic(self.folder / TABLE, _text(rows.values()))

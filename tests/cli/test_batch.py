@@ -56,6 +56,16 @@ def test_what_was_done_earlier_is_said_to_be(
     assert _rows(out)["glass.geojson"]["attempts"] == "1"
 
 
+def test_a_slide_that_is_there_and_spared_stays_done(
+    cli: Cli, slide: Path, glass: Path, weights: Path, tmp_path: Path
+) -> None:
+    words = ("segment", slide, glass, "-o", tmp_path / "out", "--model", weights)
+    assert cli(*words).code == 0
+    before = _rows(tmp_path / "out")
+    assert cli(*words).code == 3
+    assert _rows(tmp_path / "out") == before
+
+
 def test_one_slide_into_a_file_has_no_ledger(cli: Cli, glass: Path, weights: Path, tmp_path: Path) -> None:
     assert cli("segment", glass, "-o", tmp_path / "out" / "n.geojson", "--model", weights).code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n.geojson", "n.geojson.run"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.cohort import OnFailure, for_each_slide
-from wsi_nucssl.errors import Stopped, WsiNucsslError, spelled
+from wsi_nucssl.errors import OutputError, Stopped, WsiNucsslError, spelled
 from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
@@ -109,21 +109,26 @@ class _Book:
         if self.ledger is None:
             return job()
         name = self.names[slide]
-        before = self.ledger.begin(name, version=__version__)
+        before, row = self.ledger.begin(name, __version__)
         try:
             summary = job()
         except Stopped:
             raise
         except WsiNucsslError as error:
-            self.ledger.fail(name, spelled(error.what), spelled(error.remedy or ""))
+            kept = before.state == "done" and isinstance(error, OutputError)  # it is there, and was spared
+            what, remedy = spelled(error.what), spelled(error.remedy or "")
+            self.ledger.put(before if kept else replace(row, state="failed", error=what, remedy=remedy))
             raise
-        self.ledger.finish(
-            name,
+        if summary.earlier:
+            row = replace(row, attempts=before.attempts, started=before.started)
+        done = replace(
+            row,
+            state="done",
             seconds=round(summary.seconds, 2),
             nuclei=summary.nuclei,
             per_mm2=round(summary.per_mm2, 1),
             tissue_mm2=round(summary.tissue_mm2, 4),
             sha256=summary.sha256,
-            **({"attempts": before.attempts, "started": before.started} if summary.earlier else {}),
         )
+        self.ledger.put(done)
         return summary
