@@ -11,7 +11,8 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata, flatten_alpha
-from wsi_nucssl.slide.readers.tiff_layout import TiffLevel, parse_layout
+from wsi_nucssl.slide.readers.tiff_layout import parse_layout
+from wsi_nucssl.slide.readers.tiff_segments import DAMAGE
 from wsi_nucssl.slide.registry import TIFF_MAGIC, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
@@ -60,21 +61,22 @@ class TiffReader(Reader):
         data = iter(self._source.read_many([stored.range_of(index) for index in missing]))
         for index, pixels in zip(indexes, held, strict=True):
             if pixels is None:
-                pixels = self._decode_tile(stored, index, next(data))
+                pixels = self._decode_tile(level, index, next(data))
                 self._cache.put((level, index), pixels)
             yield pixels
 
-    def _decode_tile(self, stored: TiffLevel, index: int, data: bytes) -> RGB:
+    def _decode_tile(self, level: int, index: int, data: bytes) -> RGB:
+        stored = self._tiff_levels[level]
         if not data:
             return np.full((*stored.tile.shape_rc, 3), WHITE, np.uint8)
-        offset, _ = stored.range_of(index)
         try:
-            decoded = stored.decode(data, index, jpegtables=stored.jpegtables, _fullsize=False)[0]
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise self._damaged(f"tile {index} at byte {offset} cannot be decoded: {error}") from error
-        if decoded is None or decoded.ndim != 4:
-            raise self._damaged(f"tile {index} at byte {offset} holds no image")
-        return _as_rgb(decoded[0])
+            return _as_rgb(stored.decode(data, index))
+        except DAMAGE as error:
+            row, col = divmod(index, stored.cols)
+            offset, _ = stored.range_of(index)
+            raise self._damaged(
+                f"level {level}, tile in column {col} and row {row} (byte {offset}) is damaged: {error}"
+            ) from error
 
     def _decode_associated(self, name: str) -> RGB:
         with as_file(self._source) as file, tifffile.TiffFile(file) as tiff:

@@ -1,0 +1,119 @@
+"""Stored tiles and strips of a TIFF become arrays, or a word about what is wrong with them.
+
+tifffile's own decoders stretch, cut and fill what has another size than it should; here that is damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsi_nucssl.slide.readers import strict_jpeg
+
+Decoder = Callable[[bytes, int], NDArray[Any]]
+"""A segment's bytes and index → (rows, cols, samples) in the page's own type."""
+
+DAMAGE: Final = (RuntimeError, ValueError, IndexError, TypeError, OverflowError, MemoryError)
+"""What codecs raise."""
+
+_UNCOMPRESSED: Final = 1
+_JPEG: Final = 7
+_IMAGES: Final = {33003, 33004, 33005, 34712, 50001, 34933, 34934, 22610, 50002, 52546}
+"""Codecs that state a size of their own: JPEG 2000, WebP, PNG, JPEG XR, JPEG XL."""
+
+
+class SegmentDamage(ValueError):
+    """A stored tile does not decode to what its page says."""
+
+
+def strict_decoder(page: tifffile.TiffPage) -> Decoder:
+    """How the segments of a page are decoded."""
+    if page.compression == _JPEG:
+        return _jpeg_decoder(page)
+    if page.compression in _IMAGES:
+        return _image_decoder(page)
+    return _raw_decoder(page)
+
+
+def segment_shape(page: tifffile.TiffPage, index: int) -> tuple[int, int, int]:
+    """(rows, cols, samples) of a segment; a last strip may be short."""
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth, samples
+    rows = min(page.rowsperstrip, page.imagelength)
+    strips = -(-page.imagelength // rows)
+    return min(rows, page.imagelength - index % strips * rows), page.imagewidth, samples
+
+
+def _shapes(page: tifffile.TiffPage, index: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The shape that is wanted, and the one that may be stored instead: a last strip at full length."""
+    wanted = segment_shape(page, index)
+    rows = wanted[0] if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    return wanted, (rows, *wanted[1:])
+
+
+def _jpeg_decoder(page: tifffile.TiffPage) -> Decoder:
+    as_is = page.photometric != 6 and not page.is_jfif
+
+    def decode(data: bytes, index: int) -> NDArray[Any]:
+        wanted, stored = _shapes(page, index)
+        header = strict_jpeg.read_header(data)
+        shape = stored if header.height == stored[0] else wanted
+        pixels = strict_jpeg.decode(data, page.jpegtables, shape[:2], shape[2], stored_as_is=as_is)
+        return pixels[: wanted[0]]
+
+    return decode
+
+
+def _image_decoder(page: tifffile.TiffPage) -> Decoder:
+    """Codecs that state their size: held against the page's once decoded, for their libraries check it before."""
+    decompress = tifffile.TIFF.DECOMPRESSORS[page.compression]
+    options = {"hasalpha": True} if page.compression == 50001 and page.samplesperpixel == 4 else {}
+
+    def decode(data: bytes, index: int) -> NDArray[Any]:
+        pixels = np.atleast_3d(decompress(data, **options))
+        wanted, stored = _shapes(page, index)
+        if pixels.shape not in (wanted, stored):
+            raise SegmentDamage(f"it holds {_words(pixels.shape)} instead of {_words(wanted)}")
+        if pixels.dtype != page.dtype:
+            raise SegmentDamage(f"it holds samples of {pixels.dtype} instead of {page.dtype}")
+        return pixels[: wanted[0]]
+
+    return decode
+
+
+def _raw_decoder(page: tifffile.TiffPage) -> Decoder:
+    """Codecs of bytes: as many must come out as the tile takes."""
+    decompress = None if page.compression == _UNCOMPRESSED else tifffile.TIFF.DECOMPRESSORS[page.compression]
+    bits = page.bitspersample
+
+    def decode(data: bytes, index: int) -> NDArray[Any]:
+        wanted, stored = _shapes(page, index)
+        sizes = [rows * -(-cols * samples * bits // 8) for rows, cols, samples in (wanted, stored)]
+        raw = data if decompress is None else decompress(data, out=max(sizes) + 1)
+        if len(raw) not in sizes:
+            raise SegmentDamage(f"it holds {len(raw)} bytes of pixels instead of {sizes[0]}")
+        if bits not in (8, 16, 32, 64) or page.fillorder == 2:
+            unpacked: NDArray[Any] = np.asarray(page.decode(data, index, _fullsize=False)[0])[0]
+            return unpacked
+        return _unpredicted(page, raw, (len(raw) // (sizes[0] // wanted[0]), *wanted[1:]))[: wanted[0]]
+
+    return decode
+
+
+def _unpredicted(page: tifffile.TiffPage, raw: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
+    kind = np.dtype(page.dtype)
+    stored = kind if page.predictor == 3 else kind.newbyteorder(page.parent.byteorder)
+    pixels = np.frombuffer(raw, stored).reshape(shape)
+    if page.predictor != 1:
+        pixels = tifffile.TIFF.UNPREDICTORS[page.predictor](pixels, axis=-2)
+    return pixels.astype(kind.newbyteorder("="), copy=False)
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    rows, cols, samples = shape
+    return f"{cols} × {rows} px of {samples} samples"
