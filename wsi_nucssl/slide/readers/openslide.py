@@ -15,6 +15,7 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
+from wsi_nucssl.slide.readers import guard
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -36,11 +37,12 @@ class OpenSlideReader(Reader):
         import openslide
 
         path = local_path(source, self.name)
+        guard.knows(path)
         try:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
             raise SlideError(
-                f"OpenSlide cannot open it: {error}", path=path, remedy="Check that the file is complete"
+                f"OpenSlide cannot open it: {error}", path=path, remedy="Copy or export the slide again"
             ) from error
         source.close()
         self._cells = TileCache(_CELL_CACHE_BYTES)
@@ -108,9 +110,7 @@ class OpenSlideReader(Reader):
 def _is_known(source: Source) -> bool:
     if not isinstance(source.location, Path) or _is_image(source):
         return False
-    import openslide
-
-    return openslide.OpenSlide.detect_format(source.location) is not None
+    return guard.knows(source.location)
 
 
 _is_image = starts_with(*IMAGE_MAGIC)

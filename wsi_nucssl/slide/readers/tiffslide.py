@@ -44,7 +44,7 @@ class TiffSlideReader(Reader):
             raise DeclinedError(
                 f"tiffslide cannot open it: {error}",
                 path=path,
-                remedy="Check that the file is complete, or leave the choice to ⟨reader⟩ auto",
+                remedy="Convert it to tiled TIFF, or leave the choice to ⟨reader⟩ auto",
             ) from error
         source.close()
         self._lock = threading.Lock()
