@@ -20,6 +20,9 @@ _FRAMES: Final = {0xC0, 0xC1, 0xC2}
 
 _OTHER_FRAMES: Final = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _ADOBE_UNTRANSFORMED: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+_PROGRESSIVE, _DHT = 0xC2, 0xC4
+_ZEROS: Final = bytes(40)
+_END_OF_BLOCK: Final = 0
 _SPACES: Final = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 
 
@@ -114,6 +117,7 @@ def decode(
     header = read_header(data)
     _check(header, shape_rc, components)
     stream = _assembled(data, tables, header, stored_as_is or components == 4)
+    _check_zeros(stream, data, header.scan_at)
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(stream, _SPACES[components], strict=True)
     except ValueError as error:
@@ -130,6 +134,38 @@ def _check(header: JpegHeader, shape_rc: tuple[int, int], components: int) -> No
         raise JpegDamage(f"its JPEG stream holds {header.precision} bits a sample instead of 8")
     if header.components != components or components not in _SPACES:
         raise JpegDamage(f"its JPEG stream holds {header.components} samples a pixel instead of {components}")
+
+
+def _check_zeros(stream: bytes, data: bytes, scan_at: int) -> None:
+    """Refuse a scan with a run of zero bytes, where no picture can be coded so.
+
+    Zero bits are the first code of a Huffman table. Where that is no end of block but a coefficient, as in the usual
+    table of brightness, a run of zeros is a block of which all coefficients are −1, and so on: data that never arrived.
+    libjpeg decodes it without a warning where as many blocks come out as it takes.
+    """
+    at = data.find(_ZEROS, scan_at)
+    if at >= 0 and _first_ac_symbols(stream) - {_END_OF_BLOCK}:
+        raise JpegDamage(f"its JPEG stream holds nothing but zeros from byte {at} on")
+
+
+def _first_ac_symbols(stream: bytes) -> set[int]:
+    """What zero bits mean in each table of AC coefficients; none of a progressive stream."""
+    found: set[int] = set()
+    at = 2
+    while at + 4 <= len(stream):
+        marker, begin, end = _next_segment(stream, at)
+        at = end
+        if marker in (_SOS, _PROGRESSIVE):
+            return found if marker == _SOS else set()
+        if marker != _DHT:
+            continue
+        table = begin + 4
+        while table + 17 <= end:
+            symbols = sum(stream[table + 1 : table + 17])
+            if stream[table] >> 4 == 1 and symbols and table + 17 < end:
+                found.add(stream[table + 17])
+            table += 17 + symbols
+    return found
 
 
 def _assembled(data: bytes, tables: bytes | None, header: JpegHeader, as_is: bool) -> bytes:
@@ -155,6 +191,7 @@ def check_whole(data: bytes) -> JpegHeader:
         It is damaged.
     """
     header = read_header(data)
+    _check_zeros(data, data, header.scan_at)
     try:
         space = _SPACES[4 if header.components == 4 else 1 if header.components == 1 else 3]
         simplejpeg.decode_jpeg(data, space, min_height=1, min_width=1, min_factor=8, strict=True)

@@ -17,7 +17,7 @@ from wsi_nucssl.slide.readers import strict_jpeg
 Decoder = Callable[[bytes, int], NDArray[Any]]
 """A segment's bytes and index → (rows, cols, samples) in the page's own type."""
 
-DAMAGE: Final = (RuntimeError, ValueError, IndexError, TypeError, OverflowError, MemoryError)
+DAMAGE: Final = (RuntimeError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError)
 """What codecs raise."""
 
 _UNCOMPRESSED: Final = 1
