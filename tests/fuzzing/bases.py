@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import tifffile
@@ -29,7 +29,9 @@ def sample_pixels() -> Pixels:
     return np.ascontiguousarray(whole[top : top + _HEIGHT, left : left + _WIDTH])
 
 
-def _tiff(image: Pixels, *, levels: int = 1, big: bool = False, order: str = "<", **how: Any) -> bytes:
+def _tiff(
+    image: Pixels, *, levels: int = 1, big: bool = False, order: Literal["<", ">"] = "<", **how: Any
+) -> bytes:
     file = io.BytesIO()
     options = {"tile": (_TILE, _TILE), "photometric": "rgb", "metadata": None, **_RESOLUTION, **how}
     with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as tiff:

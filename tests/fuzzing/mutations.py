@@ -174,7 +174,7 @@ def _next_directory(data: bytearray, rng: random.Random) -> Made:
 
 
 def _header(data: bytearray, rng: random.Random) -> Made:
-    at = rng.randrange(16 if data[2:4] in (b"+\0", b"\0+") else 8)
+    at = rng.randrange(16 if bytes(data[2:4]) in (b"+\0", b"\0+") else 8)
     data[at] ^= 1 << rng.randrange(8)
     return data, "", f"byte {at}"
 
@@ -213,7 +213,7 @@ def _segment(data: bytes, rng: random.Random) -> tuple[int, int]:
 
 def _stream(data: bytearray, rng: random.Random) -> tuple[int, int]:
     """A plain image as a whole, a TIFF's tile: where a JPEG stream may be."""
-    return _segment(bytes(data), rng) if data[:2] in (b"II", b"MM") else (0, len(data))
+    return _segment(bytes(data), rng) if bytes(data[:2]) in (b"II", b"MM") else (0, len(data))
 
 
 def _zero_in_tile(data: bytearray, rng: random.Random) -> Made:

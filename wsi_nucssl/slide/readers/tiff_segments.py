@@ -5,6 +5,7 @@ tifffile's own decoders stretch, cut and fill what has another size than it shou
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -70,13 +71,18 @@ def _jpeg_decoder(page: tifffile.TiffPage) -> Decoder:
 
 
 def _image_decoder(page: tifffile.TiffPage) -> Decoder:
-    """Codecs that state their size: held against the page's once decoded, for their libraries check it before."""
+    """Codecs that state their size: it is held against the page's before memory is taken, and once decoded."""
     decompress = tifffile.TIFF.DECOMPRESSORS[page.compression]
     options = {"hasalpha": True} if page.compression == 50001 and page.samplesperpixel == 4 else {}
 
     def decode(data: bytes, index: int) -> NDArray[Any]:
-        pixels = np.atleast_3d(decompress(data, **options))
         wanted, stored = _shapes(page, index)
+        stated = _stated_size(data)
+        if stated is not None and stated not in (wanted[:2], stored[:2]):
+            raise SegmentDamage(
+                f"it states {stated[1]} × {stated[0]} px instead of {wanted[1]} × {wanted[0]}"
+            )
+        pixels = np.atleast_3d(decompress(data, **options))
         if pixels.shape not in (wanted, stored):
             raise SegmentDamage(f"it holds {_words(pixels.shape)} instead of {_words(wanted)}")
         if pixels.dtype != page.dtype:
@@ -112,6 +118,27 @@ def _unpredicted(page: tifffile.TiffPage, raw: bytes, shape: tuple[int, int, int
     if page.predictor != 1:
         pixels = tifffile.TIFF.UNPREDICTORS[page.predictor](pixels, axis=-2)
     return pixels.astype(kind.newbyteorder("="), copy=False)
+
+
+def _stated_size(data: bytes) -> tuple[int, int] | None:
+    """(rows, cols) that a JPEG 2000 or WebP header states; None for other codecs.
+
+    ISO/IEC 15444-1, A.5.1 (SIZ), and https://developers.google.com/speed/webp/docs/riff_container.
+    """
+    at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if at >= 0 and len(data) >= at + 24:
+        right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
+        return bottom - top, right - left
+    if data[:4] != b"RIFF" or len(data) < 30:
+        return None
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", data, 26)
+    return height & 0x3FFF, width & 0x3FFF
 
 
 def _words(shape: tuple[int, ...]) -> str:
