@@ -17,8 +17,8 @@ from wsi_nucssl.slide.readers.tiff_segments import Decoder, strict_decoder
 from wsi_nucssl.slide.registry import DeclinedError
 from wsi_nucssl.slide.source import Source, as_file
 
-_CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001}
-"""None, LZW, JPEG, deflate (twice), JPEG 2000 (Aperio RGB, and standard), zstd, WebP."""
+_CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001, 50002, 52546}
+"""None, LZW, JPEG, deflate (twice), JPEG 2000 (Aperio RGB, and standard), zstd, WebP, JPEG XL (twice)."""
 
 _PHOTOMETRIC = {1, 2, 6}  # grey, RGB, YCbCr
 _MAX_TILE_PX = 1 << 25

@@ -27,6 +27,10 @@ _IMAGES: Final = {33003, 33004, 33005, 34712, 50001, 34933, 34934, 22610, 50002,
 """Codecs that state a size of their own: JPEG 2000, WebP, PNG, JPEG XR, JPEG XL."""
 
 
+_JPEG_XL: Final = {50002, 52546}
+"""They get a place of the page's size to decode into, and fail where that is not theirs."""
+
+
 class SegmentDamage(ValueError):
     """A stored tile does not decode to what its page says."""
 
@@ -59,13 +63,13 @@ def _shapes(page: tifffile.TiffPage, index: int) -> tuple[tuple[int, int, int], 
 
 def _jpeg_decoder(page: tifffile.TiffPage) -> Decoder:
     as_is = page.photometric != 6 and not page.is_jfif
+    tables, whole_tile = page.jpegtables, segment_shape(page, 0)
+    is_tiled = page.is_tiled
 
     def decode(data: bytes, index: int) -> NDArray[Any]:
-        wanted, stored = _shapes(page, index)
-        header = strict_jpeg.read_header(data)
-        shape = stored if header.height == stored[0] else wanted
-        pixels = strict_jpeg.decode(data, page.jpegtables, shape[:2], shape[2], stored_as_is=as_is)
-        return pixels[: wanted[0]]
+        wanted, stored = (whole_tile, whole_tile) if is_tiled else _shapes(page, index)
+        shapes = (wanted[:2], stored[:2])
+        return strict_jpeg.decode(data, tables, shapes, wanted[2], stored_as_is=as_is)[: wanted[0]]
 
     return decode
 
@@ -82,7 +86,8 @@ def _image_decoder(page: tifffile.TiffPage) -> Decoder:
             raise SegmentDamage(
                 f"it states {stated[1]} × {stated[0]} px instead of {wanted[1]} × {wanted[0]}"
             )
-        pixels = np.atleast_3d(decompress(data, **options))
+        room = {"out": np.empty(stored, page.dtype)} if page.compression in _JPEG_XL else options
+        pixels = np.atleast_3d(decompress(data, **room))
         if pixels.shape not in (wanted, stored):
             raise SegmentDamage(f"it holds {_words(pixels.shape)} instead of {_words(wanted)}")
         if pixels.dtype != page.dtype:
