@@ -46,6 +46,9 @@ _NAMES: Final = {
 }  # fmt: skip
 
 _LEGAL: Final = {_PLANAR: (1, 2), _PREDICTOR: (1, 2, 3, *range(34892, 34896))}
+_COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+"""Samples that a photometric interpretation needs: grey, RGB, palette, CMYK, YCbCr, CIE L*a*b*."""
+
 _OWN_OFFSETS: Final = (65420, 34412)
 """Hamamatsu's NDPI stores 64-bit offsets in its own way, Zeiss's LSM byte counts before compression."""
 
@@ -141,8 +144,20 @@ class _Checked:
         formats = self._found.get(_SAMPLE_FORMAT)
         if formats is not None and (formats.size not in (1, samples) or not 0 < int(formats.max()) <= 6):
             raise self._fault("SampleFormat is none of the specification, or not one for each sample")
-        if _EXTRA in self._found and self._found[_EXTRA].size > samples:
-            raise self._fault(f"ExtraSamples names {self._found[_EXTRA].size} of {samples} samples a pixel")
+        self._check_colours(samples)
+
+    def _check_colours(self, samples: int) -> None:
+        """Photometric interpretation and ExtraSamples explain all samples of a pixel."""
+        extra = self._found[_EXTRA].size if _EXTRA in self._found else 0
+        photometric = self._one(_PHOTOMETRIC, 1)
+        needed = _COLOURS.get(photometric, 1)
+        if needed + extra > samples or (needed == 1 and photometric in _COLOURS and 1 + extra != samples):
+            raise self._fault(
+                f"PhotometricInterpretation {photometric} and {extra} ExtraSamples do not make {samples} samples a"
+                " pixel"
+            )
+        if _BITS not in self._found and needed > 1:
+            raise self._fault("BitsPerSample is missing")
 
     def _check_jpeg_tables(self) -> None:
         entry = self._directory.entries.get(_JPEG_TABLES)
