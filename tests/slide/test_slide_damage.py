@@ -161,6 +161,26 @@ def test_a_tile_of_another_size_than_its_page_says_is_refused(
     )
 
 
+def test_an_lzw_strip_that_lacks_its_last_bytes_is_refused_unless_only_the_end_code_is_lost(
+    tiff: Writer, pattern: Callable[[int, int], RGB]
+) -> None:
+    path = tiff(compression="lzw", predictor=True, tile=None, rowsperstrip=37)
+    with tifffile.TiffFile(path) as file:
+        counts = file.pages[0].aspage().tags["StripByteCounts"].value
+    said = []
+    for strip, count in enumerate(counts):
+        for short in (1, 2, 3):
+            with tifffile.TiffFile(path, mode="r+") as file:
+                table = file.pages[0].aspage().tags["StripByteCounts"]
+                table.overwrite([*counts[:strip], count - short, *counts[strip + 1 :]])
+            try:
+                assert np.array_equal(read(path, reader="tiff"), pattern(300, 260))
+            except SlideError as error:
+                said.append(error.what)
+    assert len(said) >= 2 * len(counts)
+    assert any("LZW stream ends inside a code" in what for what in said)
+
+
 # Directories
 
 
@@ -170,6 +190,7 @@ def test_a_tile_of_another_size_than_its_page_says_is_refused(
     [
         ("TileWidth", 2**32 - 1, "TileWidth is 4294967295 px"),
         ("TileWidth", 2**24, "TileWidth is 16777216 px"),
+        ("TileLength", 127, "TileLength is 127 px"),
         ("ImageWidth", 2**31, "ImageWidth is 2147483648 px"),
         ("ImageWidth", 300 ^ 512, "lists 9"),
         ("ImageLength", 0, "ImageLength is 0 px"),

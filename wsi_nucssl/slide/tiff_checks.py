@@ -54,6 +54,8 @@ _OWN_OFFSETS: Final = (65420, 34412)
 
 _MAX_SIDE_PX: Final = 1 << 24
 _MAX_TILE_SIDE_PX: Final = 1 << 16
+_TILE_STEP_PX: Final = 4
+"""The specification asks for multiples of 16; some writers take hundreds."""
 _SMALL_TILE_PX: Final = 4096
 _MAX_BITS: Final = 128
 _MAX_SAMPLES: Final = 1 << 12
@@ -178,7 +180,8 @@ class _Checked:
         if _TILE_OFFSETS in self._found or _TILE_WIDTH in self._found:
             tile = self._one(_TILE_WIDTH), self._one(_TILE_HEIGHT)
             for name, side, whole in zip(("TileWidth", "TileLength"), tile, (width, height), strict=True):
-                if not 0 < side <= _MAX_TILE_SIDE_PX or side > max(_SMALL_TILE_PX, 2 * whole):
+                too_large = side > min(_MAX_TILE_SIDE_PX, max(_SMALL_TILE_PX, 2 * whole))
+                if too_large or not side or side % _TILE_STEP_PX:
                     raise self._fault(f"{name} is {side} px for an image of {width} × {height} px")
             return tile, (_TILE_OFFSETS, _TILE_COUNTS)
         rows = self._one(_ROWS_PER_STRIP, height)

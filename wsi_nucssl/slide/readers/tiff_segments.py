@@ -22,6 +22,7 @@ DAMAGE: Final = (RuntimeError, ValueError, LookupError, TypeError, ArithmeticErr
 """What codecs raise."""
 
 _UNCOMPRESSED: Final = 1
+_LZW, _LZW_END = 5, 257
 _JPEG: Final = 7
 _IMAGES: Final = {33003, 33004, 33005, 34712, 50001, 34933, 34934, 22610, 50002, 52546}
 """Codecs that state a size of their own: JPEG 2000, WebP, PNG, JPEG XR, JPEG XL."""
@@ -108,12 +109,26 @@ def _raw_decoder(page: tifffile.TiffPage) -> Decoder:
         raw = data if decompress is None else decompress(data, out=max(sizes) + 1)
         if len(raw) not in sizes:
             raise SegmentDamage(f"it holds {len(raw)} bytes of pixels instead of {sizes[0]}")
+        if page.compression == _LZW:
+            _check_lzw_end(data, raw)
         if bits not in (8, 16, 32, 64) or page.fillorder == 2:
             unpacked: NDArray[Any] = np.asarray(page.decode(data, index, _fullsize=False)[0])[0]
             return unpacked
         return _unpredicted(page, raw, (len(raw) // (sizes[0] // wanted[0]), *wanted[1:]))[: wanted[0]]
 
     return decode
+
+
+def _check_lzw_end(data: bytes, raw: bytes) -> None:
+    """Refuse a stream whose last code is cut: its decoder fills in zeros, and what follows would change the pixels.
+
+    Most streams end with the code 257, and at most seven bits after it; some writers leave it out.
+    """
+    tail = int.from_bytes(data[-3:])
+    if any(tail >> pad & 0x1FF == _LZW_END and not tail & ((1 << pad) - 1) for pad in range(8)):
+        return
+    if tifffile.TIFF.DECOMPRESSORS[_LZW](data + b"\xff\xff", out=len(raw)) != raw:
+        raise SegmentDamage("its LZW stream ends inside a code")
 
 
 def _unpredicted(page: tifffile.TiffPage, raw: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
