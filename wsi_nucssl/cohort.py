@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from wsi_nucssl.errors import InputError, OutputError, SomeSlidesFailed, UsageError, WsiNucsslError
+from wsi_nucssl.errors import ResourceError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
 from wsi_nucssl.files import safe_stem
 from wsi_nucssl.locations import Location
 
@@ -17,10 +18,13 @@ def for_each_slide(
 ) -> None:
     """Run `job` on every slide.
 
+    Whatever one slide raises is that slide's failure: an error of its own, memory that it alone asked for, or a bug,
+    which is said to be one.
+
     Raises
     ------
     SomeSlidesFailed
-        At the end, naming every slide whose input or output failed; a lone slide's own error instead.
+        At the end, naming every slide that failed; a lone slide's own error instead.
     ResourceError, Stopped
         At once, since they concern every slide.
     """
@@ -29,13 +33,30 @@ def for_each_slide(
     for slide in slides:
         try:
             job(slide)
-        except (InputError, OutputError) as error:
+        except (ResourceError, Stopped):
+            raise
+        except Exception as error:
             if len(slides) == 1:
                 raise
             failed.append(slide.name)
-            on_failure(slide, error)
+            on_failure(slide, _in_words(slide, error))
     if failed:
         raise SomeSlidesFailed(f"{len(failed)} of {len(slides)} slides failed: {', '.join(failed)}")
+
+
+def _in_words(slide: Location, error: Exception) -> WsiNucsslError:
+    if isinstance(error, WsiNucsslError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourceError(
+            "memory ran out over this slide", path=str(slide), remedy="Run it alone, with fewer ⟨workers⟩"
+        )
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return WsiNucsslError(
+        f"this is a bug: {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})",
+        path=str(slide),
+        remedy="Report it with the slide; the other slides go on",
+    )
 
 
 def outputs_in(directory: Path, slides: Iterable[Location], suffix: str) -> dict[Location, Path]:

@@ -10,6 +10,7 @@ from wsi_nucssl.locations import Location, Url, locate
 from wsi_nucssl.slide.base import Slide
 from wsi_nucssl.slide.registry import READERS, DeclinedError
 from wsi_nucssl.slide.source import Source, open_source
+from wsi_nucssl.slide.tiff_checks import check_tiff, is_tiff
 
 
 def open_slide(
@@ -42,6 +43,8 @@ def open_slide(
     given = None if mpp is None else Mpp.parse_side(mpp)
     source = open_source(locate(path))
     try:
+        if is_tiff(source):
+            check_tiff(source)
         return _open_any(source, given) if reader == "auto" else READERS.get(reader).open(source, given)
     except WsiNucsslError:
         source.close()

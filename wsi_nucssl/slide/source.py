@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
@@ -103,15 +104,22 @@ class LocalSource:
     def __init__(self, path: Path) -> None:
         self.location = path
         self._lock = threading.Lock()
-        if not path.exists():
-            raise SlideError("there is no such file", path=path, remedy=_remedy_for_missing(path))
+        _check_there(path)
         if path.is_dir():
             raise SlideError("it is a folder, not a slide", path=path, remedy="Give the slide's own file")
+        if not path.is_file():
+            raise SlideError(
+                "it is a pipe, socket or device, not a file", path=path, remedy="Give a slide that is stored"
+            )
         try:
             self._file = path.open("rb", buffering=0)
         except PermissionError as error:
             raise SlideError(
                 "it may not be read", path=path, remedy="Check the file's permissions"
+            ) from error
+        except OSError as error:
+            raise SlideError(
+                f"it cannot be opened: {error.strerror}", path=path, remedy="Check the disk it lies on"
             ) from error
         self.size = os.fstat(self._file.fileno()).st_size
 
@@ -158,6 +166,7 @@ class RemoteSource:
 
     def __init__(self, url: Url) -> None:
         self.location = url
+        self.recent: deque[tuple[int, bytes]] = deque(maxlen=8)
         try:
             from fsspec.core import url_to_fs
 
@@ -262,9 +271,22 @@ class _SourceFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._source.size - self._at))
         if count:
-            view[:count] = self._source.read_at(self._at, count)
+            data = self._remembered(count)
+            count = len(data)
+            view[:count] = data
             self._at += count
         return count
+
+    def _remembered(self, count: int) -> bytes:
+        """Up to `count` bytes from here: what was read of late is not asked of a server again."""
+        if not isinstance(self._source, RemoteSource):
+            return self._source.read_at(self._at, count)
+        for start, block in self._source.recent:
+            if start <= self._at < start + len(block):
+                return block[self._at - start : self._at - start + count]
+        data = self._source.read_at(self._at, count)
+        self._source.recent.append((self._at, data))
+        return data
 
 
 def _faults() -> tuple[type[Exception], ...]:
@@ -276,6 +298,17 @@ def _faults() -> tuple[type[Exception], ...]:
     )
     loaded = ((sys.modules.get(module), name) for module, name in own)
     return (OSError, ValueError, *(getattr(module, name) for module, name in loaded if module is not None))
+
+
+def _check_there(path: Path) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise SlideError("there is no such file", path=path, remedy=_remedy_for_missing(path)) from None
+    except PermissionError:
+        raise SlideError("it may not be read", path=path, remedy="Check its folder's permissions") from None
+    except (OSError, ValueError) as error:  # a name too long, or one with a null character
+        raise SlideError(f"it cannot be found: {error}", path=path, remedy="Check the path") from None
 
 
 def _remedy_for_missing(path: Path) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
+from wsi_nucssl.slide.readers import strict_jpeg
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, TIFF_MAGIC, DeclinedError, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
@@ -52,6 +56,7 @@ def _load(source: Source) -> tuple[RGB, dict[str, str]]:
             image = Image.open(file, formats=_FORMATS)
         with image:
             _check(image, path)
+            _check_whole(source, str(image.format))
             properties = {"image.format": str(image.format), **_tiff_resolution(image)}
             return flatten_alpha(
                 np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB"))
@@ -64,10 +69,44 @@ def _load(source: Source) -> tuple[RGB, dict[str, str]]:
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DeclinedError(
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise SlideError(
             f"the image is damaged: {error}", path=path, remedy="Copy or export it again"
         ) from error
+
+
+def _check_whole(source: Source, kind: str) -> None:
+    """Refuse what Pillow reads in spite of damage: a JPEG with warnings, a PNG whose checksums are wrong."""
+    if kind == "JPEG":
+        strict_jpeg.check_whole(source.read_at(0, source.size))
+    elif kind == "PNG":
+        check_png(source.read_at(0, source.size))
+    elif kind == "WEBP":
+        (size,) = struct.unpack("<I", source.read_at(4, 4))
+        if size + 8 > source.size:
+            raise ValueError(f"it ends at byte {source.size}, before {size + 8}")
+
+
+def check_png(data: bytes) -> None:
+    """Refuse a PNG with a wrong checksum, or without its end: https://www.w3.org/TR/png/#5Chunk-layout.
+
+    Raises
+    ------
+    ValueError
+        It is damaged.
+    """
+    at = len(IMAGE_MAGIC[0])
+    while at + 12 <= len(data):
+        (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
+        end = at + 12 + length
+        if end > len(data):
+            break
+        if zlib.crc32(memoryview(data)[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            raise ValueError(f"the checksum of its part {kind!r} at byte {at} is wrong")
+        if kind == b"IEND":
+            return
+        at = end
+    raise ValueError(f"it ends at byte {len(data)}, before its last part")
 
 
 def _check(image: Image.Image, path: str) -> None:

@@ -15,7 +15,8 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
-from wsi_nucssl.slide.registry import IMAGE_MAGIC, SlideReader, local_path, starts_with
+from wsi_nucssl.slide.readers import guard
+from wsi_nucssl.slide.registry import IMAGE_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
 _CELL_PX = 512
@@ -36,12 +37,11 @@ class OpenSlideReader(Reader):
         import openslide
 
         path = local_path(source, self.name)
+        guard.knows(path)
         try:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
-            raise SlideError(
-                f"OpenSlide cannot open it: {error}", path=path, remedy="Check that the file is complete"
-            ) from error
+            raise _refused(path, str(error)) from error
         source.close()
         self._cells = TileCache(_CELL_CACHE_BYTES)
         self._closing = threading.Lock()
@@ -105,12 +105,21 @@ class OpenSlideReader(Reader):
             self._cells.clear()
 
 
+def _refused(path: Path, said: str) -> SlideError:
+    """OpenSlide's own words tell what it does not support, which another reader may, from what is damaged."""
+    if "unsupported" in said.lower():
+        return DeclinedError(
+            f"OpenSlide cannot open it: {said}", path=path, remedy="Leave the choice to ⟨reader⟩ auto"
+        )
+    return SlideError(
+        f"OpenSlide cannot open it: {said}", path=path, remedy="Copy or export the slide again: it is damaged"
+    )
+
+
 def _is_known(source: Source) -> bool:
     if not isinstance(source.location, Path) or _is_image(source):
         return False
-    import openslide
-
-    return openslide.OpenSlide.detect_format(source.location) is not None
+    return guard.knows(source.location)
 
 
 _is_image = starts_with(*IMAGE_MAGIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,11 +12,13 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata, flatten_alpha
-from wsi_nucssl.slide.readers.tiff_layout import TiffLevel, parse_layout
+from wsi_nucssl.slide.readers.tiff_layout import parse_layout
+from wsi_nucssl.slide.readers.tiff_segments import DAMAGE
 from wsi_nucssl.slide.registry import TIFF_MAGIC, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
 _CACHE_BYTES = 128 << 20
+_LARGE_TILE_PX = 1 << 22
 _MAX_ASSOCIATED_PX = 100_000_000
 
 
@@ -33,6 +36,7 @@ class TiffReader(Reader):
         self._tiff_levels = layout.levels
         self._associated = layout.associated
         self._cache = TileCache(_CACHE_BYTES)
+        self._one_large = threading.Lock()
         sizes = tuple(level.size for level in layout.levels)
         names = tuple(sorted(layout.associated))
         metadata = SlideMetadata(sizes, layout.vendor, layout.properties, names)
@@ -59,22 +63,33 @@ class TiffReader(Reader):
         missing = [index for index, pixels in zip(indexes, held, strict=True) if pixels is None]
         data = iter(self._source.read_many([stored.range_of(index) for index in missing]))
         for index, pixels in zip(indexes, held, strict=True):
-            if pixels is None:
-                pixels = self._decode_tile(stored, index, next(data))
-                self._cache.put((level, index), pixels)
-            yield pixels
+            yield self._decoded(level, index, next(data)) if pixels is None else pixels
 
-    def _decode_tile(self, stored: TiffLevel, index: int, data: bytes) -> RGB:
+    def _decoded(self, level: int, index: int, data: bytes) -> RGB:
+        """A tile, held from now on; one of a large image's few strips is decoded by one thread while others wait."""
+        if self._tiff_levels[level].tile.area <= _LARGE_TILE_PX:
+            pixels = self._decode_tile(level, index, data)
+            self._cache.put((level, index), pixels)
+            return pixels
+        with self._one_large:
+            held = self._cache.get((level, index))
+            if held is None:
+                held = self._decode_tile(level, index, data)
+                self._cache.put((level, index), held)
+            return held
+
+    def _decode_tile(self, level: int, index: int, data: bytes) -> RGB:
+        stored = self._tiff_levels[level]
         if not data:
             return np.full((*stored.tile.shape_rc, 3), WHITE, np.uint8)
-        offset, _ = stored.range_of(index)
         try:
-            decoded = stored.decode(data, index, jpegtables=stored.jpegtables, _fullsize=False)[0]
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise self._damaged(f"tile {index} at byte {offset} cannot be decoded: {error}") from error
-        if decoded is None or decoded.ndim != 4:
-            raise self._damaged(f"tile {index} at byte {offset} holds no image")
-        return _as_rgb(decoded[0])
+            return _as_rgb(stored.decode(data, index))
+        except DAMAGE as error:
+            row, col = divmod(index, stored.cols)
+            offset, _ = stored.range_of(index)
+            raise self._damaged(
+                f"level {level}, tile in column {col} and row {row} (byte {offset}) is damaged: {error}"
+            ) from error
 
     def _decode_associated(self, name: str) -> RGB:
         with as_file(self._source) as file, tifffile.TiffFile(file) as tiff:
@@ -83,7 +98,7 @@ class TiffReader(Reader):
                 raise self._damaged(f"its {name} image declares {page.imagewidth} × {page.imagelength} px")
             try:
                 return _as_rgb(np.atleast_3d(page.asarray()))
-            except (RuntimeError, ValueError, IndexError) as error:
+            except DAMAGE as error:
                 raise self._damaged(f"its {name} image cannot be decoded: {error}") from error
 
     def close(self) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tifffile
@@ -14,13 +13,12 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.slide.readers import aperio
+from wsi_nucssl.slide.readers.tiff_segments import Decoder, strict_decoder
 from wsi_nucssl.slide.registry import DeclinedError
 from wsi_nucssl.slide.source import Source, as_file
 
-Decoder = Callable[..., tuple[NDArray[Any] | None, Any, Any]]
-
-_CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001}
-"""None, LZW, JPEG, deflate (twice), JPEG 2000 (Aperio RGB, and standard), zstd, WebP."""
+_CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001, 50002, 52546}
+"""None, LZW, JPEG, deflate (twice), JPEG 2000 (Aperio RGB, and standard), zstd, WebP, JPEG XL (twice)."""
 
 _PHOTOMETRIC = {1, 2, 6}  # grey, RGB, YCbCr
 _MAX_TILE_PX = 1 << 25
@@ -58,7 +56,6 @@ class TiffLevel:
     offsets: NDArray[np.int64]
     counts: NDArray[np.int64]
     decode: Decoder
-    jpegtables: bytes | None
 
     def range_of(self, index: int) -> tuple[int, int]:
         """First byte and number of bytes of a segment; none for a tile that was left out of the file."""
@@ -157,7 +154,7 @@ def _level(page: tifffile.TiffPage, length: int, path: str) -> TiffLevel:
         raise SlideError(
             f"it is truncated: {length} bytes, but tiles reach to {end}", path=path, remedy=_TRUNCATED
         )
-    return TiffLevel(size, tile, cols, offsets, counts, page.decode, page.jpegtables)
+    return TiffLevel(size, tile, cols, offsets, counts, strict_decoder(page))
 
 
 def _check_understood(page: tifffile.TiffPage, path: str) -> None:

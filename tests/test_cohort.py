@@ -1,0 +1,65 @@
+"""Many slides: whatever one of them raises, the others go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wsi_nucssl.cohort import for_each_slide
+from wsi_nucssl.errors import ResourceError, SlideError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
+from wsi_nucssl.locations import Location
+
+SLIDES = [Path("a.svs"), Path("b.svs"), Path("c.svs")]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (SlideError("it is damaged", path="b.svs"), "b.svs: it is damaged"),
+        (UsageError("this slide is too small"), "too small"),
+        (
+            ZeroDivisionError("division by zero"),
+            r"b.svs: this is a bug: ZeroDivisionError: .*test_cohort.py, line",
+        ),
+        (MemoryError(), "b.svs: memory ran out over this slide"),
+        (RecursionError("too deep"), "this is a bug: RecursionError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_one_slide_that_raises_anything_is_reported_and_the_others_go_on(error: Exception, says: str) -> None:
+    done: list[Location] = []
+    told: list[tuple[Location, WsiNucsslError]] = []
+
+    def job(slide: Location) -> None:
+        if slide == SLIDES[1]:
+            raise error
+        done.append(slide)
+
+    with pytest.raises(SomeSlidesFailed, match=r"1 of 3 slides failed: b\.svs"):
+        for_each_slide(SLIDES, job, lambda slide, found: told.append((slide, found)))
+    assert done == [SLIDES[0], SLIDES[2]]
+    assert [slide for slide, _ in told] == [SLIDES[1]]
+    with pytest.raises(WsiNucsslError, match=says):
+        raise told[0][1]
+
+
+@pytest.mark.parametrize("error", [ResourceError("the disk is full"), Stopped(15), KeyboardInterrupt()])
+def test_what_concerns_every_slide_ends_the_batch_at_once(error: BaseException) -> None:
+    asked: list[Location] = []
+
+    def job(slide: Location) -> None:
+        asked.append(slide)
+        raise error
+
+    with pytest.raises(type(error)):
+        for_each_slide(SLIDES, job, lambda *_: None)
+    assert asked == SLIDES[:1]
+
+
+def test_a_lone_slide_raises_its_own_error() -> None:
+    def job(_: Location) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        for_each_slide(SLIDES[:1], job, lambda *_: None)
