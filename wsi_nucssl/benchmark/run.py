@@ -10,7 +10,13 @@ from typing import Any, Final
 from wsi_nucssl._version import __version__
 from wsi_nucssl.benchmark.groups import By, grouped
 from wsi_nucssl.benchmark.journal import Journal
-from wsi_nucssl.benchmark.predictors import Predictor, check_names, check_seeing, tells_apart
+from wsi_nucssl.benchmark.predictors import (
+    PredictionFolder,
+    Predictor,
+    check_names,
+    check_seeing,
+    tells_apart,
+)
 from wsi_nucssl.benchmark.report import Report
 from wsi_nucssl.benchmark.scoring import OnImage, Scorer, file_stem
 from wsi_nucssl.benchmark.selection import Selection, SplitName, select
@@ -138,7 +144,7 @@ def _check_places(out: Path, *, overwrite: bool, resume: bool) -> None:
 
 def _check_inputs(out: Path, dataset: Dataset, predictors: Sequence[Predictor]) -> None:
     """No output is what a predictor reads, or a file of the dataset."""
-    read = [Path(str(each.source["path"])) for each in predictors if "path" in each.source]
+    read = [each.folder for each in predictors if isinstance(each, PredictionFolder)]
     read += [path for sample in dataset for path in (sample.source, sample.source.parent)]
     for name in _WRITTEN:
         check_output(out / name, inputs=set(read), may_exist=True, is_folder=name == _OVERLAYS)
