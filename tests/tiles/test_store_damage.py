@@ -59,7 +59,9 @@ TAMPERINGS: dict[str, Tamper] = {
     "provenance a list": said(provenance=[]),
     "unknown key": said(colour="blue"),
 }
-RESEALED = [name for name in TAMPERINGS if name.startswith(("name", "size", "mpp z", "mpp N", "tile", "min", "codec"))]
+RESEALED = [
+    name for name in TAMPERINGS if name.startswith(("name", "size", "mpp z", "mpp N", "tile", "min", "codec"))
+]
 
 
 @pytest.fixture

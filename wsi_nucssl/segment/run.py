@@ -183,7 +183,9 @@ class _Setup:
             "hematoxylin_mpp": info.input_mpp,
             "origin_l0": [corner.x, corner.y],
         }
-        transform = CanvasTransform(plan.scale_x, plan.scale_y, corner.x, corner.y)
+        transform = CanvasTransform(
+            plan.scale_x, plan.scale_y, corner.x, corner.y, slide.dimensions.width, slide.dimensions.height
+        )
         return ExportContext(
             transform,
             Mpp.square(info.mpp),
