@@ -18,7 +18,9 @@ from wsi_nucssl.export.transform import CanvasTransform
 )
 def test_grid_lines_stay_on_the_slide_and_apart(length: int, scale: float, origin: int) -> None:
     lines = max(1, math.ceil(length / scale - 1e-6))
-    at = np.unique(np.clip(np.array([0, 1, lines - 3, lines - 2, lines - 1, lines]), 0, lines)).astype(np.int32)
+    at = np.unique(np.clip(np.array([0, 1, lines - 3, lines - 2, lines - 1, lines]), 0, lines)).astype(
+        np.int32
+    )
     xy = np.column_stack([at, at])
     free = CanvasTransform(scale, scale, origin, origin).centi_px(xy)
     kept = CanvasTransform(scale, scale, origin, origin, length, length).centi_px(xy)
