@@ -197,7 +197,7 @@ def _begun(workshop: Path, metadata: StoreMetadata) -> bool:
     """True if an earlier run with these settings was stopped: it is gone on with, whatever it is to replace."""
     try:
         kept: dict[str, Any] = json.loads((workshop / MANIFEST).read_text())
-        return {key: kept[key] for key in metadata.to_json()} == json.loads(json.dumps(metadata.to_json()))
+        return bool({key: kept[key] for key in metadata.to_json()} == json.loads(json.dumps(metadata.to_json())))
     except (OSError, ValueError, TypeError, KeyError):
         return False
 
