@@ -27,10 +27,17 @@ def info(
     thumbnail: Annotated[
         Path | None, typer.Option(help="Write the thumbnail with the tissue mask to this PNG.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a thumbnail that is there.")
+    ] = False,
 ) -> None:
     """Show what a slide is: size, levels, resolution, tissue, tiles."""
+    from wsi_nucssl.locations import locate
+    from wsi_nucssl.outputs import check_output
     from wsi_nucssl.slide import describe, open_slide, thumbnail_with_mask, tissue_mask
 
+    if thumbnail is not None:
+        check_output(thumbnail, inputs=(locate(slide),), overwrite=overwrite)
     with open_slide(slide, reader=reader, mpp=mpp) as opened:
         tissue = tissue_mask(opened)
         facts = describe(opened, model_mpp, mask=tissue)

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from wsi_nucssl.cohort import OnFailure, for_each_slide, outputs_in
-from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.devices import torch_device
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
@@ -84,15 +84,16 @@ def draw_density(
         there already and `overwrite` is not set. A lone input's own error instead.
     """
     pictures = outputs_in(directory, inputs, "_density.png")
+    for picture in pictures.values():
+        for output in (picture, picture.with_suffix(".npy")):
+            check_output(output, inputs=(*inputs, run), may_exist=True)
     model, info = load_pretext(run)
     model.to(torch_device(device))
 
     def draw(path: Location) -> None:
         picture = pictures[path]
-        if picture.exists() and not overwrite:
-            raise OutputExists(
-                "a picture is there already", path=picture, remedy="Add ⟨overwrite⟩, or choose another folder"
-            )
+        for output in (picture, picture.with_suffix(".npy")):
+            check_output(output, overwrite=overwrite)
         _draw(model, info.mpp, path, picture, slide_mpp, pairs, info.view_px)
         on_picture(picture)
 

@@ -10,6 +10,7 @@ from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.export.base import Exporter
 from wsi_nucssl.export.registry import DEFAULT, EXPORTERS, endings, format_of, in_order
 from wsi_nucssl.locations import Location
+from wsi_nucssl.outputs import check_output
 
 
 def run_path(output: Path) -> Path:
@@ -81,16 +82,29 @@ def ordered(paths: Iterable[Path]) -> dict[Path, str]:
     return {by_format[name]: name for name in EXPORTERS.names if name in by_format}
 
 
-def check_outputs(exporters: dict[Path, Exporter], run: Path, *, resume: bool, overwrite: bool) -> None:
+def check_outputs(
+    exporters: dict[Path, Exporter],
+    run: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    inputs: Iterable[Location] = (),
+) -> None:
     """See that each output may be written, before any work begins.
 
     Raises
     ------
     OutputExists
-        Something is there that is not to be replaced.
+        Something is there that is not to be replaced, or an output is one of the `inputs`.
+    OutputError
+        A place takes no files.
     """
+    inputs = [*inputs]
+    check_output(run, inputs=inputs, may_exist=True, is_folder=True)
     for output, exporter in exporters.items():
-        _check_kind(output, exporter, run)
+        is_folder = exporter.is_folder
+        check_output(output, inputs=inputs, overwrite=overwrite, may_exist=True, is_folder=is_folder)
+        _check_folder(output, run)
         if not output.exists() or overwrite:
             continue
         if not resume:
@@ -107,18 +121,14 @@ def check_outputs(exporters: dict[Path, Exporter], run: Path, *, resume: bool, o
             )
 
 
-def _check_kind(output: Path, exporter: Exporter, run: Path) -> None:
-    """A folder never takes a file's place or the other way round, and a folder that no run of ours made is spared."""
-    if output.is_dir() and not exporter.is_folder:
-        raise OutputExists("a folder has the output's name", path=output, remedy="Choose another output")
+def _check_folder(output: Path, run: Path) -> None:
+    """A folder that no run of ours made is spared."""
     if output.is_dir() and not run.is_dir():
         raise OutputExists(
             "a folder has the output's name, and the run that would have made it is not there",
             path=output,
             remedy="Remove it, or choose another output",
         )
-    if output.is_file() and exporter.is_folder:
-        raise OutputExists("a file has the output's name", path=output, remedy="Remove it")
 
 
 def _unknown_ending(output: Path) -> UsageError:

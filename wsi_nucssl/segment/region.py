@@ -18,7 +18,7 @@ from wsi_nucssl.datasets.mpp import require_plausible
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.weights import Model, as_model
@@ -194,6 +194,7 @@ def _segment_slide(
         mpp=slide.mpp,
         answer_mpp=Mpp.square(model.info.mpp),
         origin=corner,
+        slide_size=slide.dimensions,
         identity=slide_identity,
         header=header,
         picture=SlidePicture.of(slide),
@@ -294,6 +295,7 @@ def _segment_array(
         mpp=Mpp.square(options.mpp),
         answer_mpp=Mpp.square(model.info.mpp),
         origin=Point(0, 0),
+        slide_size=Size(image.shape[1], image.shape[0]),
         identity=name,
         header={"slide": name, "slide_mpp": [options.mpp] * 2, **_provenance(model, engine, 1)},
         picture=ArrayPicture(image),

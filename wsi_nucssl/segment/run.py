@@ -17,7 +17,7 @@ from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_tree
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.locations import Location
+from wsi_nucssl.locations import Location, locate
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
@@ -117,7 +117,8 @@ def segment_slide(
     formats = ordered([output] if isinstance(output, Path) else output)
     exporters = {path: steps.exporter(name) for path, name in formats.items()}
     run_folder = run_path(next(iter(exporters)))
-    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite)
+    inputs = (locate(slide_path), model.path)
+    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
     with steps.open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
         setup = _Setup.of(slide, model, options, engine, steps)
@@ -182,7 +183,9 @@ class _Setup:
             "hematoxylin_mpp": info.input_mpp,
             "origin_l0": [corner.x, corner.y],
         }
-        transform = CanvasTransform(plan.scale_x, plan.scale_y, corner.x, corner.y)
+        transform = CanvasTransform(
+            plan.scale_x, plan.scale_y, corner.x, corner.y, slide.dimensions.width, slide.dimensions.height
+        )
         return ExportContext(
             transform,
             Mpp.square(info.mpp),

@@ -13,6 +13,7 @@ from wsi_nucssl.errors import OutputError, Stopped, WsiNucsslError, spelled
 from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import ordered
@@ -58,10 +59,15 @@ def segment_slides(
     ------
     SomeSlidesFailed
         At the end, naming every slide that failed (a lone slide's own error instead).
+    OutputError
+        At once, if an output is one of the slides, or no file of ours.
     Stopped, ResourceError
         At once; what was done is kept.
     """
     steps = steps or Steps()
+    for paths in targets.values():
+        for path in (paths,) if isinstance(paths, Path) else paths:
+            check_output(path, inputs=targets, may_exist=True, is_folder=path.is_dir())
     book = _Book.of(ledger, targets)
     engine = steps.open_engine(model, options.device, options.engine, options.views)
 
