@@ -54,9 +54,10 @@ def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: f
 def _draw(picture: RGB, nuclei: NucleiFile, zoom: float, corner: tuple[int, int]) -> None:
     """Draw what may be seen; of most nuclei of a slide no more is looked at than where they begin and end in x."""
     try:
-        origin = np.array([Point.parse(nuclei.header.get("origin_l0", (0, 0)))], np.float64)
+        place = Point.parse(nuclei.header.get("origin_l0", (0, 0)))
     except UsageError as error:
         raise InputError(f"its origin_l0 is no place ({error})", path=nuclei.path) from error
+    origin = np.array([[place.x, place.y]], np.float64)
     left = (corner[0] - _EDGE_PX) / zoom - origin[0, 0]
     right = (corner[0] + picture.shape[1] + _EDGE_PX) / zoom - origin[0, 0]
     try:
@@ -68,7 +69,7 @@ def _draw(picture: RGB, nuclei: NucleiFile, zoom: float, corner: tuple[int, int]
                     place = (
                         (ring + origin) * zoom - corner - 0.5
                     ) * 2**_SHIFT  # OpenCV counts from pixel centres
-                    _outline(picture, place, nucleus.color)
+                    _outline(picture, drawn, nucleus.color)
     except (TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"a feature is not a polygon ({error!r})", path=nuclei.path, remedy="Give polygons only"
