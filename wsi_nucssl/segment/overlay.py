@@ -66,7 +66,7 @@ def _draw(picture: RGB, nuclei: NucleiFile, zoom: float, corner: tuple[int, int]
                 max(polygon[0])[0] >= left and min(polygon[0])[0] <= right for polygon in nucleus.polygons
             ):
                 for ring in nucleus.rings():
-                    place = (
+                    drawn = (
                         (ring + origin) * zoom - corner - 0.5
                     ) * 2**_SHIFT  # OpenCV counts from pixel centres
                     _outline(picture, drawn, nucleus.color)
