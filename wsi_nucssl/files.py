@@ -10,14 +10,15 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
 
-from wsi_nucssl.errors import OutputError, OutputLocked, ResourceError, WsiNucsslError
+from wsi_nucssl.errors import InputError, OutputError, OutputLocked, ResourceError, WsiNucsslError
 from wsi_nucssl.locations import Location
 
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -203,6 +204,52 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes; what may have no end, or never begin, is refused instead of waited for.
+
+    Raises
+    ------
+    InputError
+        It is a pipe, a socket, a device or a folder.
+    OSError
+        It cannot be opened.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode):
+        file = os.fdopen(
+            os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+        )
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise InputError(
+        "this is no regular file but a pipe, a socket, a device or a folder",
+        path=path,
+        remedy="Save the content as a file",
+    )
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """The bytes of a regular file of at most `largest` bytes.
+
+    Raises
+    ------
+    InputError
+        It is no regular file, or larger.
+    OSError
+        It cannot be read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise InputError(
+                f"it has {size} bytes, more than the {largest} that such a file may have",
+                path=path,
+                remedy="Check that this is the file that you mean",
+            )
+        return file.read(largest)
 
 
 def sha256_file(path: Path) -> str:

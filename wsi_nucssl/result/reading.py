@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from wsi_nucssl import checks
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
-from wsi_nucssl.export.reading import read_geojson
+from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.result.features import ReadFeatures
 from wsi_nucssl.result.outlines import Outlines, bounding_box
@@ -24,8 +25,6 @@ from wsi_nucssl.result.picture import SlidePicture
 from wsi_nucssl.result.result import Frame, Result
 from wsi_nucssl.slide import Slide, open_slide
 from wsi_nucssl.slide.base import require_slide
-
-_OURS = "wsi_nucssl"
 
 
 def read_nuclei(
@@ -69,11 +68,11 @@ def read_nuclei(
     >>> result.table.area_um2.median()  # doctest: +SKIP
     """
     path = Path(checks.path("path", path))
-    content = read_geojson(path)
-    header = content.get(_OURS, {})
-    if not isinstance(header, dict):
-        raise InputError(f"its member {_OURS!r} is no object", path=path, remedy="Export it again")
-    features = content["features"]
+    nuclei = NucleiFile(path)
+    header = nuclei.header
+    features = [nucleus.feature for nucleus in nuclei]
+    for doubt in nuclei.doubts:
+        warnings.warn(str(doubt), stacklevel=2)
     picture, bounds, stated = _of_slide(slide)
     try:
         origin = Point.parse(header.get("origin_l0", bounds.origin if bounds and not header else (0, 0)))
@@ -142,22 +141,9 @@ def _frame(
 
 def _outlines(features: Sequence[Mapping[str, Any]], origin: Point) -> Outlines:
     """The geometries in level-0 px, (n,); only polygons and multipolygons."""
-    for index, feature in enumerate(features):
-        _check_polygon(index, feature["geometry"])
     texts = [orjson.dumps(feature["geometry"]).decode() for feature in features]
     shapes: Outlines = np.asarray(shapely.from_geojson(texts), dtype=object)
     return shapes if origin == Point(0, 0) else _moved(shapes, origin)
-
-
-def _check_polygon(index: int, geometry: Any) -> None:
-    kind = geometry.get("type") if isinstance(geometry, Mapping) else None
-    if kind not in ("Polygon", "MultiPolygon") or not geometry["coordinates"]:
-        what = (
-            "without points"
-            if kind in ("Polygon", "MultiPolygon")
-            else f"a {kind or 'thing without geometry'}"
-        )
-        raise ValueError(f"feature {index}, counted from 0, is {what}")
 
 
 def _moved(shapes: Outlines, origin: Point) -> Outlines:
@@ -179,8 +165,8 @@ def _columns(features: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
 
 def _types(features: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
     """The class of each nucleus; "" where somebody took it away."""
-    found = [(feature.get("properties") or {}).get("classification") or {} for feature in features]
-    return np.array([str(each.get("name", "")) for each in found], object)
+    found = [(feature.get("properties") or {}).get("classification") or "" for feature in features]
+    return np.array([str(each.get("name", "") if isinstance(each, dict) else each) for each in found], object)
 
 
 def _measurements(feature: Mapping[str, Any]) -> Mapping[str, float]:
