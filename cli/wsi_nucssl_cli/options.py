@@ -14,5 +14,12 @@ ReaderName = Annotated[
         "--reader", help=f"auto, {', '.join(READERS.own_names)}, or one that an installed package adds."
     ),
 ]
+ForceMpp = Annotated[
+    bool,
+    typer.Option(
+        "--force-mpp",
+        help="The mpp given goes before what slides say, and an unusual one is not questioned.",
+    ),
+]
 OneSlide = Annotated[str, typer.Argument(help="Slide or image, a file or a URL.", show_default=False)]
 Slides = Annotated[list[str], typer.Argument(help="Slides or images, files or URLs.", show_default=False)]

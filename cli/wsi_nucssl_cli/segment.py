@@ -13,7 +13,7 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
-from wsi_nucssl_cli.options import ReaderName, Slides
+from wsi_nucssl_cli.options import ForceMpp, ReaderName, Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -49,8 +49,9 @@ def segment(
         ),
     ] = "",
     mpp: Annotated[
-        float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
+        float | None, typer.Option(help="µm per px of level 0, where a slide does not say it.")
     ] = None,
+    force_mpp: ForceMpp = False,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
         str, one_of(ENGINES, "auto", help="What runs the network; auto: the fastest that is as accurate.")
@@ -99,6 +100,7 @@ def segment(
 
     options = SegmentOptions(
         mpp=mpp,
+        force_mpp=force_mpp,
         reader=reader,
         device=device,
         engine=engine,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wsi_nucssl_cli.display import SlideDisplay, out
-from wsi_nucssl_cli.options import ReaderName, Slides
+from wsi_nucssl_cli.options import ForceMpp, ReaderName, Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -32,6 +32,7 @@ def tile(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
+    force_mpp: ForceMpp = False,
     reader: ReaderName = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
@@ -61,7 +62,7 @@ def tile(
         ingest_slides(
             outputs_in(output, [locate(slide) for slide in slides], ".zarr"),
             TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec),
-            SlideSource(reader, slide_mpp),
+            SlideSource(reader, slide_mpp, force_mpp),
             workers=workers,
             overwrite=overwrite,
             on_slide=begin,

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from wsi_nucssl.datasets.mpp import DEFAULT_MPP
 from wsi_nucssl.datasets.sample import Dataset, LabelImage, Sample
+from wsi_nucssl.mpp import DEFAULT_MPP
 
 LEAST_MEDIAN_UM2, LARGEST_MEDIAN_UM2 = 10.0, 80.0
 """An image's median nucleus in µm²: discs of 3.6 and 10.1 µm across."""

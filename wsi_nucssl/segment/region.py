@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
-from wsi_nucssl.datasets.mpp import require_plausible
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
@@ -37,6 +36,7 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.stages import keep
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
+from wsi_nucssl.slide.resolution import check_enlargement, require_detail
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -49,6 +49,7 @@ def segment(
     *,
     region: Box | Sequence[int] | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
+    force_mpp: bool = _DEFAULT.force_mpp,
     model: str | PathLike[str] | Model | None = None,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
@@ -75,6 +76,8 @@ def segment(
         (x, y, width, height) in level-0 px, or px of the image; all of it by default.
     mpp : float or Mpp, optional
         µm per px of an image; of level 0 of a slide that does not say it.
+    force_mpp : bool
+        `mpp` goes before what the slide says, and an unusual resolution is not questioned.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave; the default model if not
         given.
@@ -102,7 +105,8 @@ def segment(
     Raises
     ------
     SlideError, MissingMpp
-        The slide cannot be read, or does not say its mpp.
+        The slide cannot be read, does not say its mpp, says another than is given, or has px that would be enlarged
+        more than three times.
     UsageError
         The region holds no pixel of the slide, an image comes without `mpp` or with one outside 0.05 … 4, or an option
         is none.
@@ -117,6 +121,7 @@ def segment(
     """
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
+        force_mpp=force_mpp,
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",
@@ -143,13 +148,12 @@ def _check_resolution(mpp: float | None) -> None:
         raise UsageError(
             "an image in memory has no resolution", remedy="Give ⟨mpp⟩, its µm per px, such as 0.25"
         )
-    require_plausible(mpp)
 
 
 def _opened(source: str | PathLike[str] | Slide, options: SegmentOptions) -> AbstractContextManager[Slide]:
     """The slide; one that is open stays the caller's to close."""
     if isinstance(source, str | PathLike):
-        return open_slide(source, reader=options.reader, mpp=options.mpp)
+        return open_slide(source, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp)
     if not is_slide(source):
         raise UsageError(
             f"⟨source⟩ is a slide's path, an open slide or an RGB image, not {shown(source)}",
@@ -168,6 +172,7 @@ def _segment_slide(
     options: SegmentOptions,
     on_windows: OnWindows,
 ) -> Result:
+    require_detail(slide, Mpp.square(model.info.input_mpp))
     canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
     assert slide.mpp is not None  # the canvas has asked for it
     shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
@@ -182,6 +187,7 @@ def _segment_slide(
         "slide_name": slide.path.name,
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
         "mpp_source": slide.mpp_source,
+        **({"force_mpp": True} if slide.is_mpp_forced else {}),
         "reader": slide.reader,
         **_provenance(model, engine, batch_size),
         "origin": options.origin,
@@ -272,6 +278,8 @@ def _segment_array(
     image: NDArray[np.uint8], region: Box | None, model: Model, engine: Engine, options: SegmentOptions
 ) -> Result:
     assert options.mpp is not None
+    if not options.force_mpp:
+        check_enlargement(Mpp.square(options.mpp), Mpp.square(model.info.input_mpp))
     image = np.ascontiguousarray(image)
     shown = _inside(region, Box(0, 0, image.shape[1], image.shape[0]))
     scale = model.info.mpp / options.mpp

@@ -29,6 +29,7 @@ from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
 from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask
+from wsi_nucssl.slide.resolution import require_detail
 
 _STORE: Final = "windows.zarr"
 _KEPT: Final = "probabilities.zarr"
@@ -42,7 +43,7 @@ class Steps:
     Attributes
     ----------
     open_slide : callable
-        Opens a slide: path, `reader`, `mpp`.
+        Opens a slide: path, `reader`, `mpp`, `force_mpp`.
     tissue_mask : callable
         Finds its tissue.
     make_plan : callable
@@ -118,7 +119,10 @@ def segment_slide(
     exporters = {path: steps.exporter(name) for path, name in formats.items()}
     run_folder = run_path(next(iter(exporters)))
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite)
-    with steps.open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
+    with steps.open_slide(
+        slide_path, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp
+    ) as slide:
+        require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
@@ -203,6 +207,7 @@ def _manifest(
         "version": __version__,
         "slide": identity(slide),
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
+        **({"force_mpp": True} if slide.is_mpp_forced else {}),
         "reader": slide.reader,
         "model": model.info.name,
         "model_sha256": model.sha256,

@@ -21,6 +21,7 @@ from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.runs import digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
+from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.store import StoreMetadata, TileStore
@@ -100,8 +101,8 @@ def ingest(
 
     Raises
     ------
-    MissingMpp
-        The slide's resolution is unknown.
+    MissingMpp, SlideError
+        The slide's resolution is unknown or implausible, or its px would be enlarged more than three times.
     OutputExists
         Something else is there; it is never replaced.
     RunMismatch
@@ -109,6 +110,7 @@ def ingest(
     OutputLocked
         Another process is at it.
     """
+    require_detail(slide, config.mpp)
     canvas, destination = Canvas(slide, config.mpp), Path(destination)
     metadata = _metadata(canvas, config)
     existing = _existing(destination)

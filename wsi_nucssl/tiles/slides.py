@@ -15,10 +15,11 @@ from wsi_nucssl.tiles.store import TileStore
 
 @dataclass(frozen=True, slots=True)
 class SlideSource:
-    """How to open slides: `reader` as `open_slide` takes it, `mpp` of level 0 where they do not say."""
+    """How to open slides: `reader`, `mpp` and `force_mpp` as `open_slide` takes them."""
 
     reader: str = "auto"
     mpp: float | None = None
+    force_mpp: bool = False
 
 
 def ingest_slides(
@@ -43,7 +44,7 @@ def ingest_slides(
     """
 
     def ingest_one(path: Location) -> None:
-        with open_slide(path, reader=source.reader, mpp=source.mpp) as slide:
+        with open_slide(path, reader=source.reader, mpp=source.mpp, force_mpp=source.force_mpp) as slide:
             store = ingest(
                 slide, targets[path], config, workers=workers, overwrite=overwrite, on_progress=on_slide(path)
             )

@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
@@ -26,6 +27,7 @@ _NOT_READ = (
     ValueError,
     KeyError,
     IndexError,
+    AttributeError,  # a unit that is none
     NotImplementedError,  # what tiffslide raises for a TIFF that is no plain picture, a stack for instance
 )
 """What tiffslide and tifffile raise when they cannot open a file."""
@@ -36,7 +38,7 @@ class TiffSlideReader(Reader):
 
     name = "tiffslide"
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         path = local_path(source, self.name)
         try:
             self._slide, found = _open(path)
