@@ -18,7 +18,7 @@ LEAST_MPP, LARGEST_MPP = 0.05, 4.0
 
 _SAME = 1.02
 
-_USUAL_UM: Final = (0.1, 0.125, 0.25, 0.5, 1.0, 2.0)
+_USUAL_UM: Final = (0.125, 0.25, 0.5, 1.0, 2.0)
 """What scanners make, near enough: 80× to 5×."""
 
 _MAGNIFICATIONS: Final = (5, 10, 20, 40, 60, 63, 80, 100)

@@ -37,7 +37,8 @@ def test_given_fills_in_only(reader: str, tmp_path: Path) -> None:
     with open_slide(silent, reader=reader, mpp=0.5) as slide:
         assert (slide.mpp, slide.mpp_source) == (Mpp.square(0.5), "given")
     with open_slide(stating, reader=reader, mpp=0.254) as slide:  # within 2 %: what the file says stays
-        assert slide.mpp is not None and slide.mpp.x == pytest.approx(0.25)
+        assert slide.mpp is not None
+        assert slide.mpp.x == pytest.approx(0.25)
         assert slide.mpp_source not in ("given", "forced")
     with pytest.raises(SlideError, match=r"states 0\.25 µm per px .* but 0\.5 is given.*`force_mpp`"):
         open_slide(stating, reader=reader, mpp=0.5)
@@ -59,11 +60,12 @@ def test_forced_goes_first_and_is_recorded(reader: str, tmp_path: Path) -> None:
         (0.0005, "mm"),
         (250, "nm"),
         (500, "nm"),
-        (9.84e-6, "inch"),
-        (2.5e-5, "cm"),
-        (2.5e-7, "m"),
-    ]
-    + [(40, "a magnification"), (20, "a magnification")],
+        (9.84e-06, "inch"),
+        (2.5e-05, "cm"),
+        (2.5e-07, "m"),
+        (40, "a magnification"),
+        (20, "a magnification"),
+    ],
 )
 def test_a_slip_of_units_is_named(typed: float, unit: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"it looks like {unit}, which would be 0.[25]"):
@@ -186,8 +188,10 @@ def test_a_file_that_contradicts_itself_is_in_doubt(tmp_path: Path) -> None:
             doubt = doubtful_mpp(slide)
             kinds.append(doubt and doubt.what)
     assert kinds[0] is None
-    assert kinds[1] is not None and "also 0.25 (tiff.XResolution)" in kinds[1]
-    assert kinds[2] is not None and "an objective of 40×, which makes about 0.25" in kinds[2]
+    assert kinds[1] is not None
+    assert "also 0.25 (tiff.XResolution)" in kinds[1]
+    assert kinds[2] is not None
+    assert "an objective of 40×, which makes about 0.25" in kinds[2]
 
 
 def test_real_slides_are_not_in_doubt(cmu_slide: Path, tcga_slide: Path) -> None:
