@@ -12,7 +12,7 @@ from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
+from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
 from wsi_nucssl_cli.options import ForceMpp, ReaderName, Slides
 
 if TYPE_CHECKING:
@@ -87,7 +87,15 @@ def segment(
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Leave the probability zarr in OUTPUT.run.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="A slide whose result is doubtful fails, and nothing is written for it."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
@@ -101,6 +109,7 @@ def segment(
     options = SegmentOptions(
         mpp=mpp,
         force_mpp=force_mpp,
+        strict=strict,
         reader=reader,
         device=device,
         engine=engine,
@@ -145,8 +154,12 @@ class _Display(SlideDisplay):
     def finish(self, slide: Location, summary: SegmentSummary) -> None:
         """Say what came out, and where it is."""
         self.end()
-        if self.quiet:
-            return
+        if not self.quiet:
+            self._say(slide, summary)
+        for doubt in summary.doubts:
+            say_warning(f"{slide.name}: {doubt.message}")
+
+    def _say(self, slide: Location, summary: SegmentSummary) -> None:
         out.print(
             f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {summary.seconds:.1f} s",
             markup=False,
