@@ -13,7 +13,7 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
-from wsi_nucssl_cli.options import ForceMpp, ReaderName, Slides
+from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, listed_slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -36,11 +36,12 @@ _FORMATS_HELP: Final = (
 
 def segment(
     context: typer.Context,
-    slides: Slides,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
     ],
+    slides: SomeSlides = None,
+    slide_list: SlideList = None,
     model: Annotated[
         str,
         typer.Option(
@@ -101,10 +102,10 @@ def segment(
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
     say_hello("segment", quiet=quiet)
 
-    from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.outputs import outputs
     from wsi_nucssl.segment.slides import segment_slides
+    from wsi_nucssl.slide_list import mpp_of, names_of
 
     options = SegmentOptions(
         mpp=mpp,
@@ -119,12 +120,19 @@ def segment(
         origin=origin,
         keep_probabilities=keep_probabilities,
     )
+    listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
     display = _Display(quiet=quiet, verbose=verbose)
     with display:
         segment_slides(
-            outputs([locate(slide) for slide in slides], output, formats.split(",") if formats else ()),
+            outputs(
+                [each.slide for each in listed],
+                output,
+                formats.split(",") if formats else (),
+                names_of(listed),
+            ),
             load_model(model or DEFAULT_MODEL),
             options,
+            mpps=mpp_of(listed),
             resume=resume,
             overwrite=overwrite,
             on_slide=display.watch,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from wsi_nucssl.cohort import OnFailure, for_each_slide
 from wsi_nucssl.locations import Location
@@ -19,6 +21,7 @@ def segment_slides(
     model: Model,
     options: SegmentOptions,
     *,
+    mpps: Mapping[Location, float] = MappingProxyType({}),
     resume: bool = False,
     overwrite: bool = False,
     on_slide: Callable[[Location], OnProgress],
@@ -36,6 +39,8 @@ def segment_slides(
         Weights and what belongs to them.
     options : SegmentOptions
         Every choice there is.
+    mpps : mapping of Location to float
+        µm per level-0 px of slides that do not say it, before `options.mpp`.
     resume, overwrite : bool
         Go on with runs that were stopped; replace outputs and runs that are there.
     on_slide : callable
@@ -60,7 +65,7 @@ def segment_slides(
             slide,
             targets[slide],
             model,
-            options,
+            replace(options, mpp=mpps.get(slide, options.mpp)),
             resume=resume,
             overwrite=overwrite,
             on_progress=on_slide(slide),
