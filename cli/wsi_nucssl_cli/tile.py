@@ -13,7 +13,6 @@ from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, 
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
-    from wsi_nucssl.slide_list import mpp_of, names_of
     from wsi_nucssl.tiles.ingest import TileProgress
     from wsi_nucssl.tiles.store import TileStore
 
@@ -45,6 +44,7 @@ def tile(
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
     from wsi_nucssl.cohort import outputs_in
     from wsi_nucssl.geometry import Mpp
+    from wsi_nucssl.slide_list import mpp_of, names_of
     from wsi_nucssl.tiles.ingest import TileConfig
     from wsi_nucssl.tiles.slides import SlideSource, ingest_slides
 

@@ -15,15 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import wsi_nucssl as wn
 from tests.segment import fakes
 from tests.segment.features import read_features
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 from wsi_nucssl.segment.outputs import run_path
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after
 from wsi_nucssl.segment.summary import SegmentSummary
-from wsi_nucssl.slide import RGB, TissueMask
+from wsi_nucssl.slide import RGB
 
 Segment = Callable[..., SegmentSummary]
 
@@ -63,11 +65,6 @@ def tally(*tables: list[int]) -> AreaTally:
     return areas
 
 
-def tissue_of(mm2: float) -> TissueMask:
-    """So much tissue, in 100 px."""
-    return TissueMask(np.ones((10, 10), np.bool_), 16.0, Mpp.square((mm2 * 1e4) ** 0.5))
-
-
 @given(st.lists(st.lists(st.integers(1, 70_000), max_size=20), max_size=5))
 def test_the_median_is_that_of_a_sorted_list(tables: list[list[int]]) -> None:
     every = sorted(min(area, 1 << 16) for each in tables for area in each)
@@ -85,22 +82,19 @@ def test_the_median_is_that_of_a_sorted_list(tables: list[list[int]]) -> None:
         (3000, 120, 1.0, ["nucleus-size"]),
         (4, 120, 0.01, []),  # too few to say
         (20, 30, 1.0, ["nuclei-per-mm2"]),
-        (40_000, 30, 1.0, ["nuclei-per-mm2"]),
+        (50_000, 30, 1.0, ["nuclei-per-mm2"]),
         (20, 300, 1.0, ["nucleus-size", "nuclei-per-mm2"]),
         (0, 0, 1.0, ["no-nuclei"]),
         (0, 0, 0.005, []),
     ],
 )
 def test_size_and_density(count: int, area_um2: int, mm2: float, kinds: list[str]) -> None:
-    found = doubts_after(tally([16 * area_um2] * count), tissue_of(mm2), Mpp.square(0.25))
+    found = doubts_after(tally([16 * area_um2] * count), mm2, Mpp.square(0.25))
     assert [doubt.kind for doubt in found] == kinds
 
 
 def test_all_filtered_is_told_from_none_seen() -> None:
-    kinds = [
-        doubts_after(tally(), tissue_of(1.0), Mpp.square(0.25), seen.__bool__)[0].kind
-        for seen in (True, False)
-    ]
+    kinds = [doubts_after(tally(), 1.0, Mpp.square(0.25), seen.__bool__)[0].kind for seen in (True, False)]
     assert kinds == ["all-filtered", "no-nuclei"]
 
 
@@ -169,3 +163,13 @@ def test_oblong_pixels_keep_places_and_areas(segment: Segment, tissue: RGB, tmp_
         for each in (square, oblong)
     ]
     assert um2[1] == pytest.approx(um2[0], rel=0.08)
+
+
+def test_results_in_memory_have_doubts_too(tissue: RGB, double_model: Model) -> None:
+    engine = fakes.DarkIsNucleus()
+    usual = wn.segment(tissue, mpp=0.25, model=double_model, engine=engine)
+    assert usual.doubts == ()
+    coarse = wn.segment(tissue, mpp=0.6, model=double_model, engine=engine)
+    assert [doubt.kind for doubt in coarse.doubts] == ["nucleus-size"]
+    assert "nucleus-size" not in repr(coarse)
+    assert "the median nucleus has" in coarse._repr_html_()

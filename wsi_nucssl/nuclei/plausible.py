@@ -15,8 +15,9 @@ LARGEST_MEDIAN_UM2: Final = 80.0
 """The median nucleus in µm²: discs of 3.6 and 10.1 µm across."""
 
 LEAST_PER_MM2: Final = 50.0
-LARGEST_PER_MM2: Final = 25_000.0
-"""Nuclei per mm² of tissue: fat and tendon have a hundred or two, lymph nodes up to 20,000."""
+LARGEST_PER_MM2: Final = 40_000.0
+"""Nuclei per mm² of tissue: fat and tendon have a hundred or two; images of MoNuSeg, TNBC and glioblastoma have
+4,300 to 23,200."""
 
 FEWEST: Final = 5
 """A median of fewer nuclei says little."""

@@ -61,7 +61,7 @@ def doubts_before(slide: Slide, tissue: TissueMask) -> tuple[Doubt, ...]:
 
 
 def doubts_after(
-    areas: AreaTally, tissue: TissueMask, mpp: Mpp, is_filtered: Callable[[], bool] = lambda: False
+    areas: AreaTally, mm2: float, mpp: Mpp, is_filtered: Callable[[], bool] = lambda: False
 ) -> tuple[Doubt, ...]:
     """What is doubtful of the nuclei that were found.
 
@@ -69,14 +69,14 @@ def doubts_after(
     ----------
     areas : AreaTally
         Their areas, in px of `mpp`.
-    tissue : TissueMask
-        The tissue that was looked at.
+    mm2 : float
+        How much tissue was looked at; 0 where nobody knows, and then only the nuclei's size is judged.
     mpp : Mpp
         µm per px of the tables.
     is_filtered : callable
         Asked where there is no nucleus: true if the network saw some, and all were dropped.
     """
-    mm2, count = tissue.area_mm2 or 0.0, areas.nuclei
+    count = areas.nuclei
     if not count:
         return (_none_found(mm2, is_filtered()),) if mm2 >= _LEAST_EMPTY_MM2 else ()
     found = [_size_doubt(count, areas.median_px() * mpp.x * mpp.y), _density_doubt(count, mm2)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
+from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
@@ -33,6 +34,7 @@ from wsi_nucssl.segment.executor import predicted_in_threads
 from wsi_nucssl.segment.images import check_image, predict_image
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before
 from wsi_nucssl.segment.stages import keep
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
@@ -176,7 +178,8 @@ def _segment_slide(
     canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
     assert slide.mpp is not None  # the canvas has asked for it
     shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
-    plan = make_plan(canvas, tissue_mask(slide), upscale=engine.upscale)
+    tissue = tissue_mask(slide)
+    plan = make_plan(canvas, tissue, upscale=engine.upscale)
     batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
     windows = _Windows(canvas, plan, engine, batch_size, options.workers, on_windows, model.info.schema)
     core = shown.in_px_of(plan.scale_x, plan.scale_y).clip(plan.box)
@@ -192,8 +195,10 @@ def _segment_slide(
         **_provenance(model, engine, batch_size),
         "origin": options.origin,
     }
-    return from_nuclei(
-        Nuclei.concatenate(_blocks(windows, plan, core, model)),
+    nuclei = Nuclei.concatenate(_blocks(windows, plan, core, model))
+    mm2 = tissue.coverage(shown) * shown.size.area * slide.mpp.x * slide.mpp.y / 1e6
+    result = from_nuclei(
+        nuclei,
         region=shown,
         scale_x=plan.scale_x,
         scale_y=plan.scale_y,
@@ -205,6 +210,13 @@ def _segment_slide(
         picture=SlidePicture.of(slide),
         types=model.info.schema.types,
     )
+    return replace(result, doubts=(*doubts_before(slide, tissue), *_doubts(nuclei, model, mm2)))
+
+
+def _doubts(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]:
+    areas = AreaTally()
+    areas.add(nuclei)
+    return doubts_after(areas, mm2, Mpp.square(model.info.mpp))
 
 
 def _blocks(windows: _Windows, plan: Plan, core: Box, model: Model) -> Iterator[Nuclei]:
@@ -294,7 +306,7 @@ def _segment_array(
         halo=HALO,
         max_halo=MAX_HALO,
     )
-    return from_nuclei(
+    result = from_nuclei(
         nuclei,
         region=shown,
         scale_x=scale,
@@ -307,6 +319,7 @@ def _segment_array(
         picture=ArrayPicture(image),
         types=model.info.schema.types,
     )
+    return replace(result, doubts=_doubts(nuclei, model))
 
 
 def _inside(region: Box | None, whole: Box) -> Box:

@@ -253,7 +253,8 @@ def _segment(
             seams += SeamFigure.of(table, setup.plan.windows)
             areas.add(table)
             yield table
-        doubts += doubts_after(areas, tissue, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
+        mm2 = tissue.area_mm2 or 0.0
+        doubts += doubts_after(areas, mm2, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
         if setup.options.strict:  # before the outputs take their names
             refuse_doubtful(doubts, setup.slide.path)
 
