@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from wsi_nucssl_cli.display import out
-from wsi_nucssl_cli.options import OneSlide, ReaderName
+from wsi_nucssl_cli.options import ForceMpp, OneSlide, ReaderName
 
 if TYPE_CHECKING:
     from wsi_nucssl.slide import RGB, SlideInfo
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def info(
     slide: OneSlide,
     mpp: Annotated[
-        float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
+        float | None, typer.Option(help="µm per px of level 0, where the slide does not say it.")
     ] = None,
+    force_mpp: ForceMpp = False,
     model_mpp: Annotated[float, typer.Option(help="µm per px to count tiles at.")] = 0.25,
     reader: ReaderName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -38,7 +39,7 @@ def info(
 
     if thumbnail is not None:
         check_output(thumbnail, inputs=(locate(slide),), overwrite=overwrite)
-    with open_slide(slide, reader=reader, mpp=mpp) as opened:
+    with open_slide(slide, reader=reader, mpp=mpp, force_mpp=force_mpp) as opened:
         tissue = tissue_mask(opened)
         facts = describe(opened, model_mpp, mask=tissue)
         if thumbnail is not None:

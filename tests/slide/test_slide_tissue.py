@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.slide import RGB, TissueMask, open_slide, tissue_mask
 from wsi_nucssl.slide.reader import Reader, SlideMetadata
 
@@ -26,7 +27,7 @@ class Painted(Reader):
     def __init__(
         self, size: Size, tissue: list[Box], glass: tuple[int, int, int] = GLASS, mpp: float = 0.25
     ) -> None:
-        super().__init__(Path("painted"), SlideMetadata((size,), "test", {}, ()), mpp)
+        super().__init__(Path("painted"), SlideMetadata((size,), "test", {}, ()), GivenMpp(mpp))
         self.tissue, self.glass = tissue, glass
         self.largest_read = 0
 

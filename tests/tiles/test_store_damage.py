@@ -102,7 +102,7 @@ def test_a_group_file_that_is_none(path: Path, text: str) -> None:
 @pytest.mark.parametrize("name", ["0/zarr.json", "tissue/zarr.json", "tissue/c/0/0", "0/c/0/1/2"])
 def test_a_lost_file_is_noticed_on_opening(path: Path, name: str) -> None:
     (path / name).unlink()
-    with pytest.raises(InputError, match="lost|damaged"):
+    with pytest.raises(InputError, match=r"lost|damaged"):
         TileStore.open(path)
 
 

@@ -24,6 +24,8 @@ def segment_slide(
     *,
     model: PathArgument | Model | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
+    force_mpp: bool = _DEFAULT.force_mpp,
+    strict: bool = _DEFAULT.strict,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
     views: int = _DEFAULT.views,
@@ -47,7 +49,11 @@ def segment_slide(
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
     mpp : float or Mpp, optional
-        µm per px of level 0; goes before what the slide says.
+        µm per px of level 0, where the slide does not say it.
+    force_mpp : bool
+        `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    strict : bool
+        A doubtful result (`SegmentSummary.doubts`) is an error, and nothing is written.
     device : {"auto", "cpu", "cuda"}
         What the network runs on.
     engine : str or Engine
@@ -78,7 +84,8 @@ def segment_slide(
     Raises
     ------
     SlideError, MissingMpp
-        The slide cannot be read, or does not say its mpp.
+        The slide cannot be read, does not say its mpp, or says another than is given; with `strict`, its result is
+        doubtful.
     OutputExists, OutputLocked, RunMismatch
         The output cannot be taken.
     UsageError
@@ -97,6 +104,8 @@ def segment_slide(
 
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
+        force_mpp=force_mpp,
+        strict=strict,
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",

@@ -7,8 +7,8 @@ from typing import Literal
 
 from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.engines.registry import ENGINES, VIEWS
-from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.devices import Device
+from wsi_nucssl.mpp import GivenMpp
 
 Origin = Literal["qupath", "level0"]
 
@@ -20,7 +20,11 @@ class SegmentOptions:
     Attributes
     ----------
     mpp : float or None
-        µm per level-0 px where the slide does not say, or says it wrongly.
+        µm per level-0 px where the slide does not say it.
+    force_mpp : bool
+        `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    strict : bool
+        A slide whose result is doubtful fails, and nothing is written for it.
     reader : str
         Backend for slides, "auto" chooses by content.
     device, engine : Device and str
@@ -40,6 +44,8 @@ class SegmentOptions:
     """
 
     mpp: float | None = None
+    force_mpp: bool = False
+    strict: bool = False
     reader: str = "auto"
     device: Device = "auto"
     engine: str = "auto"
@@ -58,8 +64,7 @@ class SegmentOptions:
             ("views", VIEWS),
         ):
             one_of(name, getattr(self, name), allowed)
-        if self.mpp is not None:
-            Mpp.parse(self.mpp)
+        GivenMpp.parse(self.mpp, self.force_mpp)
         whole("workers", self.workers, 1)
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, 1)

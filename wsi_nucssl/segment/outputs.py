@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from wsi_nucssl.cohort import outputs_in
 from wsi_nucssl.errors import OutputExists, UsageError
@@ -22,12 +23,16 @@ def run_path(output: Path) -> Path:
 
 
 def outputs(
-    slides: Sequence[Location], destination: Path, formats: Sequence[str] = ()
+    slides: Sequence[Location],
+    destination: Path,
+    formats: Sequence[str] = (),
+    names: Mapping[Location, str] = MappingProxyType({}),
 ) -> dict[Location, tuple[Path, ...]]:
     """Each slide's outputs, one for each format, in the registry's order.
 
     One slide may go to a file name: it says the format, and the other formats' outputs lie beside it. Otherwise
-    `destination` is a folder, and the format is GeoJSON if none is given.
+    `destination` is a folder, and the format is GeoJSON if none is given; `names` are those of outputs that are not to
+    be called like their slides.
 
     Raises
     ------
@@ -41,7 +46,7 @@ def outputs(
         return {slides[0]: _beside(slides, destination, named, wanted)}
     if destination.suffix in (".json", ".gz"):
         raise _unknown_ending(destination)
-    by_format = [outputs_in(destination, slides, f".{name}") for name in wanted or (DEFAULT,)]
+    by_format = [outputs_in(destination, slides, f".{name}", names) for name in wanted or (DEFAULT,)]
     return {slide: tuple(each[slide] for each in by_format) for slide in slides}
 
 

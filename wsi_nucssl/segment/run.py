@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.doubts import refuse_doubtful
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.export.base import ExportContext, Exporter, export
@@ -25,10 +26,12 @@ from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, Slid
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
 from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask
+from wsi_nucssl.slide.resolution import require_detail
 
 _STORE: Final = "windows.zarr"
 _KEPT: Final = "probabilities.zarr"
@@ -42,7 +45,7 @@ class Steps:
     Attributes
     ----------
     open_slide : callable
-        Opens a slide: path, `reader`, `mpp`.
+        Opens a slide: path, `reader`, `mpp`, `force_mpp`.
     tissue_mask : callable
         Finds its tissue.
     make_plan : callable
@@ -104,7 +107,8 @@ def segment_slide(
     UsageError
         An output's name has another ending, or both `resume` and `overwrite`.
     SlideError, MissingMpp
-        The slide cannot be read, or does not say its mpp.
+        The slide cannot be read, or does not say its mpp; or its result is doubtful, and `options.strict` is set: then
+        no output appears, and the same command without it, resumed, finishes at once.
     OutputExists, OutputLocked, RunMismatch
         An output cannot be taken.
     ResourceError
@@ -119,7 +123,10 @@ def segment_slide(
     run_folder = run_path(next(iter(exporters)))
     inputs = (locate(slide_path), model.path)
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
-    with steps.open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
+    with steps.open_slide(
+        slide_path, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp
+    ) as slide:
+        require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
@@ -129,6 +136,8 @@ def segment_slide(
             for path in exporters:
                 remove_partials(path.parent, path.name)
             summary = finished_summary(run, [*exporters])
+            if summary is not None and options.strict:
+                refuse_doubtful(summary.doubts, slide.path)
             if summary is None:
                 summary = _segment(setup, exporters, run, stop, steps.execute, on_progress, begun)
                 keep_summary(run, summary)
@@ -206,6 +215,7 @@ def _manifest(
         "version": __version__,
         "slide": identity(slide),
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
+        **({"force_mpp": True} if slide.is_mpp_forced else {}),
         "reader": slide.reader,
         "model": model.info.name,
         "model_sha256": model.sha256,
@@ -234,15 +244,24 @@ def _segment(
     begun: float,
 ) -> SegmentSummary:
     """Do all that is not done yet, and stream all blocks into the outputs."""
-    seams = SeamFigure()
+    seams, areas, tissue = SeamFigure(), AreaTally(), setup.tissue
+    doubts = doubts_before(setup.slide, tissue)
+    work, progress = setup.work(run), SlideProgress()
+    if setup.options.strict:
+        refuse_doubtful(doubts, setup.slide.path)
 
     def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
-        nonlocal seams
+        nonlocal seams, doubts
         for table in tables:
             seams += SeamFigure.of(table, setup.plan.windows)
+            areas.add(table)
             yield table
+        mm2 = tissue.area_mm2 or 0.0
+        doubts += doubts_after(areas, mm2, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
+        if setup.options.strict:  # before the outputs take their names
+            refuse_doubtful(doubts, setup.slide.path)
 
-    work, progress = setup.work(run), SlideProgress()
+    mpp = Mpp.square(setup.model.info.mpp)
     running = execute(work, progress, workers=setup.options.workers, stop=stop, on_progress=on_progress)
     with contextlib.closing(running) as tables:  # its threads end here, whatever happens
         nuclei = export(exporters, counted(tables), setup.export_context())
@@ -251,10 +270,12 @@ def _segment(
     return SegmentSummary(
         outputs={path: sha256_tree(path) for path in exporters},
         nuclei=nuclei,
-        tissue_mm2=setup.tissue.area_mm2 or 0.0,
+        tissue_mm2=tissue.area_mm2 or 0.0,
         seconds=perf_counter() - begun,
         network_seconds=progress.network_seconds,
         seams=seams,
+        median_um2=areas.median_px() * mpp.x * mpp.y,
+        doubts=doubts,
     )
 
 

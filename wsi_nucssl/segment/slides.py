@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.cohort import OnFailure, for_each_slide
@@ -26,6 +27,7 @@ def segment_slides(
     model: Model,
     options: SegmentOptions,
     *,
+    mpps: Mapping[Location, float] = MappingProxyType({}),
     resume: bool = False,
     overwrite: bool = False,
     on_slide: Callable[[Location], OnProgress],
@@ -44,6 +46,8 @@ def segment_slides(
         Weights and what belongs to them.
     options : SegmentOptions
         Every choice there is.
+    mpps : mapping of Location to float
+        µm per level-0 px of slides that do not say it, before `options.mpp`.
     resume, overwrite : bool
         Go on with runs that were stopped; replace outputs and runs that are there.
     on_slide : callable
@@ -77,7 +81,7 @@ def segment_slides(
                 slide,
                 targets[slide],
                 model,
-                options,
+                replace(options, mpp=mpps.get(slide, options.mpp)),
                 resume=resume,
                 overwrite=overwrite,
                 on_progress=on_slide(slide),
@@ -120,9 +124,9 @@ class _Book:
             summary = job()
         except Stopped:
             raise
-        except WsiNucsslError as error:
+        except Exception as error:
             kept = before.state == "done" and isinstance(error, OutputError)  # it is there, and was spared
-            what, remedy = spelled(error.what), spelled(error.remedy or "")
+            what, remedy = _words(error)
             self.ledger.put(before if kept else replace(row, state="failed", error=what, remedy=remedy))
             raise
         if summary.earlier:
@@ -134,7 +138,15 @@ class _Book:
             nuclei=summary.nuclei,
             per_mm2=round(summary.per_mm2, 1),
             tissue_mm2=round(summary.tissue_mm2, 4),
+            warnings=" ".join(map(str, summary.doubts)),
             sha256=summary.sha256,
         )
         self.ledger.put(done)
         return summary
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """Fault and remedy."""
+    if isinstance(error, WsiNucsslError):
+        return spelled(error.what), spelled(error.remedy or "")
+    return f"this is a bug: {error!r}", "Report it with the slide"

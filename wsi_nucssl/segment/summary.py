@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import sha256_tree, write_atomic
 from wsi_nucssl.segment.seam_figure import SeamFigure
@@ -31,6 +32,10 @@ class SegmentSummary:
         Of this process: wall time of the slide, and within it of the network alone.
     seams : SeamFigure
         Traces of the grid in the result.
+    median_um2 : float
+        Area of the median nucleus in µm²; 0 without nuclei.
+    doubts : tuple of Doubt
+        What makes the result doubtful; nothing, as a rule.
     earlier : bool
         An earlier run finished it, and this one found all as it was left.
     """
@@ -41,6 +46,8 @@ class SegmentSummary:
     seconds: float
     network_seconds: float
     seams: SeamFigure
+    median_um2: float = 0.0
+    doubts: tuple[Doubt, ...] = ()
     earlier: bool = field(default=False, compare=False)
 
     @property
@@ -90,9 +97,9 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
             )
     if not all(output.exists() for output in outputs):
         return None
-    return SegmentSummary(
-        **{**kept, "outputs": hashes, "seams": SeamFigure(**kept["seams"]), "earlier": True}
-    )
+    doubts = tuple(Doubt(**each) for each in kept.get("doubts", ()))
+    seams = SeamFigure(**kept["seams"])
+    return SegmentSummary(**{**kept, "outputs": hashes, "seams": seams, "doubts": doubts, "earlier": True})
 
 
 def _read(run: Path) -> dict[str, Any] | None:

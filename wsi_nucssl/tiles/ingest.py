@@ -23,6 +23,7 @@ from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import MANIFEST, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
+from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.store import STORE_NAMES, StoreMetadata, TileStore
@@ -102,8 +103,8 @@ def ingest(
 
     Raises
     ------
-    MissingMpp
-        The slide's resolution is unknown.
+    MissingMpp, SlideError
+        The slide's resolution is unknown or implausible, or its px would be enlarged more than three times.
     OutputExists
         Something else is there; it is never replaced.
     RunMismatch
@@ -111,6 +112,7 @@ def ingest(
     OutputLocked
         Another process is at it.
     """
+    require_detail(slide, config.mpp)
     canvas, destination = Canvas(slide, config.mpp), Path(destination)
     metadata = _metadata(canvas, config)
     inputs = (slide.path,)
@@ -197,7 +199,9 @@ def _begun(workshop: Path, metadata: StoreMetadata) -> bool:
     """True if an earlier run with these settings was stopped: it is gone on with, whatever it is to replace."""
     try:
         kept: dict[str, Any] = json.loads((workshop / MANIFEST).read_text())
-        return bool({key: kept[key] for key in metadata.to_json()} == json.loads(json.dumps(metadata.to_json())))
+        return bool(
+            {key: kept[key] for key in metadata.to_json()} == json.loads(json.dumps(metadata.to_json()))
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return False
 

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.readers import strict_jpeg
@@ -31,7 +32,7 @@ class ImageReader(Reader):
     name = "image"
     is_plain_image = True
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         self._pixels, properties = _load(source)
         source.close()
         height, width = self._pixels.shape[:2]
@@ -135,7 +136,7 @@ def _tiff_resolution(image: Image.Image) -> dict[str, str]:
         return {}
     tags = image.getexif()
     found = {name: str(float(tags[tag])) for tag, name in _TIFF_TAGS.items() if tag in tags}
-    unit = _UNITS.get(tags.get(_TIFF_RESOLUTION_UNIT, 2))
+    unit = _UNITS.get(tags.get(_TIFF_RESOLUTION_UNIT, 0))
     return {**found, "tiff.ResolutionUnit": unit} if unit else found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata, flatten_alpha
@@ -31,7 +32,7 @@ class TiffReader(Reader):
 
     name = "tiff"
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         layout = parse_layout(source)
         self._tiff_levels = layout.levels
         self._associated = layout.associated

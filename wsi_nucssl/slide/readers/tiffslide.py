@@ -16,6 +16,7 @@ import tifffile
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
@@ -42,7 +43,7 @@ class TiffSlideReader(Reader):
 
     name = "tiffslide"
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         path = local_path(source, self.name)
         try:
             self._slide, found = _open(path)
