@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from wsi_nucssl import files
+from wsi_nucssl.errors import OutputError
 from wsi_nucssl.files import atomic_path, restore, write_atomic
 
 _STEPS = {
@@ -26,7 +27,7 @@ _STEPS = {
 _DIED = 77
 
 
-def die_at(number: int, job: Callable[[], None]) -> bool:
+def die_at(number: int, job: Callable[[], object]) -> bool:
     """Run `job` in a child that dies before its step `number`; False if it ended before that."""
     if child := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == _DIED
@@ -102,7 +103,7 @@ def test_a_folder_steps_back_if_the_new_one_cannot_come_in(
         return rename(one, other)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(files.OutputError, match="Input/output"):
+    with pytest.raises(OutputError, match="Input/output"):
         write_tree(path, "new")
     assert set(tree(path).values()) == {"old"}
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.lib.format import read_array
@@ -121,7 +121,7 @@ def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
 
 def _read_mat(path: Path, _shape: Shape) -> NDArray[Any]:
     try:
-        content = loadmat(BytesIO(read_bounded(path, _MOST_BYTES)), variable_names=["inst_map"])
+        content = loadmat(cast(Any, BytesIO(read_bounded(path, _MOST_BYTES))), variable_names=["inst_map"])
     except _MAT_FAULTS as error:
         raise DatasetError(
             f"not a readable MATLAB file ({error})", path=path, remedy="Save it with save -v7 in MATLAB"
