@@ -21,6 +21,7 @@ from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl_cli import (
     benchmark,
     calibrate,
+    doctor,
     finetune,
     info,
     overlay,
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("overlay")(overlay.overlay)
