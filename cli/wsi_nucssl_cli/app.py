@@ -24,6 +24,7 @@ from wsi_nucssl_cli import (
     doctor,
     finetune,
     info,
+    models,
     overlay,
     pack,
     pretrain,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
+app.command("models")(models.models)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("overlay")(overlay.overlay)
