@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from wsi_nucssl.errors import WeightsError
@@ -80,6 +81,8 @@ def _show(entry: ModelEntry) -> None:
     }
     console = Console(highlight=False)
     console.print(Text.assemble((entry.name, "bold"), f"  {where}"), overflow="fold")
+    table = Table(show_header=False, box=None, padding=(0, 1, 0, 2))
     for name, value in rows.items():
         if value:
-            console.print(Text(f"  {name:<11}{value}"), overflow="fold")
+            table.add_row(name, Text(value))
+    console.print(table)
