@@ -51,8 +51,8 @@ def models(
                 _show(entry)
     if as_json:
         typer.echo(json.dumps([entry.to_dict() for entry in entries], indent=2, ensure_ascii=False))
-    for error in damaged:
-        say_error(error.message)
+    for each in damaged:
+        say_error(each.message)
     if damaged:
         raise typer.Exit(WeightsError.exit_code)
 
