@@ -22,8 +22,10 @@ from wsi_nucssl.files import disk_error
 from wsi_nucssl_cli import (
     benchmark,
     calibrate,
+    doctor,
     finetune,
     info,
+    models,
     overlay,
     pack,
     pretrain,
@@ -48,6 +50,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
+app.command("models")(models.models)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("overlay")(overlay.overlay)
