@@ -36,7 +36,7 @@ class Painted(Reader):
         image = np.empty((*box.size.shape_rc, 3), np.uint8)
         image[:] = self.glass
         noise = np.random.default_rng(box.x0 * 7919 + box.y0).integers(-3, 4, image.shape[:2])
-        image += noise[..., None].astype(np.uint8)
+        image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
         for part in self.tissue:
             image[part.clip(box).relative_to(box.origin).rc] = EOSIN
         return image
@@ -156,6 +156,7 @@ def test_real_slides(
     assert (mask.area_mm2 is None) == (slide.mpp is None)
 
 
-def test_the_mask_is_the_same_on_every_reader(odd_svs: Path) -> None:
-    with open_slide(odd_svs) as fast, open_slide(odd_svs, reader="tiffslide") as other:
+def test_the_mask_is_the_same_on_every_reader(tissue_svs: Path) -> None:
+    with open_slide(tissue_svs) as fast, open_slide(tissue_svs, reader="tiffslide") as other:
+        assert 0.2 < tissue_mask(fast).fraction < 0.8
         assert np.array_equal(tissue_mask(fast).mask, tissue_mask(other).mask)

@@ -36,6 +36,7 @@ from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before
 from wsi_nucssl.segment.stages import keep
+from wsi_nucssl.segment.windows import ReadRGB
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
 from wsi_nucssl.slide.resolution import check_enlargement, require_detail
@@ -181,7 +182,9 @@ def _segment_slide(
     tissue = tissue_mask(slide)
     plan = make_plan(canvas, tissue, upscale=engine.upscale)
     batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-    windows = _Windows(canvas, plan, engine, batch_size, options.workers, on_windows, model.info.schema)
+    windows = _Windows(
+        tissue.painted(canvas), plan, engine, batch_size, options.workers, on_windows, model.info.schema
+    )
     core = shown.in_px_of(plan.scale_x, plan.scale_y).clip(plan.box)
     corner = slide.bounds.origin if options.origin == "qupath" else ORIGIN
     slide_identity = identity(slide)
@@ -235,7 +238,7 @@ class _Windows:
 
     def __init__(
         self,
-        canvas: Canvas,
+        read_rgb: ReadRGB,
         plan: Plan,
         engine: Engine,
         batch_size: int,
@@ -243,7 +246,7 @@ class _Windows:
         on_windows: OnWindows,
         schema: OutputSchema,
     ) -> None:
-        self._canvas, self._plan, self._engine = canvas, plan, engine
+        self._read_rgb, self._plan, self._engine = read_rgb, plan, engine
         self._planes = len(schema.stored)
         self._batch_size, self._workers, self._on_windows = batch_size, workers, on_windows
         self._selected = {(tile.row, tile.col) for tile in plan.selected}
@@ -269,7 +272,7 @@ class _Windows:
 
     def _predict(self, tiles: Sequence[Tile]) -> None:
         batches = predicted_in_threads(
-            self._canvas.read,
+            self._read_rgb,
             self._plan.windows,
             self._engine,
             tiles,

@@ -172,7 +172,7 @@ class _Setup:
         """What there is to do in a run directory."""
         plan = self.plan
         return SlideWork(
-            read_rgb=self.canvas.read,
+            read_rgb=self.tissue.painted(self.canvas),
             plan=plan,
             engine=self.engine,
             config=self.model.info.instances,
