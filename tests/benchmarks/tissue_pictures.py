@@ -41,7 +41,7 @@ class ArraySlide(Reader):
 
     def __init__(self, pixels: RGB, mpp: float = 0.25) -> None:
         size = Size(pixels.shape[1], pixels.shape[0])
-        super().__init__(Path("array"), SlideMetadata((size,), "test", {}, ()), mpp)
+        super().__init__(Path("array"), SlideMetadata((size,), "test", {}, ()), GivenMpp(mpp))
         self.pixels = pixels
 
     def _decode(self, level: int, box: Box) -> RGB:  # noqa: ARG002

@@ -219,7 +219,9 @@ def test_a_slide_without_mpp_names_the_remedy(double_model: Model, tcga_slide: P
 
 
 @pytest.mark.parametrize("value", [0, 128])
-def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(sample: Path, tmp_path: Path, value: int) -> None:
+def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(
+    sample: Path, tmp_path: Path, value: int
+) -> None:
     with open_slide(sample) as slide:
         tissue = slide.read_level(0, Box(1300, 1100, 1684, 1420))
     found = []

@@ -36,7 +36,7 @@ class Painted(Reader):
         image = np.empty((*box.size.shape_rc, 3), np.uint8)
         image[:] = self.glass
         noise = np.random.default_rng(box.x0 * 7919 + box.y0).integers(-3, 4, image.shape[:2])
-        image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
+        image = np.asarray(np.clip(image + noise[..., None], 0, 255), np.uint8)
         for part in self.tissue:
             image[part.clip(box).relative_to(box.origin).rc] = EOSIN
         return image

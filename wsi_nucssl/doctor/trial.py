@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.doctor.finding import Check, Finding, doubtful, faulty, fine
 from wsi_nucssl.doctor.picture import write_picture
 from wsi_nucssl.export.columns import COLUMNS
-from wsi_nucssl.export.reading import read_geojson
+from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import segment_slide
@@ -72,12 +72,11 @@ def trial() -> Trial:
         slide, output = Path(folder, "picture.tif"), Path(folder, "nuclei.geojson")
         centres = write_picture(slide)
         segment_slide(slide, output, load_model(), SegmentOptions(workers=1), resume=False, overwrite=False)
-        content = read_geojson(output)
-    return _compared(centres, content, perf_counter() - begun)
+        features = [nucleus.feature for nucleus in NucleiFile(output)]
+    return _compared(centres, features, perf_counter() - begun)
 
 
-def _compared(centres: NDArray[np.int64], content: dict[str, Any], seconds: float) -> Trial:
-    features = content["features"]
+def _compared(centres: NDArray[np.int64], features: list[dict[str, Any]], seconds: float) -> Trial:
     rings = [np.array(each["geometry"]["coordinates"][0])[:-1] for each in features]
     found = np.array([ring.mean(axis=0) for ring in rings]).reshape(-1, 2)
     apart = np.linalg.norm(centres[:, None] - found[None], axis=2)

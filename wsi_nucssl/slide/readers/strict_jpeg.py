@@ -113,7 +113,8 @@ def decode(
 
     Returns
     -------
-    uint8 (rows, cols, components).
+    ndarray of uint8
+        (rows, cols, components).
 
     Raises
     ------
