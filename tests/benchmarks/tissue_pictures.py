@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tests.pictures import read_labels, read_rgb
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.slide import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata
 

@@ -7,6 +7,7 @@ areas that differ by 0.9 %: `NUCLEI_OFF` and `AREA_OFF` leave room for processor
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,11 +73,14 @@ def trial() -> Trial:
         slide, output = Path(folder, "picture.tif"), Path(folder, "nuclei.geojson")
         centres = write_picture(slide)
         segment_slide(slide, output, load_model(), SegmentOptions(workers=1), resume=False, overwrite=False)
-        features = [nucleus.feature for nucleus in NucleiFile(output)]
-    return _compared(centres, features, perf_counter() - begun)
+        nuclei = NucleiFile(output)
+        features = [nucleus.feature for nucleus in nuclei]
+    return _compared(centres, features, str(nuclei.header["engine"]), perf_counter() - begun)
 
 
-def _compared(centres: NDArray[np.int64], features: list[dict[str, Any]], seconds: float) -> Trial:
+def _compared(
+    centres: NDArray[np.int64], features: list[Mapping[str, Any]], engine: str, seconds: float
+) -> Trial:
     rings = [np.array(each["geometry"]["coordinates"][0])[:-1] for each in features]
     found = np.array([ring.mean(axis=0) for ring in rings]).reshape(-1, 2)
     apart = np.linalg.norm(centres[:, None] - found[None], axis=2)
@@ -88,7 +92,7 @@ def _compared(centres: NDArray[np.int64], features: list[dict[str, Any]], second
         matched=int((apart.min(axis=1, initial=np.inf) < _NEAR_PX).sum()),
         area_um2=float(area),
         sha256=hashlib.sha256(polygons).hexdigest(),
-        engine=str(content["wsi_nucssl"]["engine"]),
+        engine=engine,
         seconds=seconds,
     )
 
