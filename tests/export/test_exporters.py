@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -72,6 +73,17 @@ class TestCsv(ExporterTests):
         return [row["id"] for row in rows(path)]
 
 
+class TestParquet(ExporterTests):
+    name = "parquet"
+
+    def count(self, path: Path) -> int:
+        return len(pd.read_parquet(path))
+
+    def ids(self, path: Path) -> list[str]:
+        ids: list[str] = pd.read_parquet(path, columns=["id"]).id.tolist()
+        return ids
+
+
 class TestAFolderFromOutside(ExporterTests):
     name = "toy"
 
@@ -87,7 +99,9 @@ class TestAFolderFromOutside(ExporterTests):
 
 
 def test_every_format_of_ours_has_its_class() -> None:
-    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv)] == [*EXPORTERS.own_names]
+    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv, TestParquet)] == [
+        *EXPORTERS.own_names
+    ]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -209,10 +223,12 @@ def test_endings_name_formats() -> None:
     assert format_of(Path("n.csv")) == "csv"
     assert format_of(Path("geojson")) is None
     assert format_of(Path("n.CSV")) is None
-    assert endings() == ".geojson, .geojson.gz or .csv"
+    assert endings() == ".geojson, .geojson.gz, .csv or .parquet"
     assert in_order(["csv", "geojson", "csv"]) == ("geojson", "csv")
     assert in_order([]) == ()
-    with pytest.raises(UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv"):
+    with pytest.raises(
+        UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv, parquet"
+    ):
         in_order(["geojson", "cvs"])
 
 

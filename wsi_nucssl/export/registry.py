@@ -21,6 +21,11 @@ EXPORTERS: Final[Registry[Exporter]] = Registry(
     Plugin("geojson", "wsi_nucssl.export.geojson:GEOJSON", "outlines and measurements, as QuPath opens them"),
     Plugin("geojson.gz", "wsi_nucssl.export.geojson:GEOJSON_GZ", "the same, compressed"),
     Plugin("csv", "wsi_nucssl.export.csv:CSV", "a table, one row a nucleus, units in the columns' names"),
+    Plugin(
+        "parquet",
+        "wsi_nucssl.export.geoparquet:PARQUET",
+        "GeoParquet: table and outlines in one, as geopandas opens it",
+    ),
 )
 
 DEFAULT: Final = "geojson"
