@@ -81,6 +81,11 @@ def _open(path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
         write_rows(1)
 
 
+def open_parquet(path: Path) -> Any:
+    """A file to read, a `pyarrow.parquet.ParquetFile`."""
+    return parquet.ParquetFile(path)
+
+
 def _schema(context: ExportContext) -> Any:
     """Columns in the order of the CSV, then outlines and their boxes; the header stands in the metadata."""
     numbers = [*_PLACES, *(column.name for column in COLUMNS)]

@@ -52,6 +52,6 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
 
 
 def endings() -> str:
-    """All endings in words, for messages: ".geojson, .geojson.gz or .csv"."""
+    """All endings in words, for messages: ".geojson, .csv or .parquet" where there are three."""
     *others, last = (f".{name}" for name in EXPORTERS.names)
     return f"{', '.join(others)} or {last}"

@@ -43,7 +43,8 @@ def segment_slide(
     slide : str or Path
         The slide's file.
     output : str, Path or sequence of them
-        A .geojson, .geojson.gz or .csv file, or several of them; work goes on in `output`.run beside the first.
+        A file whose ending names a format, such as .geojson or .parquet, or several of them; work goes on in
+        `output`.run beside the first.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
     mpp : float or Mpp, optional
