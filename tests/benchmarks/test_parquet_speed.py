@@ -20,8 +20,8 @@ from wsi_nucssl.nuclei.table import Nuclei
 pytestmark = pytest.mark.benchmark
 
 
-def blocks(count: int) -> Iterator[Nuclei]:
-    """Of round nuclei, which have an area and a centroid."""
+def round_nuclei(count: int, pitch: int = 1000, across: int = 100) -> Iterator[Nuclei]:
+    """Blocks of nuclei that have an area and a centroid, `across` in a row, `pitch` px apart."""
     rng = np.random.default_rng(0)
     block = block_of_nuclei(rng)
     angle = np.linspace(0, 2 * np.pi, VERTICES)
@@ -31,7 +31,7 @@ def blocks(count: int) -> Iterator[Nuclei]:
     )
     rings[:, -1] = rings[:, 0]
     for number in range(count):
-        shift = np.array([number % 100, number // 100]) * 1000
+        shift = np.array([number % across, number // across]) * pitch
         ring_xy = (rings.reshape(-1, 2) + shift).astype(np.int32)
         yield replace(block, seed_xy=block.seed_xy + shift, ring_xy=ring_xy)
 
@@ -41,7 +41,7 @@ def test_a_million_nuclei(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     context = ExportContext(CanvasTransform(0.501, 0.501), Mpp.square(0.25), "s", {})
 
     def write(count: int) -> int:
-        return export({path: PARQUET}, blocks(count), context)
+        return export({path: PARQUET}, round_nuclei(count), context)
 
     write(10)
     before = peak_mib()

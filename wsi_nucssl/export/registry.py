@@ -26,9 +26,12 @@ EXPORTERS: Final[Registry[Exporter]] = Registry(
         "wsi_nucssl.export.geoparquet:PARQUET",
         "GeoParquet: table and outlines in one, as geopandas opens it",
     ),
+    Plugin("zarr", "wsi_nucssl.export.labels:ZARR", "a label image, OME-Zarr 0.5, as napari opens it"),
 )
 
 DEFAULT: Final = "geojson"
+_ALSO_CALLED: Final = {"labels": "zarr"}
+"""What a format holds, where people may look for it by that instead of by its ending."""
 
 
 def format_of(path: Path) -> str | None:
@@ -45,7 +48,7 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
     UsageError
         There is no such format.
     """
-    wanted = {*formats}
+    wanted = {_ALSO_CALLED.get(name, name) for name in formats}
     for name in wanted - {*EXPORTERS.names}:
         EXPORTERS.get(name)
     return tuple(name for name in EXPORTERS.names if name in wanted)

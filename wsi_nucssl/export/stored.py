@@ -34,6 +34,10 @@ ENDINGS: Final = (".geojson", ".geojson.gz", ".parquet")
 """Of the formats that hold all there is to know of a nucleus."""
 _OURS: Final = "wsi_nucssl"
 _AT_A_TIME: Final = 4096
+_OFF_GRID_PX: Final = 0.02
+"""Level-0 px that a vertex may lie off its px corner: it was rounded to 0.01 px."""
+_ON_GRID: Final = 0.98
+"""Part of the vertices that lie on px corners, at least; those at the slide's rim may not."""
 _FARTHEST_PX: Final = 2e7
 _FIRST_LINE_END: Final = b'"features":['
 _DAMAGE: Final = (
@@ -77,6 +81,26 @@ class StoredContext(ExportContext):
     def measured(self, nuclei: Nuclei) -> NDArray[np.int64]:
         """See `ExportContext.measured`."""
         return np.rint(nuclei.measurements.astype(np.float64) * 10**DECIMALS).astype(np.int64)
+
+    def canvas_xy(self, nuclei: Nuclei) -> NDArray[np.int32]:
+        """See `ExportContext.canvas_xy`: the px corners that the vertices were before they were rounded.
+
+        Raises
+        ------
+        InputError
+            They are none, since outlines were changed or the file does not say the scale exactly enough.
+        """
+        place = self.transform
+        scale = np.array([place.scale_x, place.scale_y])
+        xy = (place.level0(nuclei.ring_xy) + np.array([place.origin_x, place.origin_y])) / scale
+        corners: NDArray[np.float64] = np.rint(xy)
+        if len(xy) and np.mean(np.abs(xy - corners).max(axis=1) * scale.max() < _OFF_GRID_PX) < _ON_GRID:
+            raise InputError(
+                "its outlines do not follow the px that the model answered at",
+                remedy="Have segment write the label image",
+            )
+        whole: NDArray[np.int32] = corners.astype(np.int32)
+        return whole
 
 
 def read_stored(path: Path) -> tuple[StoredContext, Iterator[Nuclei]]:
