@@ -21,6 +21,7 @@ from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl_cli import (
     benchmark,
     calibrate,
+    export,
     finetune,
     info,
     overlay,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command("info")(info.info)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
+app.command("export")(export.export)
 app.command("overlay")(overlay.overlay)
 app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.slide.registry import READERS
 
 ReaderName = Annotated[
@@ -16,3 +17,7 @@ ReaderName = Annotated[
 ]
 OneSlide = Annotated[str, typer.Argument(help="Slide or image, a file or a URL.", show_default=False)]
 Slides = Annotated[list[str], typer.Argument(help="Slides or images, files or URLs.", show_default=False)]
+FORMATS_HELP: Final = (
+    "One or several, written beside each other in one pass: "
+    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
+)

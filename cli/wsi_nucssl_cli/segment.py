@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_nucssl.engines.registry import ENGINES
-from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
+from wsi_nucssl.export.registry import DEFAULT
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
-from wsi_nucssl_cli.options import ReaderName, Slides
+from wsi_nucssl_cli.options import FORMATS_HELP, ReaderName, Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -26,12 +26,6 @@ def _batch_size(text: str) -> int | None:
         return None if text == "auto" else int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
-
-
-_FORMATS_HELP: Final = (
-    "One or several, written beside each other in one pass: "
-    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
-)
 
 
 def segment(
@@ -74,7 +68,7 @@ def segment(
         typer.Option(
             "--format",
             metavar="NAME,…",
-            help=_FORMATS_HELP,
+            help=FORMATS_HELP,
             show_default=f"by the output's name, else {DEFAULT}",
         ),
     ] = "",
