@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_nucssl_cli.display import out, say_hello
-from wsi_nucssl_cli.options import FORMATS_HELP
+from wsi_nucssl_cli.options import FORMATS_HELP, MinArea, MinProbability
 
 
 def export(
@@ -26,6 +26,8 @@ def export(
         str,
         typer.Option("--format", metavar="NAME,…", help=FORMATS_HELP, show_default="by the output's name"),
     ] = "",
+    min_area: MinArea = 0.0,
+    min_probability: MinProbability = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -45,7 +47,7 @@ def export(
         )
     named = source.with_name(source.name.removesuffix(".gz"))
     (places,) = outputs([named], output, formats.split(",") if formats else ()).values()
-    count = run(source, places, overwrite=overwrite)
+    count = run(source, places, min_area_um2=min_area, min_probability=min_probability, overwrite=overwrite)
     if not quiet:
         out.print(f"{source.name}: {count} nuclei", markup=False)
         for place in places:

@@ -15,6 +15,10 @@ ReaderName = Annotated[
         "--reader", help=f"auto, {', '.join(READERS.own_names)}, or one that an installed package adds."
     ),
 ]
+MinArea = Annotated[float, typer.Option("--min-area", help="Write nuclei of at least this area in µm².")]
+MinProbability = Annotated[
+    float, typer.Option("--min-probability", help="Write nuclei of at least this mean probability, 0 to 1.")
+]
 OneSlide = Annotated[str, typer.Argument(help="Slide or image, a file or a URL.", show_default=False)]
 Slides = Annotated[list[str], typer.Argument(help="Slides or images, files or URLs.", show_default=False)]
 FORMATS_HELP: Final = (

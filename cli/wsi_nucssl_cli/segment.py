@@ -13,7 +13,7 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
-from wsi_nucssl_cli.options import FORMATS_HELP, ReaderName, Slides
+from wsi_nucssl_cli.options import FORMATS_HELP, MinArea, MinProbability, ReaderName, Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -80,12 +80,15 @@ def segment(
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Leave the probability zarr in OUTPUT.run.")
     ] = False,
+    min_area: MinArea = 0.0,
+    min_probability: MinProbability = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
     say_hello("segment", quiet=quiet)
 
+    from wsi_nucssl.export.selection import Selection
     from wsi_nucssl.locations import locate
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.outputs import outputs
@@ -101,6 +104,7 @@ def segment(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        selection=Selection(min_area, min_probability),
     )
     display = _Display(quiet=quiet, verbose=verbose)
     with display:

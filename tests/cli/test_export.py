@@ -92,12 +92,42 @@ def test_an_output_is_never_its_input(cli: Callable[..., Ended], run: Path, tmp_
     assert source.read_bytes() == before
 
 
+def test_small_and_uncertain_nuclei_are_left_out(
+    cli: Callable[..., Ended], run: Path, weights: Path, tmp_path: Path
+) -> None:
+    """By what the file itself shows, whether a run or export leaves them out."""
+    everything = list(csv.DictReader((run / "n.csv").read_text().splitlines()))
+    least = sorted(float(row["area_um2"]) for row in everything)[len(everything) // 3]
+    sure = sorted(float(row["probability"]) for row in everything)[len(everything) // 4]
+    limits = ("--min-area", least, "--min-probability", sure)
+    expected = [
+        row for row in everything if float(row["area_um2"]) >= least and float(row["probability"]) >= sure
+    ]
+    assert 0 < len(expected) < len(everything)
+    exported, segmented = tmp_path / "e.csv", tmp_path / "s.csv"
+    assert cli("export", run / "n.parquet", "-o", exported, *limits).code == 0
+    ended = cli("segment", SAMPLE, "-o", segmented, "--model", weights, *limits)
+    assert ended.code == 0
+    assert f"{len(expected)} nuclei" in ended.out
+    for path in (exported, segmented):
+        assert [row["id"] for row in csv.DictReader(path.read_text().splitlines())] == [
+            row["id"] for row in expected
+        ]
+    assert cli("export", run / "n.parquet", "-o", tmp_path / "e.geojson", *limits).code == 0
+    header = orjson.loads((tmp_path / "e.geojson").read_bytes())["wsi_nucssl"]
+    assert (header["min_area_um2"], header["min_probability"]) == (least, sure)
+    resumed = cli("segment", SAMPLE, "-o", segmented, "--model", weights, "--resume")
+    assert resumed.code == 5
+
+
 def test_calls_that_make_no_sense(cli: Callable[..., Ended], run: Path, tmp_path: Path) -> None:
     source = run / "n.geojson"
     for code, words, argv in (
         (2, "Add --format", [source, "-o", tmp_path / "folder"]),
         (2, "Choose one of geojson", [source, "-o", tmp_path, "--format", "excel"]),
         (2, "must end in", [source, "-o", tmp_path / "n.json", "--format", "csv"]),
+        (2, "--min-area must be", [source, "-o", tmp_path / "n.csv", "--min-area", -1]),
+        (2, "--min-probability must be", [source, "-o", tmp_path / "n.csv", "--min-probability", "nan"]),
         (4, "there is no such file", [tmp_path / "none.geojson", "-o", tmp_path / "n.csv"]),
         (4, "nuclei with outlines", [run / "n.csv", "-o", tmp_path / "n.geojson"]),
         (4, "nuclei with outlines", [run / "n.zarr", "-o", tmp_path / "n.geojson"]),

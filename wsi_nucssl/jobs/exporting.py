@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -10,7 +11,14 @@ from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths
 
 
-def export(source: PathArgument, output: Paths, *, overwrite: bool = False) -> int:
+def export(
+    source: PathArgument,
+    output: Paths,
+    *,
+    min_area_um2: float = 0.0,
+    min_probability: float = 0.0,
+    overwrite: bool = False,
+) -> int:
     """Write the nuclei of a file of this package in other formats, as `wsi-nucssl export` does.
 
     Neither slide nor network is needed. Tables are read and written a few thousand nuclei at a time, to all outputs in
@@ -22,13 +30,15 @@ def export(source: PathArgument, output: Paths, *, overwrite: bool = False) -> i
         A .geojson, .geojson.gz or .parquet file that this package wrote.
     output : str, Path or sequence of them
         Files or folders whose endings name their formats, such as .csv, .parquet or .zarr.
+    min_area_um2, min_probability : float
+        Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     overwrite : bool
         Replace outputs that are there.
 
     Returns
     -------
     int
-        How many nuclei there were.
+        How many nuclei were written.
 
     Raises
     ------
@@ -48,15 +58,18 @@ def export(source: PathArgument, output: Paths, *, overwrite: bool = False) -> i
     """
     from wsi_nucssl.export.base import export as run
     from wsi_nucssl.export.registry import EXPORTERS
+    from wsi_nucssl.export.selection import Selection
     from wsi_nucssl.export.stored import read_stored
     from wsi_nucssl.segment.outputs import ordered
 
+    selection = Selection(min_area_um2, min_probability)
     read_from = one_path("source", source)
     exporters = {path: EXPORTERS.get(name) for path, name in ordered(paths("output", output)).items()}
     for path, exporter in exporters.items():
         _check(read_from, path, is_folder=exporter.is_folder, overwrite=overwrite)
     context, tables = read_stored(read_from)
-    return run(exporters, tables, context)
+    context = replace(context, header={**context.header, **selection.header()})
+    return run(exporters, selection.of(tables, context), context)
 
 
 def _check(source: Path, output: Path, *, is_folder: bool, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
 from wsi_nucssl.models.devices import Device
@@ -32,6 +33,8 @@ def segment_slide(
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
+    min_area_um2: float = 0.0,
+    min_probability: float = 0.0,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = lambda _: None,
@@ -66,6 +69,8 @@ def segment_slide(
         Backend for the slide; "auto" chooses by content.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    min_area_um2, min_probability : float
+        Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     resume, overwrite : bool
         Go on with a run that was stopped; replace what is there.
     on_progress : callable
@@ -106,6 +111,7 @@ def segment_slide(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        selection=Selection(min_area_um2, min_probability),
     )
     place, outputs, loaded = locate(slide, "slide"), paths("output", output), as_model(model)
     return run(

@@ -217,6 +217,7 @@ def _manifest(
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
         "origin": options.origin,
+        **options.selection.header(),
         **({"types": schema.types_header()} if (schema := model.info.schema).types else {}),
     }
 
@@ -241,8 +242,10 @@ def _segment(
 
     work, progress = setup.work(run), SlideProgress()
     running = execute(work, progress, workers=setup.options.workers, stop=stop, on_progress=on_progress)
+    context = setup.export_context()
     with contextlib.closing(running) as tables:  # its threads end here, whatever happens
-        nuclei = export(exporters, counted(tables), setup.export_context())
+        chosen = setup.options.selection.of(counted(tables), context)
+        nuclei = export(exporters, chosen, context)
     if setup.options.keep_probabilities:
         write_canvas(work.store, run / _KEPT)
     return SegmentSummary(
