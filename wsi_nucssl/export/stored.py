@@ -34,6 +34,8 @@ ENDINGS: Final = (".geojson", ".geojson.gz", ".parquet")
 """Of the formats that hold all there is to know of a nucleus."""
 _OURS: Final = "wsi_nucssl"
 _AT_A_TIME: Final = 4096
+_LINES_AT_A_TIME: Final = 512
+"""Fewer, since Python's collector looks at all lists of coordinates that there are, again and again."""
 _OFF_GRID_PX: Final = 0.02
 """Level-0 px that a vertex may lie off its px corner: it was rounded to 0.01 px."""
 _ON_GRID: Final = 0.98
@@ -253,7 +255,7 @@ def _geojson(path: Path) -> Iterator[Any]:
         if first.rstrip().endswith(_FIRST_LINE_END):
             yield orjson.loads(first.rstrip() + b"]}")[_OURS]
             lines, text = (line.strip() for line in file), b""
-            for some in iter(lambda: [*islice(lines, _AT_A_TIME)], []):
+            for some in iter(lambda: [*islice(lines, _LINES_AT_A_TIME)], []):
                 text = b"".join(some)
                 features = orjson.loads(b"[" + text.removesuffix(b"]}").rstrip(b",") + b"]")
                 if features:
