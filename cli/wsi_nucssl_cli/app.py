@@ -23,6 +23,7 @@ from wsi_nucssl_cli import (
     benchmark,
     calibrate,
     doctor,
+    export,
     finetune,
     info,
     models,
@@ -54,6 +55,7 @@ app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
+app.command("export")(export.export)
 app.command("overlay")(overlay.overlay)
 app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.slide.registry import READERS
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ SlideList = Annotated[
         "--slides", help="A list of slides: a .csv with columns path, mpp, output, or one path a line."
     ),
 ]
+MinArea = Annotated[float, typer.Option("--min-area", help="Write nuclei of at least this area in µm².")]
+MinProbability = Annotated[
+    float, typer.Option("--min-probability", help="Write nuclei of at least this mean probability, 0 to 1.")
+]
+FORMATS_HELP: Final = (
+    "One or several, written beside each other in one pass: "
+    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
+)
 
 
 def listed_slides(

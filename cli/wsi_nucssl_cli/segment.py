@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_nucssl.engines.registry import ENGINES
-from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
+from wsi_nucssl.export.registry import DEFAULT
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
-from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, listed_slides
+from wsi_nucssl_cli.options import (
+    FORMATS_HELP,
+    ForceMpp,
+    MinArea,
+    MinProbability,
+    ReaderName,
+    SlideList,
+    SomeSlides,
+    listed_slides,
+)
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -26,12 +35,6 @@ def _batch_size(text: str) -> int | None:
         return None if text == "auto" else int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
-
-
-_FORMATS_HELP: Final = (
-    "One or several, written beside each other in one pass: "
-    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
-)
 
 
 def segment(
@@ -76,7 +79,7 @@ def segment(
         typer.Option(
             "--format",
             metavar="NAME,…",
-            help=_FORMATS_HELP,
+            help=FORMATS_HELP,
             show_default=f"by the output's name, else {DEFAULT}",
         ),
     ] = "",
@@ -94,6 +97,8 @@ def segment(
             "--strict", help="A slide whose result is doubtful fails, and nothing is written for it."
         ),
     ] = False,
+    min_area: MinArea = 0.0,
+    min_probability: MinProbability = 0.0,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
@@ -103,6 +108,7 @@ def segment(
     say_hello("segment", quiet=quiet)
 
     from wsi_nucssl.export.registry import format_of
+    from wsi_nucssl.export.selection import Selection
     from wsi_nucssl.ledger import Ledger
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.outputs import outputs
@@ -121,6 +127,7 @@ def segment(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        selection=Selection(min_area, min_probability),
     )
     listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
     display = _Display(quiet=quiet, verbose=verbose)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
+import zarr
 
 from tests.export import toys
 from tests.outside import installed
@@ -22,6 +24,7 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.base import ExportContext, export
 from wsi_nucssl.export.columns import COLUMNS
 from wsi_nucssl.export.csv import COLUMN_NAMES
+from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.registry import EXPORTERS, endings, format_of, in_order
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.nuclei.table import Nuclei
@@ -66,6 +69,27 @@ class TestCsv(ExporterTests):
         return [row["id"] for row in rows(path)]
 
 
+class TestParquet(ExporterTests):
+    name = "parquet"
+
+    def count(self, path: Path) -> int:
+        return len(pd.read_parquet(path))
+
+    def ids(self, path: Path) -> list[str]:
+        ids: list[str] = pd.read_parquet(path, columns=["id"]).id.tolist()
+        return ids
+
+
+class TestZarr(ExporterTests):
+    name = "zarr"
+
+    def count(self, path: Path) -> int:
+        return int(np.max(zarr.open_array(path / "labels/nuclei/0", mode="r")[:]))
+
+    def ids(self, path: Path) -> list[str]:
+        return spelled_ids(np.asarray(zarr.open_array(path / "ids", mode="r")[:]))
+
+
 class TestAFolderFromOutside(ExporterTests):
     name = "toy"
 
@@ -81,7 +105,9 @@ class TestAFolderFromOutside(ExporterTests):
 
 
 def test_every_format_of_ours_has_its_class() -> None:
-    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv)] == [*EXPORTERS.own_names]
+    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv, TestParquet, TestZarr)] == [
+        *EXPORTERS.own_names
+    ]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -182,10 +208,13 @@ def test_endings_name_formats() -> None:
     assert format_of(Path("n.csv")) == "csv"
     assert format_of(Path("geojson")) is None
     assert format_of(Path("n.CSV")) is None
-    assert endings() == ".geojson, .geojson.gz or .csv"
+    assert endings() == ".geojson, .geojson.gz, .csv, .parquet or .zarr"
     assert in_order(["csv", "geojson", "csv"]) == ("geojson", "csv")
+    assert in_order(["labels", "csv", "zarr"]) == ("csv", "zarr")
     assert in_order([]) == ()
-    with pytest.raises(UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv"):
+    with pytest.raises(
+        UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv, parquet, zarr"
+    ):
         in_order(["geojson", "cvs"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
 from wsi_nucssl.models.devices import Device
@@ -34,6 +35,8 @@ def segment_slide(
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
+    min_area_um2: float = 0.0,
+    min_probability: float = 0.0,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = lambda _: None,
@@ -45,7 +48,8 @@ def segment_slide(
     slide : str or Path
         The slide's file.
     output : str, Path or sequence of them
-        A .geojson, .geojson.gz or .csv file, or several of them; work goes on in `output`.run beside the first.
+        A file whose ending names a format, such as .geojson or .parquet, or several of them; work goes on in
+        `output`.run beside the first.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
     mpp : float or Mpp, optional
@@ -71,6 +75,8 @@ def segment_slide(
         Backend for the slide; "auto" chooses by content.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    min_area_um2, min_probability : float
+        Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     resume, overwrite : bool
         Go on with a run that was stopped; replace what is there.
     on_progress : callable
@@ -114,6 +120,7 @@ def segment_slide(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        selection=Selection(min_area_um2, min_probability),
     )
     place, outputs, loaded = locate(slide, "slide"), paths("output", output), as_model(model)
     return run(

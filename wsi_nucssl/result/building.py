@@ -67,7 +67,7 @@ def from_nuclei(
     return Result(
         ids=np.array(spelled_ids(context.ids(nuclei)), dtype="U36"),
         polygons=polygons_of(xy, nuclei.ring_offsets, nuclei.polygon_offsets),
-        measurements=_measured(nuclei, context),
+        measurements=measured(nuclei, context),
         frame=frame,
         header={
             **header,
@@ -80,7 +80,7 @@ def from_nuclei(
     )
 
 
-def _measured(nuclei: Nuclei, context: ExportContext) -> dict[str, Any]:
+def measured(nuclei: Nuclei, context: ExportContext) -> dict[str, Any]:
     """The measurements as files have them, by column."""
     values = context.measured(nuclei) / 10**DECIMALS
     columns: dict[str, Any] = {column.name: values[:, index] for index, column in enumerate(COLUMNS)}

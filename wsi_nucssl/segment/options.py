@@ -7,6 +7,7 @@ from typing import Literal
 
 from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.engines.registry import ENGINES, VIEWS
+from wsi_nucssl.export.selection import ALL, Selection
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.mpp import GivenMpp
 
@@ -41,6 +42,8 @@ class SegmentOptions:
         Side of an extraction block; it never changes the result.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    selection : Selection
+        Which nuclei go into the outputs; all by default.
     """
 
     mpp: float | None = None
@@ -55,6 +58,7 @@ class SegmentOptions:
     origin: Origin = "qupath"
     block_px: int | None = None
     keep_probabilities: bool = False
+    selection: Selection = ALL
 
     def __post_init__(self) -> None:
         for name, allowed in (

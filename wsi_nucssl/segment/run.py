@@ -230,6 +230,7 @@ def _manifest(
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
         "origin": options.origin,
+        **options.selection.header(),
         **({"types": schema.types_header()} if (schema := model.info.schema).types else {}),
     }
 
@@ -263,8 +264,10 @@ def _segment(
 
     mpp = Mpp.square(setup.model.info.mpp)
     running = execute(work, progress, workers=setup.options.workers, stop=stop, on_progress=on_progress)
+    context = setup.export_context()
     with contextlib.closing(running) as tables:  # its threads end here, whatever happens
-        nuclei = export(exporters, counted(tables), setup.export_context())
+        chosen = setup.options.selection.of(counted(tables), context)
+        nuclei = export(exporters, chosen, context)
     if setup.options.keep_probabilities:
         write_canvas(work.store, run / _KEPT)
     return SegmentSummary(
