@@ -11,9 +11,10 @@ from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
-from wsi_nucssl_cli.options import ReaderName, Slides
+from wsi_nucssl_cli.options import ReaderName, Slides, TissueName
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -86,6 +87,11 @@ def segment(
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Leave the probability zarr in OUTPUT.run.")
     ] = False,
+    tissue: TissueName = DEFAULT_TISSUE,
+    write_tissue: Annotated[
+        Path | None,
+        typer.Option(help="Write the tissue as annotations: a .geojson for one slide, else a folder."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
@@ -107,6 +113,8 @@ def segment(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        tissue=tissue,
+        write_tissue=write_tissue,
     )
     display = _Display(quiet=quiet, verbose=verbose)
     with display:

@@ -219,7 +219,9 @@ def test_a_slide_without_mpp_names_the_remedy(double_model: Model, tcga_slide: P
 
 
 @pytest.mark.parametrize("value", [0, 128])
-def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(sample: Path, tmp_path: Path, value: int) -> None:
+def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(
+    sample: Path, tmp_path: Path, value: int
+) -> None:
     with open_slide(sample) as slide:
         tissue = slide.read_level(0, Box(1300, 1100, 1684, 1420))
     found = []
@@ -233,4 +235,4 @@ def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(sample: Path, tmp_
         found.append(segment(path, mpp=0.25).labels)
     assert found[0].max() > 20
     assert found[0].max() == found[1].max()
-    assert ((found[0] > 0) != (found[1] > 0)).sum() < 0.005 * (found[0] > 0).sum()
+    assert ((found[0] > 0) != (found[1] > 0)).sum() < 0.01 * (found[0] > 0).sum()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.engines.registry import ENGINES, VIEWS
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.devices import Device
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 Origin = Literal["qupath", "level0"]
 
@@ -37,6 +39,10 @@ class SegmentOptions:
         Side of an extraction block; it never changes the result.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    tissue : str
+        How tissue is found: a name of `TISSUES`, a GeoJSON file of annotations, or a folder with one for each slide.
+    write_tissue : Path or None
+        A `.geojson` file, for one slide, or a folder, where the tissue goes as annotations.
     """
 
     mpp: float | None = None
@@ -49,6 +55,8 @@ class SegmentOptions:
     origin: Origin = "qupath"
     block_px: int | None = None
     keep_probabilities: bool = False
+    tissue: str = DEFAULT_TISSUE
+    write_tissue: Path | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (

@@ -28,7 +28,9 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
-from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask
+from wsi_nucssl.segment.tissue_files import tissue_output, tissue_record
+from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 _STORE: Final = "windows.zarr"
 _KEPT: Final = "probabilities.zarr"
@@ -120,6 +122,7 @@ def segment_slide(
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite)
     with steps.open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
+        tissue_path = tissue_output(options, slide.path, replace=overwrite or resume)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
             run_directory(run_folder, setup.manifest, resume=resume, overwrite=overwrite) as run,
@@ -127,6 +130,9 @@ def segment_slide(
         ):
             for path in exporters:
                 remove_partials(path.parent, path.name)
+            if tissue_path and not (resume and tissue_path.exists()):
+                tissue_path.parent.mkdir(parents=True, exist_ok=True)
+                write_tissue(tissue_path, setup.tissue, slide)
             summary = finished_summary(run, [*exporters])
             if summary is None:
                 summary = _segment(setup, exporters, run, stop, steps.execute, on_progress, begun)
@@ -152,10 +158,15 @@ class _Setup:
     @classmethod
     def of(cls, slide: Slide, model: Model, options: SegmentOptions, engine: Engine, steps: Steps) -> _Setup:
         canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
-        tissue = steps.tissue_mask(slide)
+        is_default = options.tissue == DEFAULT_TISSUE
+        tissue = steps.tissue_mask(slide) if is_default else tissue_mask(slide, options.tissue)
         plan = steps.make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
         batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-        manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
+        manifest = {
+            **_manifest(slide, model, options, engine.name, batch_size, plan),
+            **tissue_record(options, slide),
+            **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
+        }
         return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, manifest)
 
     def work(self, run: Path) -> SlideWork:

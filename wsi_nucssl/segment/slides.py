@@ -12,6 +12,7 @@ from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
+from wsi_nucssl.segment.tissue_files import check_tissue
 
 
 def segment_slides(
@@ -53,6 +54,7 @@ def segment_slides(
         At once; what was done is kept.
     """
     steps = steps or Steps()
+    check_tissue(options, targets)
     engine = steps.open_engine(model, options.device, options.engine, options.views)
 
     def segment_one(slide: Location) -> None:
