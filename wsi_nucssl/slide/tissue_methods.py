@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.registry import Plugin, Registry
-from wsi_nucssl.slide.base import RGB
 
-FindTissue = Callable[[RGB, NDArray[np.bool_]], NDArray[np.bool_]]
+FindTissue = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.bool_]]
 """Of a slide at about 4 µm per px, uint8 (row, col, 3), and what is filled in outside its scan, bool (row, col):
 where there is tissue, bool (row, col). Specks and small holes are seen to afterwards."""
 
