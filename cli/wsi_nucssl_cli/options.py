@@ -10,6 +10,7 @@ import typer
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.slide.registry import READERS
+from wsi_nucssl.slide.tissue_methods import TISSUES
 
 if TYPE_CHECKING:
     from wsi_nucssl.slide_list import ListedSlide
@@ -46,6 +47,16 @@ FORMATS_HELP: Final = (
     "One or several, written beside each other in one pass: "
     f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
 )
+TissueName = Annotated[
+    str,
+    typer.Option(
+        "--tissue",
+        metavar="NAME|FILE|FOLDER",
+        help="Where nuclei are looked for. "
+        + "; ".join(f"{each.name}: {each.help}" for each in TISSUES.own)
+        + "; or annotations as GeoJSON, of QuPath or --write-tissue, in a folder by the slides' names.",
+    ),
+]
 
 
 def listed_slides(

@@ -11,6 +11,7 @@ from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.export.registry import DEFAULT
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
 from wsi_nucssl_cli.options import (
@@ -21,6 +22,7 @@ from wsi_nucssl_cli.options import (
     ReaderName,
     SlideList,
     SomeSlides,
+    TissueName,
     listed_slides,
 )
 
@@ -97,6 +99,11 @@ def segment(
             "--strict", help="A slide whose result is doubtful fails, and nothing is written for it."
         ),
     ] = False,
+    tissue: TissueName = DEFAULT_TISSUE,
+    write_tissue: Annotated[
+        Path | None,
+        typer.Option(help="Write the tissue as annotations: a .geojson for one slide, else a folder."),
+    ] = None,
     min_area: MinArea = 0.0,
     min_probability: MinProbability = 0.0,
     quiet: Annotated[
@@ -128,6 +135,8 @@ def segment(
         origin=origin,
         keep_probabilities=keep_probabilities,
         selection=Selection(min_area, min_probability),
+        tissue=tissue,
+        write_tissue=write_tissue,
     )
     listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
     display = _Display(quiet=quiet, verbose=verbose)

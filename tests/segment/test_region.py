@@ -235,4 +235,4 @@ def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(
         found.append(segment(path, mpp=0.25).labels)
     assert found[0].max() > 20
     assert found[0].max() == found[1].max()
-    assert ((found[0] > 0) != (found[1] > 0)).sum() < 0.005 * (found[0] > 0).sum()
+    assert ((found[0] > 0) != (found[1] > 0)).sum() < 0.01 * (found[0] > 0).sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from wsi_nucssl.checks import one_of, whole
@@ -10,6 +11,7 @@ from wsi_nucssl.engines.registry import ENGINES, VIEWS
 from wsi_nucssl.export.selection import ALL, Selection
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 Origin = Literal["qupath", "level0"]
 
@@ -44,6 +46,10 @@ class SegmentOptions:
         Leave the probability zarr in the run directory.
     selection : Selection
         Which nuclei go into the outputs; all by default.
+    tissue : str
+        How tissue is found: a name of `TISSUES`, a GeoJSON file of annotations, or a folder with one for each slide.
+    write_tissue : Path or None
+        A `.geojson` file, for one slide, or a folder, where the tissue goes as annotations.
     """
 
     mpp: float | None = None
@@ -59,6 +65,8 @@ class SegmentOptions:
     block_px: int | None = None
     keep_probabilities: bool = False
     selection: Selection = ALL
+    tissue: str = DEFAULT_TISSUE
+    write_tissue: Path | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (

@@ -91,7 +91,7 @@ def sees_nuclei(store: ProbabilityStore, plan: Plan, config: InstanceConfig) -> 
 _NO_TISSUE: Final = Doubt(
     "no-tissue",
     "no tissue was found, so that no nucleus was looked for: a slide of glass, or a stain that the tissue mask misses",
-    "Look at its thumbnail (info with ⟨thumbnail⟩)",
+    "Look at its thumbnail (info with ⟨thumbnail⟩); ⟨tissue⟩ none looks everywhere, or takes annotations of yours",
 )
 
 

@@ -30,8 +30,10 @@ from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_befo
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
-from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask
+from wsi_nucssl.segment.tissue_files import tissue_output, tissue_record
+from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
 from wsi_nucssl.slide.resolution import require_detail
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 _STORE: Final = "windows.zarr"
 _KEPT: Final = "probabilities.zarr"
@@ -128,6 +130,7 @@ def segment_slide(
     ) as slide:
         require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
+        tissue_path = tissue_output(options, slide.path, replace=overwrite or resume)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
             run_directory(run_folder, setup.manifest, resume=resume, overwrite=overwrite) as run,
@@ -135,6 +138,9 @@ def segment_slide(
         ):
             for path in exporters:
                 remove_partials(path.parent, path.name)
+            if tissue_path and not (resume and tissue_path.exists()):
+                tissue_path.parent.mkdir(parents=True, exist_ok=True)
+                write_tissue(tissue_path, setup.tissue, slide)
             summary = finished_summary(run, [*exporters])
             if summary is not None and options.strict:
                 refuse_doubtful(summary.doubts, slide.path)
@@ -162,10 +168,15 @@ class _Setup:
     @classmethod
     def of(cls, slide: Slide, model: Model, options: SegmentOptions, engine: Engine, steps: Steps) -> _Setup:
         canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
-        tissue = steps.tissue_mask(slide)
+        is_default = options.tissue == DEFAULT_TISSUE
+        tissue = steps.tissue_mask(slide) if is_default else tissue_mask(slide, options.tissue)
         plan = steps.make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
         batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-        manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
+        manifest = {
+            **_manifest(slide, model, options, engine.name, batch_size, plan),
+            **tissue_record(options, slide),
+            **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
+        }
         return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, manifest)
 
     def work(self, run: Path) -> SlideWork:

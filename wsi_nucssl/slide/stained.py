@@ -69,6 +69,19 @@ def stained(image: RGB, fill: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(found & ~fill & ~_pen(image))
 
 
+def darker(image: RGB, fill: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is darker than Otsu's threshold: bool (row, col); parameters as of `stained`."""
+    if fill.all():
+        return np.zeros(fill.shape, np.bool_)
+    brightness = _smoothed(image, np.ones(3, np.float32), lambda strip: np.asarray(strip.mean(axis=2)))
+    return np.asarray((brightness < otsu_threshold(brightness[~fill])) & ~fill)
+
+
+def everything(image: RGB, fill: NDArray[np.bool_]) -> NDArray[np.bool_]:  # noqa: ARG001
+    """All but the fill: bool (row, col); parameters as of `stained`."""
+    return ~fill
+
+
 def _glass(image: RGB, fill: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The glass's colour, (3,), and where white was filled in beside glass that is none, (row, col)."""
     white = image.min(axis=2) == _WHITE

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.files import safe_stem
 from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.slide.annotations import read_annotations, write_annotations
 from wsi_nucssl.slide.base import RGB, Slide, require_slide
 from wsi_nucssl.slide.canvas import Canvas
 from wsi_nucssl.slide.fill import Fill, find_fill
-from wsi_nucssl.slide.stained import drop_specks, fill_holes, stained
+from wsi_nucssl.slide.stained import drop_specks, fill_holes
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
 
 _TARGET_UM = 4.0
 _TARGET_L0_PX = 16.0
@@ -96,7 +100,7 @@ class TissueMask:
         return float(top * (1 - dy) + bottom * dy)
 
 
-def tissue_mask(slide: Slide) -> TissueMask:
+def tissue_mask(slide: Slide, method: str = DEFAULT_TISSUE) -> TissueMask:
     """Find the tissue of a slide at about 4 µm per px (16 level-0 px where the resolution is unknown).
 
     Tissue is what has colour: the channels' spread, after the glass's own tint is divided out, above Otsu's
@@ -109,13 +113,53 @@ def tissue_mask(slide: Slide) -> TissueMask:
     ----------
     slide : Slide
         It stays the caller's to close.
+    method : str
+        A name of `TISSUES`, or the path of a GeoJSON file of annotations (as `write_tissue` and QuPath write it), or of
+        a folder of such files, each with its slide's stem.
+
+    Raises
+    ------
+    UsageError
+        `method` is neither.
+    InputError
+        The file is no GeoJSON of annotations on this slide.
     """
     canvas = Canvas.at_scale(slide, _scale(require_slide(slide)))
     image = canvas.read_whole()
     fill = find_fill(image, canvas.scale_x)
     share = min(1.0, _target_scale(slide) / canvas.scale_x) ** 2
-    mask = _clean(stained(image, fill.mask), share)
+    if method in TISSUES:
+        mask = _clean(TISSUES.get(method)(image, fill.mask), share)
+    else:
+        path = tissue_file(method, slide)
+        mask = read_annotations(path, canvas.size.shape_rc, canvas.scale_x, slide.bounds.origin)
     return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x), fill)
+
+
+def tissue_file(method: str, slide: Slide) -> Path:
+    """The file that `method` stands for where it is no name of `TISSUES`.
+
+    Raises
+    ------
+    UsageError
+        There is no such file either.
+    """
+    path = Path(method)
+    if path.is_dir():
+        path /= f"{safe_stem(slide.path)}.geojson"
+    if not path.is_file():
+        raise UsageError(
+            f"⟨tissue⟩ {method!r} is neither a file nor a way to find tissue"
+            if path == Path(method)
+            else f"⟨tissue⟩ {method} holds no {path.name}",
+            remedy=f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations",
+        )
+    return path
+
+
+def write_tissue(path: Path, mask: TissueMask, slide: Slide) -> None:
+    """Write the tissue as annotations that QuPath opens; corrected there, the file is a `method` of `tissue_mask`."""
+    write_annotations(path, mask.mask, mask.scale, slide.bounds.origin)
 
 
 def _scale(slide: Slide) -> float:
