@@ -15,6 +15,7 @@ from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.readers import strict_jpeg
+from wsi_nucssl.slide.readers.tiff_colours import refuse_what_pillow_cuts
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, TIFF_MAGIC, DeclinedError, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
@@ -51,8 +52,12 @@ class ImageReader(Reader):
 
 def _load(source: Source) -> tuple[RGB, dict[str, str]]:
     path, file = str(source.location), as_file(source)
+    refuse_what_pillow_cuts(source)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # what Pillow says of a file that it does not wholly read
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(file, formats=_FORMATS)
         with image:
@@ -62,6 +67,12 @@ def _load(source: Source) -> tuple[RGB, dict[str, str]]:
             return flatten_alpha(
                 np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB"))
             ), properties
+    except UserWarning as warning:
+        raise DeclinedError(
+            f"Pillow does not read all of it: {warning}",
+            path=path,
+            remedy="Convert it to 8-bit RGB, tiled TIFF",
+        ) from warning
     except UnidentifiedImageError as error:
         raise DeclinedError(
             "it is no image that can be read",

@@ -98,10 +98,9 @@ def _layout(tiff: tifffile.TiffFile, length: int, path: str) -> TiffLayout:
         raise _unsupported(f"it is a TIFF of its own kind ({foreign[0]})", path)
     pages = [page.aspage() for page in tiff.pages]
     _check_last_directory(tiff, pages[-1], path)
-    first = pages[0]
+    first = _scan(pages)
     from_aperio = aperio.is_aperio(first.description)
-    level_pages = [first] + [page for page in pages[1:] if _is_level(page, from_aperio)]
-    level_pages.sort(key=lambda page: -page.imagewidth)
+    level_pages = _pyramid(pages, first, from_aperio)
     levels = tuple(_level(page, length, path) for page in level_pages)
     _check_pyramid(levels, path)
     associated = {
@@ -125,6 +124,34 @@ def _check_last_directory(tiff: tifffile.TiffFile, last: tifffile.TiffPage, path
         raise SlideError(
             f"it is truncated: the directory at byte {following} cannot be read", path=path, remedy=_TRUNCATED
         )
+
+
+def _scan(pages: list[tifffile.TiffPage]) -> tifffile.TiffPage:
+    """The page of the slide itself: the first, unless it says that it is a reduced copy of a larger one behind it."""
+    first = pages[0]
+    if not first.subfiletype & 1:
+        return first
+    larger = [
+        page
+        for page in pages[1:]
+        if not page.subfiletype & 1 and page.is_tiled and page.imagewidth > first.imagewidth
+    ]
+    return larger[0] if larger else first
+
+
+def _pyramid(
+    pages: list[tifffile.TiffPage], first: tifffile.TiffPage, from_aperio: bool
+) -> list[tifffile.TiffPage]:
+    """The slide's levels, finest first. Of Aperio's focus stacks, plane behind plane, it is the first plane."""
+    others = [page for page in pages if page is not first and _is_level(page, from_aperio)]
+    if not from_aperio:
+        return sorted([first, *others], key=lambda page: -page.imagewidth)
+    levels = [first]
+    for page in others:
+        if page.imagewidth >= levels[-1].imagewidth:
+            break
+        levels.append(page)
+    return levels
 
 
 def _is_level(page: tifffile.TiffPage, from_aperio: bool) -> bool:
