@@ -81,9 +81,7 @@ BASES: Final[dict[str, Callable[[Pixels], bytes]]] = {
     "strips_lzw": partial(_tiff, compression="lzw", **_STRIPS),
     "strips_uncompressed": partial(_tiff, **_STRIPS),
     "grey": lambda image: _tiff(_grey(image), photometric="minisblack", compression="deflate"),
-    "grey16": lambda image: _tiff(
-        _grey(image).astype(np.uint16) * 257, photometric="minisblack", compression="deflate"
-    ),
+    "grey_lzw": lambda image: _tiff(_grey(image), photometric="minisblack", compression="lzw"),
     "ome_subifds": _ome,
     "plain_jpeg": partial(_plain, kind="JPEG", quality=90),
     "plain_png": partial(_plain, kind="PNG"),

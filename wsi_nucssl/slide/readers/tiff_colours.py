@@ -62,7 +62,8 @@ def refuse_what_pillow_cuts(source: Source) -> None:
         return
     if (
         page.photometric not in _CONVERTED_BY_PILLOW
-        or page.bitspersample > 8
+        or page.bitspersample not in range(1, 9)  # or several, where samples differ
+        or (page.samplesperpixel > 1 and page.bitspersample != 8)
         or page.sampleformat != _UNSIGNED
     ):
         raise SlideError(
