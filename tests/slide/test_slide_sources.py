@@ -338,9 +338,12 @@ def test_what_only_openslide_reads_must_be_downloaded(remember: Callable[..., st
 def test_a_tiff_that_only_others_read_must_be_downloaded(
     remember: Callable[..., str], tmp_path: Path, pattern: Callable[[int, int], RGB]
 ) -> None:
-    path = tmp_path / "deep.tif"
-    tifffile.imwrite(path, pattern(64, 64).astype(np.float32), photometric="rgb", metadata=None)
+    path = tmp_path / "oblique.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for width in (128, 64):
+            page = pattern(width, 128)
+            tiff.write(page, photometric="rgb", tile=(64, 64), subfiletype=int(width < 128), metadata=None)
     with pytest.raises(
-        SlideError, match=r"32 bits a sample.*tiffslide takes local files alone.*Download it first"
+        SlideError, match=r"no reduced copy.*tiffslide takes local files alone.*Download it first"
     ):
-        open_slide(remember(path.read_bytes(), "deep.tif"))
+        open_slide(remember(path.read_bytes(), "oblique.tif"))

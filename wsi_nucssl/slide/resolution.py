@@ -19,6 +19,8 @@ def stated_mpp(properties: Mapping[str, str]) -> tuple[Mpp | None, str]:
     """The resolution that `properties` state and the property it came from, or (None, "")."""
     for x_name, y_name in (
         ("aperio.MPP", "aperio.MPP"),
+        ("ome.mpp-x", "ome.mpp-y"),
+        ("imagej.mpp-x", "imagej.mpp-y"),
         ("openslide.mpp-x", "openslide.mpp-y"),
         ("tiffslide.mpp-x", "tiffslide.mpp-y"),
     ):
