@@ -23,7 +23,7 @@ from typing import Any, Final
 ROOMS: Final = {
     "nuclei": "tests/nuclei tests/export/test_geojson.py",
     "metrics": "tests/metrics",
-    "segment": "tests/segment tests/export/test_geojson.py",
+    "segment": "tests/segment tests/export/test_geojson.py tests/cli/test_overlay_and_pack.py",
     "train": "tests/train",
 }
 """Each room, and the tests that hold it."""

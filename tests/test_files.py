@@ -65,7 +65,10 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         (errno.EACCES, OutputError),
         (errno.EROFS, OutputError),
         (errno.ENOTDIR, OutputError),
-        (errno.EIO, OSError),
+        (errno.EIO, OutputError),
+        (errno.ENOENT, OutputError),
+        (errno.ESTALE, OutputError),
+        (errno.EPIPE, OSError),
     ],
 )
 def test_trouble_with_the_disk_names_the_file(number: int, error: type[Exception]) -> None:

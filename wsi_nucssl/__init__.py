@@ -7,7 +7,7 @@ Everything below is imported when it is first used, so that `import wsi_nucssl` 
 >>> result.table.area_um2.mean()  # doctest: +SKIP
 >>> result.plot()  # doctest: +SKIP
 
-One name a job (`segment`, `segment_slide`, `pretrain`, `finetune`, `benchmark`), and what they are made of.
+One name a job (`segment`, `segment_slide`, `export`, `pretrain`, `finetune`, `benchmark`), and what they are made of.
 docs/python.md is a tour.
 """
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.geometry import Mpp as Mpp
     from wsi_nucssl.geometry import Point as Point
     from wsi_nucssl.geometry import Size as Size
+    from wsi_nucssl.jobs.exporting import export as export
     from wsi_nucssl.jobs.scoring import benchmark as benchmark
     from wsi_nucssl.jobs.segmenting import segment_slide as segment_slide
     from wsi_nucssl.jobs.tile_loader import tile_loader as tile_loader
@@ -63,6 +64,7 @@ _HOMES = {
     "WsiNucsslError": "errors",
     "aji": "metrics",
     "benchmark": "benchmark",
+    "export": "export",
     "finetune": "jobs.training",
     "ingest": "tiles.ingest",
     "label_instances": "nuclei.instances",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from wsi_nucssl.errors import ResourceError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
 from wsi_nucssl.files import safe_stem
@@ -59,8 +60,13 @@ def _in_words(slide: Location, error: Exception) -> WsiNucsslError:
     )
 
 
-def outputs_in(directory: Path, slides: Iterable[Location], suffix: str) -> dict[Location, Path]:
-    """Each slide's output in `directory`: its stem, made safe as a file name, and `suffix`.
+def outputs_in(
+    directory: Path,
+    slides: Iterable[Location],
+    suffix: str,
+    names: Mapping[Location, str] = MappingProxyType({}),
+) -> dict[Location, Path]:
+    """Each slide's output in `directory`: its name in `names`, else its stem, made safe as a file name, and `suffix`.
 
     Raises
     ------
@@ -69,10 +75,12 @@ def outputs_in(directory: Path, slides: Iterable[Location], suffix: str) -> dict
     """
     outputs: dict[Location, Path] = {}
     for slide in slides:
-        output = directory / f"{safe_stem(slide)}{suffix}"
+        output = directory / f"{names.get(slide) or safe_stem(slide)}{suffix}"
         if output in outputs.values():
             raise UsageError(
-                "two slides of this name would write the same file", path=str(slide), remedy="Run them apart"
+                "two slides of this name would write the same file",
+                path=str(slide),
+                remedy="Run them apart, or name their outputs in a list (⟨slides⟩)",
             )
         outputs[slide] = output
     return outputs

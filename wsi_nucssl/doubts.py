@@ -1,8 +1,8 @@
 """Results that may be wrong although nothing failed: each is said, kept, and, on demand, an error.
 
-A slide without tissue, a density that no tissue has, a resolution that cannot be: the work can be done, and its result is
-probably not what was wanted. Who sees it makes a `Doubt`; it stands in the summary and the outputs' records, and the command
-line prints it. With ⟨strict⟩ the slide fails instead.
+A slide without tissue, a density that no tissue has, a resolution that cannot be: the work can be done, and its result
+is probably not what was wanted. Who sees it makes a `Doubt`; it stands in the summary and the outputs' records, and the
+command line prints it. With ⟨strict⟩ the slide fails instead.
 """
 
 from __future__ import annotations
@@ -52,4 +52,4 @@ def refuse_doubtful(doubts: Sequence[Doubt], path: Location) -> None:
     if doubts:
         first, more = doubts[0], len(doubts) - 1
         others = f" (and {more} more)" if more else ""
-        raise SlideError(f"{first.what}{others}", path=path, remedy=first.remedy)
+        raise SlideError(f"{first.what}{others}", path=str(path), remedy=first.remedy)

@@ -3,31 +3,55 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import glob
 import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
 
-from wsi_nucssl.errors import OutputError, OutputLocked, ResourceError
+from wsi_nucssl.errors import InputError, OutputError, OutputLocked, ResourceError, WsiNucsslError
 from wsi_nucssl.locations import Location
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NOT_OURS = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REMEDIES: Final = {
+    **dict.fromkeys(
+        (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+            errno.ENOTEMPTY,
+            errno.ENAMETOOLONG,
+            errno.ELOOP,
+            errno.EBUSY,
+            errno.ETXTBSY,
+            errno.EXDEV,
+        ),
+        "Choose another output",
+    ),
+    errno.ENOENT: "The folder is gone: see who removed it, and run the same command again",
+    **dict.fromkeys(
+        (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN),
+        "Check the disk and its connection, or choose another output",
+    ),
 }
+"""What to do about what the system says of a place that takes no files."""
+
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
+"""Of Linux's renameat2."""
+_TOKEN: Final = "?" * 8
 
 
 @contextlib.contextmanager
@@ -43,32 +67,61 @@ def atomic_path(path: Path) -> Iterator[Path]:
     OutputError
         The place cannot be written to.
     """
-    partial = _partial(path)
+    partial = _beside(path, "partial")
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            restore(path)
             yield partial
             _sync(partial)
-            _replace(partial, path)
+            replace(partial, path)
             _sync_directory(path.parent)
     finally:
         with contextlib.suppress(OSError):  # where nothing could be written, there is nothing to remove
             remove_path(partial)
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
-def _replace(partial: Path, path: Path) -> None:
-    """Give `partial` its final name; no system replaces a folder that holds something, so an old one steps aside."""
-    if not (partial.is_dir() and path.is_dir()):
-        partial.replace(path)
+def replace(new: Path, path: Path) -> None:
+    """Give the file or folder `new` the name `path`; what had it is removed after that.
+
+    At every moment the old or the new stands whole under `path`. Systems that cannot exchange two folders have an
+    instant at which the old one stands beside it, from where `restore` brings it back.
+    """
+    if not (new.is_dir() and path.is_dir()):
+        new.replace(path)
         return
-    aside = _partial(path)
-    path.rename(aside)
-    partial.rename(path)
-    remove_tree(aside)
+    old = new
+    if not _exchange(new, path):
+        old = _beside(path, "aside")
+        path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            old.rename(path)
+            raise
+    remove_tree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    if rename is None:
+        return False
+    names = (os.fsencode(one), os.fsencode(other))
+    return int(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)) == 0
+
+
+def restore(path: Path) -> None:
+    """Bring back the folder that a killed `replace` left beside `path`; for its only writer."""
+    for aside in path.parent.glob(f".{glob.escape(path.name)}.{_TOKEN}.aside"):
+        if os.path.lexists(path):
+            remove_path(aside)
+        else:
+            aside.rename(path)
 
 
 def remove_path(path: Path) -> None:
@@ -81,7 +134,7 @@ def remove_path(path: Path) -> None:
 
 def remove_partials(directory: Path, name: str | None = None) -> None:
     """Remove what killed writers left of the file or folder `name`, or of any, in `directory`; for its only writer."""
-    for partial in directory.glob(f".{glob.escape(name) if name else '*'}.????????.partial"):
+    for partial in directory.glob(f".{glob.escape(name) if name else '*'}.{_TOKEN}.partial"):
         remove_path(partial)
 
 
@@ -93,21 +146,38 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Name the file in errors: "no space left" becomes a ResourceError, a place that takes no files an OutputError."""
+    """Name the file in errors: "no space left" becomes a ResourceError, a place that takes no files an OutputError.
+
+    What the system says of a file that lies elsewhere is not an error of this output, and stays as it is.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise ResourceError(
-                "the disk is full",
-                path=path,
-                remedy="Free some space and run the same command again, with ⟨resume⟩ where it has that",
-            ) from error
-        if error.errno in _NOT_OURS:
-            raise OutputError(
-                f"cannot be written ({error.strerror})", path=path, remedy="Choose another output"
-            ) from error
-        raise
+        known = None if _elsewhere(error, path) else disk_error(error, path)
+        if known is None:
+            raise
+        raise known from error
+
+
+def disk_error(error: OSError, path: str | os.PathLike[str] | None) -> WsiNucsslError | None:
+    """What the system says when it cannot write, as an error of ours; None if it says something else."""
+    if error.errno in _NO_SPACE:
+        return ResourceError(
+            "the disk is full",
+            path=path,
+            remedy="Free some space and run the same command again, with ⟨resume⟩ where it has that",
+        )
+    if error.errno in _REMEDIES:
+        return OutputError(f"cannot be written ({error.strerror})", path=path, remedy=_REMEDIES[error.errno])
+    return None
+
+
+def _elsewhere(error: OSError, path: Path) -> bool:
+    """True if the error names a file that is neither below the folder of `path` nor one of the folders above."""
+    if not isinstance(error.filename, str | bytes):
+        return False
+    named, place = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
+    return not (named.is_relative_to(place.parent) or place.is_relative_to(named))
 
 
 @contextlib.contextmanager
@@ -134,6 +204,52 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes; what may have no end, or never begin, is refused instead of waited for.
+
+    Raises
+    ------
+    InputError
+        It is a pipe, a socket, a device or a folder.
+    OSError
+        It cannot be opened.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode):
+        file = os.fdopen(
+            os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+        )
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise InputError(
+        "this is no regular file but a pipe, a socket, a device or a folder",
+        path=path,
+        remedy="Save the content as a file",
+    )
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """The bytes of a regular file of at most `largest` bytes.
+
+    Raises
+    ------
+    InputError
+        It is no regular file, or larger.
+    OSError
+        It cannot be read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise InputError(
+                f"it has {size} bytes, more than the {largest} that such a file may have",
+                path=path,
+                remedy="Check that this is the file that you mean",
+            )
+        return file.read(largest)
 
 
 def sha256_file(path: Path) -> str:

@@ -18,11 +18,15 @@ import typer
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
+from wsi_nucssl.files import disk_error
 from wsi_nucssl_cli import (
     benchmark,
     calibrate,
+    doctor,
+    export,
     finetune,
     info,
+    models,
     overlay,
     pack,
     pretrain,
@@ -47,8 +51,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
+app.command("models")(models.models)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
+app.command("export")(export.export)
 app.command("overlay")(overlay.overlay)
 app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)
@@ -96,6 +103,12 @@ def main(steps: Steps | None = None) -> None:
     except WsiNucsslError as error:
         say_error(error.message)
         sys.exit(error.exit_code)
+    except OSError as error:  # of a disk, where nobody below knew the file better
+        known = disk_error(error, error.filename)
+        if known is None:
+            raise
+        say_error(known.message)
+        sys.exit(known.exit_code)
     except MemoryError:
         say_error("out of memory. Give fewer --workers or a smaller --batch-size")
         sys.exit(ResourceError.exit_code)

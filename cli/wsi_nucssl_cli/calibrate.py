@@ -34,10 +34,13 @@ def calibrate(
     from wsi_nucssl.datasets import dataset_names, open_dataset
     from wsi_nucssl.metrics import METRICS
     from wsi_nucssl.models.weights import load_model
+    from wsi_nucssl.outputs import check_output
     from wsi_nucssl.train.calibrate import calibrate as fit
     from wsi_nucssl.train.calibrate import predict_unseen, score, write_settings
 
     loaded, targets = ([load_model(name) for name in names] for names in (models, into or []))
+    for target in targets:
+        check_output(target.path, overwrite=True)
     sources = predict_unseen(
         loaded, {name: open_dataset(path, mpp=mpp) for name, path in dataset_names(dataset).items()}
     )

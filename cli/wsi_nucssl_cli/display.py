@@ -30,6 +30,7 @@ _FLAGS: Final = {
     "teachers": "--teacher",
     "run": "--output",
     "overlays": "--no-overlays",
+    "min_area_um2": "--min-area",
 }
 """Of parameters whose flag is not their name."""
 

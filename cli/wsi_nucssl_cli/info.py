@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from wsi_nucssl_cli.display import out
-from wsi_nucssl_cli.options import OneSlide, ReaderName
+from wsi_nucssl_cli.options import ForceMpp, OneSlide, ReaderName
 
 if TYPE_CHECKING:
     from wsi_nucssl.slide import RGB, SlideInfo
@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 def info(
     slide: OneSlide,
     mpp: Annotated[
-        float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
+        float | None, typer.Option(help="µm per px of level 0, where the slide does not say it.")
     ] = None,
+    force_mpp: ForceMpp = False,
     model_mpp: Annotated[float, typer.Option(help="µm per px to count tiles at.")] = 0.25,
     reader: ReaderName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     thumbnail: Annotated[
         Path | None, typer.Option(help="Write the thumbnail with the tissue mask to this PNG.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a thumbnail that is there.")
+    ] = False,
 ) -> None:
     """Show what a slide is: size, levels, resolution, tissue, tiles."""
+    from wsi_nucssl.locations import locate
+    from wsi_nucssl.outputs import check_output
     from wsi_nucssl.slide import describe, open_slide, thumbnail_with_mask, tissue_mask
 
-    with open_slide(slide, reader=reader, mpp=mpp) as opened:
+    if thumbnail is not None:
+        check_output(thumbnail, inputs=(locate(slide),), overwrite=overwrite)
+    with open_slide(slide, reader=reader, mpp=mpp, force_mpp=force_mpp) as opened:
         tissue = tissue_mask(opened)
         facts = describe(opened, model_mpp, mask=tissue)
         if thumbnail is not None:

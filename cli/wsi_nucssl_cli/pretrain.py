@@ -13,7 +13,7 @@ from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import MAX_SEED, SlideDisplay, out, say_warning
-from wsi_nucssl_cli.options import Slides
+from wsi_nucssl_cli.options import ForceMpp, Slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.probe.run import ProbeScores
@@ -46,6 +46,7 @@ def pretrain(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
+    force_mpp: ForceMpp = False,
     seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     loader_threads: Annotated[int, typer.Option(help="Threads that read tiles.", min=1)] = 1,
@@ -76,6 +77,7 @@ def pretrain(
         deshortcut=deshortcut,
         mpp=mpp,
         slide_mpp=slide_mpp,
+        force_mpp=force_mpp,
         seed=seed,
     )
     recipe = job.recipe
@@ -146,6 +148,7 @@ def density(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
+    force_mpp: ForceMpp = False,
     pairs: Annotated[int, typer.Option(help="Positive and negative pairs drawn from each image.", min=1)] = 4,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the network runs on.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
@@ -159,6 +162,7 @@ def density(
         [locate(path) for path in inputs],
         output,
         slide_mpp=slide_mpp,
+        force_mpp=force_mpp,
         pairs=pairs,
         device=device,
         overwrite=overwrite,

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_nucssl.engines.registry import ENGINES
-from wsi_nucssl.export.registry import DEFAULT, EXPORTERS
+from wsi_nucssl.export.registry import DEFAULT
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import SlideDisplay, out, say_hello
-from wsi_nucssl_cli.options import ReaderName, Slides
+from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
+from wsi_nucssl_cli.options import (
+    FORMATS_HELP,
+    ForceMpp,
+    MinArea,
+    MinProbability,
+    ReaderName,
+    SlideList,
+    SomeSlides,
+    TissueName,
+    listed_slides,
+)
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -28,19 +39,14 @@ def _batch_size(text: str) -> int | None:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
 
 
-_FORMATS_HELP: Final = (
-    "One or several, written beside each other in one pass: "
-    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
-)
-
-
 def segment(
     context: typer.Context,
-    slides: Slides,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
     ],
+    slides: SomeSlides = None,
+    slide_list: SlideList = None,
     model: Annotated[
         str,
         typer.Option(
@@ -49,8 +55,9 @@ def segment(
         ),
     ] = "",
     mpp: Annotated[
-        float | None, typer.Option(help="µm per px of level 0; goes before what the slide says.")
+        float | None, typer.Option(help="µm per px of level 0, where a slide does not say it.")
     ] = None,
+    force_mpp: ForceMpp = False,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
         str, one_of(ENGINES, "auto", help="What runs the network; auto: the fastest that is as accurate.")
@@ -74,7 +81,7 @@ def segment(
         typer.Option(
             "--format",
             metavar="NAME,…",
-            help=_FORMATS_HELP,
+            help=FORMATS_HELP,
             show_default=f"by the output's name, else {DEFAULT}",
         ),
     ] = "",
@@ -86,19 +93,39 @@ def segment(
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Leave the probability zarr in OUTPUT.run.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="A slide whose result is doubtful fails, and nothing is written for it."
+        ),
+    ] = False,
+    tissue: TissueName = DEFAULT_TISSUE,
+    write_tissue: Annotated[
+        Path | None,
+        typer.Option(help="Write the tissue as annotations: a .geojson for one slide, else a folder."),
+    ] = None,
+    min_area: MinArea = 0.0,
+    min_probability: MinProbability = 0.0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
     say_hello("segment", quiet=quiet)
 
-    from wsi_nucssl.locations import locate
+    from wsi_nucssl.export.registry import format_of
+    from wsi_nucssl.export.selection import Selection
+    from wsi_nucssl.ledger import Ledger
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.outputs import outputs
     from wsi_nucssl.segment.slides import segment_slides
+    from wsi_nucssl.slide_list import mpp_of, names_of
 
     options = SegmentOptions(
         mpp=mpp,
+        force_mpp=force_mpp,
+        strict=strict,
         reader=reader,
         device=device,
         engine=engine,
@@ -107,19 +134,30 @@ def segment(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        selection=Selection(min_area, min_probability),
+        tissue=tissue,
+        write_tissue=write_tissue,
     )
+    listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
     display = _Display(quiet=quiet, verbose=verbose)
     with display:
         segment_slides(
-            outputs([locate(slide) for slide in slides], output, formats.split(",") if formats else ()),
+            outputs(
+                [each.slide for each in listed],
+                output,
+                formats.split(",") if formats else (),
+                names_of(listed),
+            ),
             load_model(model or DEFAULT_MODEL),
             options,
+            mpps=mpp_of(listed),
             resume=resume,
             overwrite=overwrite,
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
             steps=context.obj,
+            ledger=None if format_of(output) else Ledger(output),
         )
 
 
@@ -143,12 +181,19 @@ class _Display(SlideDisplay):
     def finish(self, slide: Location, summary: SegmentSummary) -> None:
         """Say what came out, and where it is."""
         self.end()
-        if self.quiet:
-            return
+        if not self.quiet:
+            self._say(slide, summary)
+        for doubt in summary.doubts:
+            say_warning(f"{slide.name}: {doubt.message}")
+
+    def _say(self, slide: Location, summary: SegmentSummary) -> None:
+        when = "done earlier" if summary.earlier else f"{summary.seconds:.1f} s"
         out.print(
-            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {summary.seconds:.1f} s",
+            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}",
             markup=False,
         )
+        if summary.earlier:
+            return
         if self.verbose:
             fraction = summary.network_seconds / summary.seconds
             out.print(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")

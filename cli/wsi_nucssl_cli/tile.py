@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wsi_nucssl_cli.display import SlideDisplay, out
-from wsi_nucssl_cli.options import ReaderName, Slides
+from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, listed_slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def tile(
-    slides: Slides,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the stores, one a slide.")],
+    slides: SomeSlides = None,
+    slide_list: SlideList = None,
     mpp: Annotated[float, typer.Option(help="µm per px of the tiles.")] = 0.25,
     tile_size: Annotated[int, typer.Option(help="Side of a tile in px.")] = 1000,
     min_tissue: Annotated[
@@ -32,6 +33,7 @@ def tile(
     slide_mpp: Annotated[
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
+    force_mpp: ForceMpp = False,
     reader: ReaderName = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
@@ -42,10 +44,11 @@ def tile(
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
     from wsi_nucssl.cohort import outputs_in
     from wsi_nucssl.geometry import Mpp
-    from wsi_nucssl.locations import locate
+    from wsi_nucssl.slide_list import mpp_of, names_of
     from wsi_nucssl.tiles.ingest import TileConfig
     from wsi_nucssl.tiles.slides import SlideSource, ingest_slides
 
+    listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
     display = SlideDisplay(quiet=quiet)
 
     def begin(slide: Location) -> Callable[[TileProgress], None]:
@@ -59,9 +62,9 @@ def tile(
 
     with display:
         ingest_slides(
-            outputs_in(output, [locate(slide) for slide in slides], ".zarr"),
+            outputs_in(output, [each.slide for each in listed], ".zarr", names_of(listed)),
             TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec),
-            SlideSource(reader, slide_mpp),
+            SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed)),
             workers=workers,
             overwrite=overwrite,
             on_slide=begin,

@@ -32,12 +32,12 @@ from wsi_nucssl.datasets import (
     k_fold,
     open_dataset,
 )
-from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.tensors import load_encoder, save_encoder, save_model
 from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.mpp import same_mpp
 from wsi_nucssl.resample import triangle_taps
 
 _CODE: Final = ("wsi_nucssl", "scripts/gpu_day")

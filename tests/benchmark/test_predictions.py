@@ -76,7 +76,10 @@ def test_what_is_missing_doubled_or_of_another_size_is_named(tmp_path: Path) -> 
 
 
 def write(path: Path, *geometries: Mapping[str, object]) -> Path:
-    features = [{"type": "Feature", "properties": {}, "geometry": geometry} for geometry in geometries]
+    features = [
+        {"type": "Feature", "properties": {"objectType": "detection"}, "geometry": geometry}
+        for geometry in geometries
+    ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     return path
 

@@ -104,7 +104,10 @@ def test_bytes_do_not_depend_on_what_was_kept(model: Model, folder: Path) -> Non
     direct = openvino_model(model.network)
     direct.reshape(list(windows.shape))
     precision = {"INFERENCE_PRECISION_HINT": "bf16" if open_openvino(model, "cpu").bf16 else "f32"}
-    assert openvino_engine._core().compile_model(direct, "CPU", precision)([windows])[0].tobytes() == first
+    assert (
+        openvino_engine.openvino_core().compile_model(direct, "CPU", precision)([windows])[0].tobytes()
+        == first
+    )
 
 
 def test_what_openvino_does_not_take_is_compiled_anew(model: Model) -> None:

@@ -13,23 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+import zarr
 
 from tests.export import toys
-from tests.nuclei.scenes import configs, scenes
 from tests.outside import installed
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.base import ExportContext, export
 from wsi_nucssl.export.columns import COLUMNS
 from wsi_nucssl.export.csv import COLUMN_NAMES
+from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.registry import EXPORTERS, endings, format_of, in_order
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.nuclei.seams import extract_nuclei
-from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.schema import NucleusType
 from wsi_nucssl.testing.exporters import CONTEXT, ExporterTests, make_nuclei
@@ -72,6 +69,27 @@ class TestCsv(ExporterTests):
         return [row["id"] for row in rows(path)]
 
 
+class TestParquet(ExporterTests):
+    name = "parquet"
+
+    def count(self, path: Path) -> int:
+        return len(pd.read_parquet(path))
+
+    def ids(self, path: Path) -> list[str]:
+        ids: list[str] = pd.read_parquet(path, columns=["id"]).id.tolist()
+        return ids
+
+
+class TestZarr(ExporterTests):
+    name = "zarr"
+
+    def count(self, path: Path) -> int:
+        return int(np.max(zarr.open_array(path / "labels/nuclei/0", mode="r")[:]))
+
+    def ids(self, path: Path) -> list[str]:
+        return spelled_ids(np.asarray(zarr.open_array(path / "ids", mode="r")[:]))
+
+
 class TestAFolderFromOutside(ExporterTests):
     name = "toy"
 
@@ -87,7 +105,9 @@ class TestAFolderFromOutside(ExporterTests):
 
 
 def test_every_format_of_ours_has_its_class() -> None:
-    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv)] == [*EXPORTERS.own_names]
+    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv, TestParquet, TestZarr)] == [
+        *EXPORTERS.own_names
+    ]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -167,27 +187,6 @@ def test_a_nucleus_without_a_type_keeps_the_common_class(nuclei: Nuclei, tmp_pat
     assert {feature["properties"]["classification"]["name"] for feature in features} == {"Nucleus"}
 
 
-@settings(max_examples=50, deadline=None)
-@given(scenes(), configs, st.integers(0, 200_000))
-def test_centroids_are_those_of_the_polygons(
-    scene: NDArray[np.uint8], config: InstanceConfig, far: int
-) -> None:
-    table = extract_nuclei(scene, config)
-    moved = Nuclei(
-        table.seed_xy + far,
-        table.ring_xy + np.int32(far),
-        table.ring_offsets,
-        table.polygon_offsets,
-        table.measurements,
-        table.truncated,
-    )
-    assert table.centroids_xy().shape == (len(table), 2)
-    for index, centroid in enumerate(moved.centroids_xy()):
-        exterior, *holes = (ring.astype(float) - far for ring in moved.rings(index))
-        expected = shapely.Polygon(exterior, holes).centroid
-        np.testing.assert_allclose(centroid - far, (expected.x, expected.y), atol=1e-6)
-
-
 def test_units_follow_the_px(nuclei: Nuclei) -> None:
     """Of px that are 2 µm wide and 3 µm high, areas count sixfold, lengths by its root, ratios not at all."""
     one = ExportContext(CONTEXT.transform, Mpp(1, 1), "slide", {}).measured(nuclei)
@@ -209,10 +208,13 @@ def test_endings_name_formats() -> None:
     assert format_of(Path("n.csv")) == "csv"
     assert format_of(Path("geojson")) is None
     assert format_of(Path("n.CSV")) is None
-    assert endings() == ".geojson, .geojson.gz or .csv"
+    assert endings() == ".geojson, .geojson.gz, .csv, .parquet or .zarr"
     assert in_order(["csv", "geojson", "csv"]) == ("geojson", "csv")
+    assert in_order(["labels", "csv", "zarr"]) == ("csv", "zarr")
     assert in_order([]) == ()
-    with pytest.raises(UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv"):
+    with pytest.raises(
+        UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv, parquet, zarr"
+    ):
         in_order(["geojson", "cvs"])
 
 

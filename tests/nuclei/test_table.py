@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -50,6 +51,27 @@ def test_rows_are_taken_in_any_order(
     assert taken.types == nuclei.types
 
 
+@settings(max_examples=50, deadline=None)
+@given(scenes(), configs, st.integers(0, 200_000))
+def test_centroids_are_those_of_the_polygons(
+    scene: NDArray[np.uint8], config: InstanceConfig, far: int
+) -> None:
+    table = extract_nuclei(scene, config)
+    moved = Nuclei(
+        table.seed_xy + far,
+        table.ring_xy + np.int32(far),
+        table.ring_offsets,
+        table.polygon_offsets,
+        table.measurements,
+        table.truncated,
+    )
+    assert table.centroids_xy().shape == (len(table), 2)
+    for index, centroid in enumerate(moved.centroids_xy()):
+        exterior, *holes = (ring.astype(float) - far for ring in moved.rings(index))
+        expected = shapely.Polygon(exterior, holes).centroid
+        np.testing.assert_allclose(centroid - far, (expected.x, expected.y), atol=1e-6)
+
+
 @pytest.fixture
 def nuclei() -> Nuclei:
     return extract_nuclei(
@@ -79,6 +101,35 @@ def test_damaged_files_are_named(tmp_path: Path, nuclei: Nuclei) -> None:
     for path in (cut, foreign, unfit, tmp_path / "absent.npz"):
         with pytest.raises(InputError, match=path.name):
             Nuclei.load(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["seed_xy", "ring_xy", "ring_offsets", "polygon_offsets", "measurements", "truncated", "type_id"]
+)
+@pytest.mark.parametrize("fewer", [True, False])
+def test_arrays_that_do_not_fit_each_other_are_refused(
+    tmp_path: Path, nuclei: Nuclei, name: str, fewer: bool
+) -> None:
+    arrays = {field.name: getattr(nuclei, field.name) for field in fields(Nuclei)}
+    whole = arrays[name]
+    arrays[name] = whole[:-1] if fewer else np.concatenate([whole, whole[-1:]])
+    np.savez(tmp_path / "unfit.npz", **arrays)
+    with pytest.raises(InputError, match="do not fit"):
+        Nuclei.load(tmp_path / "unfit.npz")
+
+
+@pytest.mark.parametrize("name", ["ring_offsets", "polygon_offsets"])
+@pytest.mark.parametrize("moved", [(0, 1), (2, 10**6), (2, -1)])
+def test_offsets_that_do_not_ascend_from_nought_are_refused(
+    tmp_path: Path, nuclei: Nuclei, name: str, moved: tuple[int, int]
+) -> None:
+    arrays = {field.name: getattr(nuclei, field.name) for field in fields(Nuclei)}
+    place, value = moved
+    arrays[name] = arrays[name].copy()
+    arrays[name][place] = value
+    np.savez(tmp_path / "unfit.npz", **arrays)
+    with pytest.raises(InputError, match="do not fit"):
+        Nuclei.load(tmp_path / "unfit.npz")
 
 
 def test_empty(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import imagecodecs
 import numpy as np
 import pytest
 import yaml
-from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 
 from tests.train.tiny import scene
@@ -200,7 +199,6 @@ def test_a_wrong_setting_is_refused_before_anything_runs(dataset: Dataset, tmp_p
 
 
 def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_path: Path) -> None:
-    AcceleratorState._reset_state(reset_partial_state=True)
     (tmp_path / "more").mkdir()
     image = imagecodecs.png_encode(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
     (tmp_path / "more" / "slide.png").write_bytes(image)
@@ -235,7 +233,6 @@ def test_rows_change_recipes_and_share_one_pretraining(dataset: Dataset, tmp_pat
 
 def test_scores_are_those_of_the_weights_that_are_there(dataset: Dataset, tmp_path: Path) -> None:
     """A run that was deleted and made again with another recipe is scored again; another test set likewise."""
-    AcceleratorState._reset_state(reset_partial_state=True)
     scored: list[int] = []
 
     def count(images: Dataset, *given: Any, **options: Any) -> Any:
@@ -310,7 +307,6 @@ def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
 def test_every_experiment_runs_on_a_tiny_budget_and_is_not_run_twice(
     dataset: Dataset, tmp_path: Path, name: str
 ) -> None:
-    AcceleratorState._reset_state(reset_partial_state=True)
     text = reproduce(name, dataset, tmp_path, budget="smoke", device="cpu")
     table = Tables.load(PAPER).tables[name]
     grid = json.loads((tmp_path / f"{name}.json").read_text())["cells"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from scripts.gpu_day.pack import PackJob, pack
 from tests.scripts.gpu_folder import RECIPE, write_images
@@ -48,10 +46,3 @@ def packed(datasets: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="package")
 def joined_dataset(datasets: list[Path]) -> Dataset:
     return join_datasets({path.name: open_dataset(path) for path in datasets})
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate() -> Iterator[None]:
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)

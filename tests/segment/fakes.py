@@ -66,11 +66,12 @@ def model(arch: str = "resunet18", **instances: Any) -> Model:
     )
 
 
-def write_slide(path: Path, *levels: RGB, mpp: float = 0.25) -> Path:
-    """A lossless tiled TIFF, finest level first, that states its resolution."""
+def write_slide(path: Path, *levels: RGB, mpp: float | tuple[float, float] = 0.25) -> Path:
+    """A lossless tiled TIFF, finest level first, that states its resolution, the same along x and y or (x, y)."""
+    sides = mpp if isinstance(mpp, tuple) else (mpp, mpp)
     with tifffile.TiffWriter(path) as tiff:
         for index, level in enumerate(levels):
-            per_cm = 10_000 / mpp * level.shape[1] / levels[0].shape[1]
+            per_cm = [10_000 / side * level.shape[1] / levels[0].shape[1] for side in sides]
             tiff.write(
                 level,
                 tile=(256, 256),
@@ -78,7 +79,7 @@ def write_slide(path: Path, *levels: RGB, mpp: float = 0.25) -> Path:
                 compression="deflate",
                 predictor=True,
                 subfiletype=min(index, 1),
-                resolution=(per_cm, per_cm),
+                resolution=(per_cm[0], per_cm[1]),
                 resolutionunit="CENTIMETER",
                 metadata=None,
             )

@@ -33,6 +33,14 @@ Segment = Callable[..., SegmentSummary]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
+LEDGER = (".batch.lock", "batch.csv", "batch.log")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Of all that lies in a folder but the ledger, whose log grows."""
+    return {path.name: sha256_tree(path) for path in folder.iterdir() if path.name not in LEDGER}
+
+
 @pytest.fixture(scope="module")
 def slide(tissue: RGB, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fakes.write_slide(tmp_path_factory.mktemp("slide") / "tissue.tif", tissue[:500, :600])
@@ -57,7 +65,7 @@ def test_a_format_from_outside_is_written_beside_ours(run: Callable[..., Child],
     assert child.wait() == 0, child.log.read_text()
     written = {name: tmp_path / f"tissue.{name}" for name in formats}
     names = {path.name for path in written.values()} | {"tissue.geojson.run"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {path.name for path in tmp_path.iterdir()} == {*names, *LEDGER}
     assert all(str(path) in child.log.read_text() for path in written.values())
     ids = [feature["id"] for feature in read_features(written["geojson"])]
     assert len(ids) > 50
@@ -74,12 +82,12 @@ def test_a_format_from_outside_is_kept_and_replaced_like_ours(
     toy = tmp_path / "tissue.toy"
     words = ["-o", tmp_path, "--format", "geojson,toy"]
     assert run(*words).wait() == 0
-    before = sha256_tree(tmp_path)
+    before = hashes(tmp_path)
     refused = run(*words)
     assert refused.wait() == 5
     assert "--overwrite" in refused.log.read_text()
     assert run(*words, "--resume").wait() == 0
-    assert sha256_tree(tmp_path) == before
+    assert hashes(tmp_path) == before
     whole = sha256_tree(toy)
     (toy / "slide.txt").write_text("edited by hand")
     changed = run(*words, "--resume")
@@ -87,7 +95,7 @@ def test_a_format_from_outside_is_kept_and_replaced_like_ours(
     assert f"{toy}: the output was changed" in changed.log.read_text()
     assert run(*words, "--overwrite").wait() == 0
     assert sha256_tree(toy) == whole
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 3 + len(LEDGER)
 
 
 def has_files(folder: Path, wanted: int) -> bool:
@@ -115,7 +123,7 @@ def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) 
         child = run("-o", folder, *words)
         assert child.wait() == 0, child.log.read_text()
         assert {name: sha256_tree(folder / name) for name in names} == expected
-        assert {path.name for path in folder.iterdir()} == {*names, "tissue.geojson.run"}
+        assert {path.name for path in folder.iterdir()} == {*names, "tissue.geojson.run", *LEDGER}
     assert kills
 
 
@@ -125,7 +133,7 @@ def test_a_format_that_is_not_installed_is_answered_with_those_that_are(
 ) -> None:
     child = run("-o", tmp_path, "--format", "geojson,parkett")
     assert child.wait() == 2
-    assert "Choose one of geojson, geojson.gz, csv, toy" in child.log.read_text()
+    assert "Choose one of geojson, geojson.gz, csv, parquet, zarr, toy" in child.log.read_text()
     assert not list(tmp_path.iterdir())
 
 
@@ -236,7 +244,7 @@ def test_where_outputs_go(tmp_path: Path) -> None:
     for words, message in (
         (([a, b], tmp_path / "n.csv"), "2 slides cannot go into one file"),
         (([a], tmp_path / "n.csv", ["geojson"]), "geojson contradict the file's name. Add csv"),
-        (([a], tmp_path / "n.json"), "must end in .geojson, .geojson.gz or .csv"),
+        (([a], tmp_path / "n.json"), "must end in .geojson, .geojson.gz, .csv, .parquet or .zarr"),
         (([a], tmp_path, ["xml"]), "no format 'xml'"),
         (([a, Path("z/a.tif")], tmp_path), "two slides of this name"),
     ):

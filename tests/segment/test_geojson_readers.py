@@ -14,6 +14,7 @@ import shapely
 
 from tests.segment import fakes
 from tests.segment.features import Feature, read_features
+from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
@@ -23,6 +24,13 @@ from wsi_nucssl.segment.summary import SegmentSummary
 def written(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("written") / "n.geojson"
     return segment_slide(sample, output, fakes.model(), SegmentOptions(), engine=fakes.DarkIsNucleus()).output
+
+
+def test_what_is_written_is_neither_resumed_nor_replaced_unasked(sample: Path, written: Path) -> None:
+    before = written.stat().st_mtime_ns
+    with pytest.raises(OutputExists, match=written.name):
+        segment_slide(sample, written, fakes.model(), SegmentOptions(), engine=fakes.DarkIsNucleus())
+    assert written.stat().st_mtime_ns == before
 
 
 @pytest.fixture(scope="module")

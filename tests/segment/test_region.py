@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -215,3 +216,23 @@ def test_what_makes_no_sense_is_refused(
 def test_a_slide_without_mpp_names_the_remedy(double_model: Model, tcga_slide: Path) -> None:
     with pytest.raises(MissingMpp, match="`mpp`"):
         segment(tcga_slide, model=double_model, engine=fakes.DarkIsNucleus())
+
+
+@pytest.mark.parametrize("value", [0, 128])
+def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(
+    sample: Path, tmp_path: Path, value: int
+) -> None:
+    with open_slide(sample) as slide:
+        tissue = slide.read_level(0, Box(1300, 1100, 1684, 1420))
+    found = []
+    for number in (255, value):
+        sheet = np.full((640, 704, 3), number, np.uint8)
+        sheet[160:480, 160:544] = tissue
+        path = tmp_path / f"{number}.tif"
+        tifffile.imwrite(
+            path, sheet, photometric="rgb", tile=(256, 256), compression="deflate", metadata=None
+        )
+        found.append(segment(path, mpp=0.25).labels)
+    assert found[0].max() > 20
+    assert found[0].max() == found[1].max()
+    assert ((found[0] > 0) != (found[1] > 0)).sum() < 0.01 * (found[0] > 0).sum()

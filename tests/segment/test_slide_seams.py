@@ -138,7 +138,7 @@ def test_a_coarser_level_0_is_enlarged_in_place(segment: Segment, tissue: RGB, t
     """At 0.5 µm per px the canvas is twice as fine as level 0; nuclei stay where they are and grow fourfold in µm²."""
     slide = fakes.write_slide(tmp_path / "slide.tif", tissue)
     at_quarter = polygons(read_features(segment(slide, tmp_path / "a.geojson").output))
-    features = read_features(segment(slide, tmp_path / "b.geojson", mpp=0.5).output)
+    features = read_features(segment(slide, tmp_path / "b.geojson", mpp=0.5, force_mpp=True).output)
     at_half = polygons(features)
     outlines = [shapely.get_coordinates(poly.exterior) for poly in at_quarter]
     offsets = offsets_to_truth(at_half, outlines)

@@ -18,7 +18,15 @@ from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.stain import hematoxylin_od
 from wsi_nucssl.segment.images import network_input, predict_image, segment_image
-from wsi_nucssl.segment.windows import CORE, MARGIN, WindowGrid, read_window, repeat_px, window_grid
+from wsi_nucssl.segment.windows import (
+    CORE,
+    MARGIN,
+    WindowGrid,
+    output_extent,
+    read_window,
+    repeat_px,
+    window_grid,
+)
 from wsi_nucssl.slide import RGB
 
 
@@ -105,3 +113,19 @@ def test_an_image_in_windows_is_the_image_as_one(tissue: RGB, upscale: int) -> N
     assert np.array_equal(one[2], repeat_px(stain, upscale)[: image.shape[0], : image.shape[1]])
     config = InstanceConfig()
     assert np.array_equal(segment_image(engine, image, config), label_instances(one, config))
+
+
+@given(
+    st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
+    st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    st.floats(0.2, 4),
+    st.sampled_from([1, 2, 4]),
+)
+def test_the_answer_covers_the_slide_and_is_never_more_than_the_network_gives(
+    source: tuple[int, int], seen: tuple[int, int], scale: float, upscale: int
+) -> None:
+    """Both sides alike: each is the lesser of what covers the slide's side, and of what is answered for the px seen."""
+    extent = output_extent(Size(*source), Size(*seen), scale, scale, upscale)
+    for side, length, input_px in zip((extent.width, extent.height), source, seen, strict=True):
+        assert side <= upscale * input_px
+        assert side == upscale * input_px or (side - 1) * scale < length <= side * scale + 1e-5

@@ -74,3 +74,17 @@ def odd_svs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compressionargs={"level": 90, "outcolorspace": "rgb"},
         description=APERIO.format(w=901, h=703),
     )
+
+
+@pytest.fixture(scope="session")
+def tissue_svs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Aperio file, JPEG, of one level: a square of eosin on glass."""
+    image = np.full((1600, 1600, 3), 243, np.uint8)
+    image[400:1200, 400:1200] = (225, 160, 195)
+    return _write_tiff(
+        tmp_path_factory.mktemp("slides") / "tissue.svs",
+        image,
+        compression="jpeg",
+        compressionargs={"level": 90, "outcolorspace": "rgb"},
+        description=APERIO.format(w=1600, h=1600),
+    )

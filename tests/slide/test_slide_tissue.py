@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.slide import RGB, TissueMask, open_slide, tissue_mask
 from wsi_nucssl.slide.reader import Reader, SlideMetadata
 
@@ -26,7 +27,7 @@ class Painted(Reader):
     def __init__(
         self, size: Size, tissue: list[Box], glass: tuple[int, int, int] = GLASS, mpp: float = 0.25
     ) -> None:
-        super().__init__(Path("painted"), SlideMetadata((size,), "test", {}, ()), mpp)
+        super().__init__(Path("painted"), SlideMetadata((size,), "test", {}, ()), GivenMpp(mpp))
         self.tissue, self.glass = tissue, glass
         self.largest_read = 0
 
@@ -35,7 +36,7 @@ class Painted(Reader):
         image = np.empty((*box.size.shape_rc, 3), np.uint8)
         image[:] = self.glass
         noise = np.random.default_rng(box.x0 * 7919 + box.y0).integers(-3, 4, image.shape[:2])
-        image += noise[..., None].astype(np.uint8)
+        image = np.asarray(np.clip(image + noise[..., None], 0, 255), np.uint8)
         for part in self.tissue:
             image[part.clip(box).relative_to(box.origin).rc] = EOSIN
         return image
@@ -155,6 +156,7 @@ def test_real_slides(
     assert (mask.area_mm2 is None) == (slide.mpp is None)
 
 
-def test_the_mask_is_the_same_on_every_reader(odd_svs: Path) -> None:
-    with open_slide(odd_svs) as fast, open_slide(odd_svs, reader="tiffslide") as other:
+def test_the_mask_is_the_same_on_every_reader(tissue_svs: Path) -> None:
+    with open_slide(tissue_svs) as fast, open_slide(tissue_svs, reader="tiffslide") as other:
+        assert 0.2 < tissue_mask(fast).fraction < 0.8
         assert np.array_equal(tissue_mask(fast).mask, tissue_mask(other).mask)

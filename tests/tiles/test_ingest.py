@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.test_replacing import die_at
 from wsi_nucssl.cohort import outputs_in
 from wsi_nucssl.errors import MissingMpp, OutputExists, RunMismatch, UsageError
 from wsi_nucssl.geometry import Mpp
@@ -182,3 +184,23 @@ def test_impossible_settings_are_usage_errors(broken: dict[str, Any]) -> None:
 def test_slide_names_become_safe_names() -> None:
     slide = Path("in/../a b;c.svs")
     assert outputs_in(Path("out"), [slide], ".zarr") == {slide: Path("out/a_b_c.zarr")}
+
+
+def test_a_stopped_replacement_loses_no_store_and_goes_on(tmp_path: Path) -> None:
+    """At every step: the old store or the new one opens, and the same call again ends with the new one."""
+    destination, other = tmp_path / "s.zarr", TileConfig(Mpp.square(1.0), tile_px=800, codec="zstd")
+    old = TileConfig(Mpp.square(1.0), tile_px=900, codec="zstd")
+    number, dead = 1, 0
+    with open_slide(SAMPLE) as slide:
+        new = contents(ingest(slide, tmp_path / "new.zarr", other, workers=1).path)
+        before = contents(ingest(slide, destination, old, workers=1).path)
+        replace = partial(ingest, slide, destination, other, workers=1, overwrite=True)
+        while die_at(number, replace):
+            dead += 1
+            assert contents(destination) in (before, new)
+            TileStore.open(destination)
+            assert contents(replace().path) == new
+            assert [path.name for path in tmp_path.glob(".*")] == []
+            ingest(slide, destination, old, workers=1, overwrite=True)
+            number += 7
+    assert dead > 10

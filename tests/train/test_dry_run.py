@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from accelerate.state import AcceleratorState
 
 from wsi_nucssl.train.dry_run import dry_run
 from wsi_nucssl.train.pretrain import preview
@@ -25,12 +24,10 @@ def job(tmp_path: Path) -> PretrainJob:
 
 
 def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(job: PretrainJob) -> None:
-    AcceleratorState._reset_state(reset_partial_state=True)
     (source,) = job.sources
     assert isinstance(source, Path)
     before = sorted(source.iterdir())
     found = dry_run(job, device="cpu", steps=1)
-    AcceleratorState._reset_state(reset_partial_state=True)
     assert (found.slides, found.tiles) == (2, 5)
     assert [path.name for path in found.empty] == ["2.png"]
     assert found.parameters > 11_000_000

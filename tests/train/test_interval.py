@@ -6,8 +6,8 @@ import time
 
 import pytest
 import torch
-from accelerate import Accelerator
 
+from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.interval import Meter
 
 
@@ -15,7 +15,7 @@ def test_means_are_those_of_the_steps_that_were_added() -> None:
     meter = Meter(10)
     for value in (1.0, 2.0, 6.0):
         meter.add({"loss": torch.tensor(value), "half": torch.tensor(value / 2)})
-    interval = meter.read(13, Accelerator(cpu=True))
+    interval = meter.read(13, make_accelerator("cpu", "fp32"))
     assert (interval.step, interval.steps) == (13, 3)
     assert interval.scalars == {"loss": 3.0, "half": 1.5}
 
@@ -24,7 +24,7 @@ def test_what_is_logged_now_and_then_is_a_mean_over_all_steps() -> None:
     meter = Meter(0)
     meter.add({"loss": torch.tensor(1.0), "rare": torch.tensor(4.0)})
     meter.add({"loss": torch.tensor(1.0)})
-    assert meter.read(2, Accelerator(cpu=True)).scalars == {"loss": 1.0, "rare": 2.0}
+    assert meter.read(2, make_accelerator("cpu", "fp32")).scalars == {"loss": 1.0, "rare": 2.0}
 
 
 def test_waiting_is_measured_and_nothing_else_is() -> None:
@@ -36,7 +36,7 @@ def test_waiting_is_measured_and_nothing_else_is() -> None:
     assert meter.waiting(slowly) == "batch"
     time.sleep(0.05)
     meter.add({"loss": torch.tensor(0.0)})
-    interval = meter.read(1, Accelerator(cpu=True))
+    interval = meter.read(1, make_accelerator("cpu", "fp32"))
     assert interval.seconds >= 0.1
     assert interval.seconds * interval.loader_fraction >= 0.05
     assert interval.seconds * (1 - interval.loader_fraction) >= 0.045

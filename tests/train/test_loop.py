@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import ResourceError, Stopped, UsageError, WeightsError
+from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.optimiser import learning_rate
@@ -41,9 +40,8 @@ class Regression:
 
 
 def loop_for(task: Regression, steps: int = 6, **options: object) -> Loop:
-    AcceleratorState._reset_state(reset_partial_state=True)
     torch.manual_seed(0)
-    return Loop(nn.Linear(4, 1), task, steps, SETTINGS, Accelerator(cpu=True), **options)  # type: ignore[arg-type]
+    return Loop(nn.Linear(4, 1), task, steps, SETTINGS, make_accelerator("cpu", "fp32"), **options)  # type: ignore[arg-type]
 
 
 def weights(loop: Loop) -> list[Tensor]:
@@ -91,10 +89,9 @@ def test_each_step_has_the_rate_of_the_schedule(tmp_path: Path) -> None:
 
 def test_gradients_are_clipped_to_the_norm_asked_for(tmp_path: Path) -> None:
     """The first step of SGD is the rate times the clipped gradient."""
-    AcceleratorState._reset_state(reset_partial_state=True)
     torch.manual_seed(0)
     settings = Optimisation(learning_rate=0.5, warmup_steps=0, ema_decay=0, clip_norm=0.01, weight_decay=0)
-    loop = Loop(nn.Linear(4, 1), Regression(), 1, settings, Accelerator(cpu=True), optimiser="sgd")
+    loop = Loop(nn.Linear(4, 1), Regression(), 1, settings, make_accelerator("cpu", "fp32"), optimiser="sgd")
     before = torch.cat([value.flatten() for value in weights(loop)])
     loop.run(1, silent, tmp_path / "state.pt")
     after = torch.cat([value.flatten() for value in weights(loop)])

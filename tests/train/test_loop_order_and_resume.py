@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import Stopped, WeightsError
+from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
 from wsi_nucssl.train.optimiser import running_average
@@ -50,7 +50,7 @@ def network() -> nn.Module:
 
 def loop(task: Regression, *, steps: int = 12, threads: int = 1, ema: float = 0.9) -> Loop:
     settings = Optimisation(learning_rate=0.01, warmup_steps=2, ema_decay=ema)
-    return Loop(network(), task, steps, settings, Accelerator(cpu=True), threads)
+    return Loop(network(), task, steps, settings, make_accelerator("cpu", "fp32"), threads)
 
 
 def ignore(_: Interval) -> None: ...

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from wsi_nucssl.datasets.polygons import Polygon, rasterise
+from wsi_nucssl.datasets.polygons import Polygon, area_of, rasterise
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
-from wsi_nucssl.export.reading import read_geojson
+from wsi_nucssl.export.objects import Nucleus
+from wsi_nucssl.export.reading import NucleiFile
 
 _HALF_PX = 0.5
 """GeoJSON counts from pixel corners; a pixel belongs to the polygon that holds its centre."""
+_ENOUGH = 3
+_CORNER = 0.55
+_SMALL_PX2 = 60.0
+"""Nuclei of 0.5 µm per px cover about 120 px², a quarter of that when their corners are given in µm."""
 
 
 def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
     """Draw the polygons of a .geojson or .geojson.gz onto an int32 label image of `shape` (rows, cols), 1 … n.
 
     Coordinates are px of the image on pixel corners, as QuPath counts them: pixel (x, y) covers
-    [x, x+1) × [y, y+1). Holes stay holes; the parts of a MultiPolygon are one nucleus; where polygons overlap, the
+    [x, x+1) × [y, y+1). Holes stay holes; what is a nucleus is said by `NucleiFile`; where polygons overlap, the
     earlier keeps the pixel.
 
     Raises
@@ -30,15 +35,19 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
     DatasetError
         A feature is not a polygon, or no polygon covers a pixel.
     """
-    features = read_geojson(path)["features"]
+    nuclei = NucleiFile(path)
     try:
-        outlines = [_outline(feature["geometry"]) for feature in features]
-    except (KeyError, TypeError, ValueError) as error:
+        outlines = [_outline(nucleus) for nucleus in nuclei]
+    except (TypeError, ValueError) as error:
         raise DatasetError(
             f"not a GeoJSON file of polygons ({error})",
             path=path,
             remedy="Export a FeatureCollection of Polygon or MultiPolygon features",
         ) from error
+    _check_unit(outlines, shape, path)
+    _check_frames(outlines, shape, path)
+    for doubt in nuclei.doubts:
+        warnings.warn(f"{path}: {doubt}", stacklevel=2)
     labels = rasterise(outlines, shape)
     if outlines and not labels.any():
         raise DatasetError(
@@ -49,22 +58,35 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
     return labels
 
 
-def _outline(geometry: dict[str, Any]) -> Polygon:
-    """All rings of a geometry as one even-odd outline: bridges to each ring and back cancel out."""
-    kind, coordinates = geometry["type"], geometry["coordinates"]
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"a feature is a {kind}")
-    polygons = [coordinates] if kind == "Polygon" else coordinates
-    rings = [_closed(ring) for polygon in polygons for ring in polygon]
-    if not rings:
-        raise ValueError("a polygon has no ring")
+def _outline(nucleus: Nucleus) -> Polygon:
+    """All rings of a nucleus as one even-odd outline: bridges to each ring and back cancel out."""
+    rings = [np.concatenate([ring, ring[:1]]) for ring in nucleus.rings()]
     start = rings[0][:1]
     return np.concatenate([points for ring in rings for points in (ring, start)]) - _HALF_PX
 
 
-def _closed(ring: list[list[float]]) -> Polygon:
-    points = np.asarray(ring, np.float64)
-    if points.ndim != 2 or len(points) < 3 or points.shape[1] < 2 or not np.isfinite(points).all():
-        raise ValueError("a ring needs at least three finite points")
-    points = points[:, :2]
-    return np.concatenate([points, points[:1]])
+def _check_unit(outlines: list[Polygon], shape: Shape, path: Path) -> None:
+    """Refuse coordinates in µm: all in the corner of the image, and far too small for nuclei."""
+    if len(outlines) < _ENOUGH:
+        return
+    reach = np.max([outline.max(axis=0) for outline in outlines], axis=0)
+    area = float(np.median([area_of(outline) for outline in outlines]))
+    if (reach < _CORNER * np.array(shape[::-1])).all() and area < _SMALL_PX2:
+        raise DatasetError(
+            f"its {len(outlines)} polygons reach to ({reach[0]:.0f}, {reach[1]:.0f}) of an image of {shape[1]} × "
+            f"{shape[0]} px, and their median area is {area:.3g} px²: the coordinates seem to be in µm",
+            path=path,
+            remedy="Export coordinates in px of the image",
+        )
+
+
+def _check_frames(outlines: list[Polygon], shape: Shape, path: Path) -> None:
+    """Refuse a polygon around the others, which would be scored as a nucleus and hide them."""
+    largest = max((area_of(outline) for outline in outlines), default=0.0)
+    if len(outlines) >= _ENOUGH and largest > shape[0] * shape[1] / 2:
+        raise DatasetError(
+            f"one of its {len(outlines)} polygons covers more than half of the image: it seems to be a region "
+            "around the nuclei",
+            path=path,
+            remedy="Export the nuclei without the annotation around them",
+        )

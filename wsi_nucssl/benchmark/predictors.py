@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
-from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.datasets.resample import resample_labels
 from wsi_nucssl.datasets.sample import LabelImage, Types
 from wsi_nucssl.engines.base import Engine
@@ -20,6 +19,7 @@ from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.info import ModelInfo, seen_images
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.mpp import same_mpp
 from wsi_nucssl.runs import digest
 from wsi_nucssl.segment.images import segment_typed_image
 

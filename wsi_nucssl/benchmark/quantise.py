@@ -18,9 +18,10 @@ from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.engines.int8 import quantised_path
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.engines.quantisation import quantise, record_comparison
-from wsi_nucssl.errors import OutputError, OutputExists
+from wsi_nucssl.errors import OutputError
 from wsi_nucssl.metrics import aji
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.segment.images import network_input, segment_image
 
 _ACCEPTED: Final = 0.003
@@ -107,8 +108,7 @@ def quantise_on(model: Model, dataset: Dataset, *, overwrite: bool = False) -> t
         NNCF is not installed, or no image is left.
     """
     path = quantised_path(model.path)
-    if path.exists() and not overwrite:
-        raise OutputExists("the file is there already", path=path, remedy="Add ⟨overwrite⟩ to replace it")
+    check_output(path, inputs=(model.path, dataset.path), overwrite=overwrite)
     if not os.access(path.parent, os.W_OK):
         raise OutputError(
             "the folder of the weights cannot be written to",

@@ -10,20 +10,28 @@ from typing import Any, Final
 from wsi_nucssl._version import __version__
 from wsi_nucssl.benchmark.groups import By, grouped
 from wsi_nucssl.benchmark.journal import Journal
-from wsi_nucssl.benchmark.predictors import Predictor, check_names, check_seeing, tells_apart
+from wsi_nucssl.benchmark.predictors import (
+    PredictionFolder,
+    Predictor,
+    check_names,
+    check_seeing,
+    tells_apart,
+)
 from wsi_nucssl.benchmark.report import Report
 from wsi_nucssl.benchmark.scoring import OnImage, Scorer, file_stem
 from wsi_nucssl.benchmark.selection import Selection, SplitName, select
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
-from wsi_nucssl.files import locked, remove_tree, write_atomic
+from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
 from wsi_nucssl.metrics.registry import METRICS
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import digest, run_directory
 
 RESULTS: Final = "results.json"
 _OVERLAYS: Final = "overlays"
 _PICTURE: Final = "stress.png"
+_WRITTEN: Final = (RESULTS, "results.csv", "results.md", _PICTURE, _OVERLAYS)
 _WORK: Final = "work"
 """Run directory in the output: scores and overlays made so far. Gone once the results are written."""
 
@@ -89,8 +97,7 @@ def benchmark(
     if stress:
         check_seeing(predictors)
     with locked(out):
-        if not overwrite and not (resume and (out / _WORK).exists()):
-            _check_free(out)
+        _check_places(out, overwrite=overwrite, resume=resume and (out / _WORK).exists())
         dataset = dataset.hashed()
         selection = select(dataset, predictors, split, split_file)
         ids = [entry.id for entry in selection.entries]
@@ -98,6 +105,7 @@ def benchmark(
             _check_files("predictors", [each.name for each in predictors])
             _check_files("images", ids)
         work = out / _WORK
+        _check_inputs(out, dataset, predictors)
         read = sorted({sample.source.parent for sample in dataset})
         settings = _settings(dataset, selection, predictors, overlays=overlays, oracle=oracle, stress=stress)
         try:
@@ -122,12 +130,24 @@ def benchmark(
         return report
 
 
-def _check_free(out: Path) -> None:
-    there = [path for path in (out / RESULTS, out / _OVERLAYS, out / _PICTURE) if path.exists()]
-    if there:
+def _check_places(out: Path, *, overwrite: bool, resume: bool) -> None:
+    """Nothing that is there is replaced unasked, and overlays that no benchmark made are not replaced at all."""
+    for name in _WRITTEN:
+        check_output(out / name, overwrite=overwrite, may_exist=resume, is_folder=name == _OVERLAYS)
+    if (out / _OVERLAYS).exists() and not (out / RESULTS).exists() and not (out / _WORK).exists():
         raise OutputExists(
-            "results are there already", path=there[0], remedy="Add ⟨overwrite⟩, or choose another"
+            "a folder that no benchmark made has the overlays' name",
+            path=out / _OVERLAYS,
+            remedy="Choose another output",
         )
+
+
+def _check_inputs(out: Path, dataset: Dataset, predictors: Sequence[Predictor]) -> None:
+    """No output is what a predictor reads, or a file of the dataset."""
+    read = [each.folder for each in predictors if isinstance(each, PredictionFolder)]
+    read += [path for sample in dataset for path in (sample.source, sample.source.parent)]
+    for name in _WRITTEN:
+        check_output(out / name, inputs=set(read), may_exist=True, is_folder=name == _OVERLAYS)
 
 
 def _settings(
@@ -160,10 +180,15 @@ def _settings(
 def _publish(report: Report, out: Path, pictures: Path | None) -> None:
     """Put everything in its place, results.json last; done again after an interruption, it comes to the same."""
     (out / RESULTS).unlink(missing_ok=True)
+    remove_partials(out)
+    old = out / f".{_OVERLAYS}.replaced"
     if pictures is None or pictures.exists():
-        remove_tree(out / _OVERLAYS)
-    if pictures is not None and pictures.exists():
-        pictures.rename(out / _OVERLAYS)
+        if (out / _OVERLAYS).exists():
+            remove_tree(old)
+            (out / _OVERLAYS).rename(old)
+        if pictures is not None:
+            pictures.rename(out / _OVERLAYS)
+    remove_tree(old)
     if report.stress:
         write_atomic(out / _PICTURE, report.picture())
     else:

@@ -8,7 +8,6 @@ of every image and label. docs/datasets.md says more.
 
 from wsi_nucssl.datasets.joining import dataset_names, join_datasets
 from wsi_nucssl.datasets.monuseg import monuseg_2018
-from wsi_nucssl.datasets.mpp import DEFAULT_MPP
 from wsi_nucssl.datasets.organs import MONUSEG_2018_TEST, MONUSEG_2018_TRAINING, organ_of
 from wsi_nucssl.datasets.plausibility import doubtful_mpp, implausible
 from wsi_nucssl.datasets.reading import open_dataset, open_datasets
@@ -17,6 +16,7 @@ from wsi_nucssl.datasets.resolution import describe_mpp
 from wsi_nucssl.datasets.sample import Dataset, Sample
 from wsi_nucssl.datasets.split_rules import everything, fraction, hold_out_dataset, holdout, k_fold
 from wsi_nucssl.datasets.splits import Entry, Split
+from wsi_nucssl.mpp import DEFAULT_MPP
 
 __all__ = [
     "DEFAULT_MPP",

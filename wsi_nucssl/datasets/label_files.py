@@ -4,26 +4,45 @@ XML.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.lib.format import read_array
 from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
+from scipy.ndimage import label
 
 from wsi_nucssl.datasets.aperio_xml import read_xml_labels
 from wsi_nucssl.datasets.images import read_pixels
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.files import open_regular, read_bounded
 
 _LARGEST_ID = np.iinfo(np.int32).max
 NPY_FAULTS: Final = (ValueError, EOFError, TokenError, MemoryError)
 """What numpy raises on damaged .npy files: the header is read as Python, the size that it states may be absurd."""
+_MAT_FAULTS: Final = (
+    ValueError,
+    MatReadError,
+    NotImplementedError,  # SciPy's of MATLAB 7.3
+    OSError,
+    EOFError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    zlib.error,
+)
+_BYTE, _MANY_IDS, _BLOB_PX, _APART, _TOO_MANY = 255, 200, 10, 3, 1.2
+_MOST_PX, _MOST_BYTES = 1 << 24, 1 << 31
 _ONE_ID_PER_NUCLEUS = "Store one integer id per nucleus, 0 for background"
 
 
@@ -56,16 +75,43 @@ def _as_labels(values: NDArray[Any], path: Path) -> LabelImage:
             path=path,
             remedy=_ONE_ID_PER_NUCLEUS,
         )
+    _check_one_each(values, int(high), path)
     return np.ascontiguousarray(values, dtype=np.int32)
 
 
-def _read_picture(path: Path, _shape: Shape) -> NDArray[Any]:
+def _check_one_each(values: NDArray[Any], high: int, path: Path) -> None:
+    """Refuse masks of 0 and 1, and ids that began again after 255: by far more blobs than ids."""
+    ids = np.count_nonzero(np.bincount(values.astype(np.uint8).ravel())[1:]) if 0 < high <= _BYTE else 0
+    if high != 1 and ids < _MANY_IDS:
+        return
+    blobs = int(np.count_nonzero(np.bincount(label(values > 0, np.ones((3, 3)))[0].ravel())[1:] >= _BLOB_PX))
+    if high == 1 and blobs >= _APART:
+        what = f"this is a mask of 0 and 1 with {blobs} blobs, which does not tell nuclei apart"
+    elif high != 1 and blobs > _TOO_MANY * ids:
+        what = f"{blobs} blobs share {ids} ids up to {high}: the ids seem to have begun again after 255"
+    else:
+        return
+    raise DatasetError(what, path=path, remedy=f"{_ONE_ID_PER_NUCLEUS}, in 16 or 32 bits")
+
+
+def _read_picture(path: Path, shape: Shape) -> NDArray[Any]:
+    """Only what may be labels of the image is decoded: a small PNG can state a huge size."""
+    with open_regular(path) as file:
+        head = file.read(24)
+    if head.startswith(b"\x89PNG") and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:])
+        if width * height > max(_MOST_PX, 4 * shape[0] * shape[1]):
+            raise DatasetError(
+                f"it states {width} × {height} px, the image has {shape[1]} × {shape[0]}",
+                path=path,
+                remedy="Give labels of the image's own size",
+            )
     return read_pixels(path)
 
 
 def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = read_array(BytesIO(path.read_bytes()), allow_pickle=False)
+        values: NDArray[Any] = read_array(BytesIO(read_bounded(path, _MOST_BYTES)), allow_pickle=False)
     except NPY_FAULTS as error:
         raise DatasetError(
             f"not a readable .npy array ({error})", path=path, remedy="Save it with numpy.save, as integers"
@@ -75,13 +121,8 @@ def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
 
 def _read_mat(path: Path, _shape: Shape) -> NDArray[Any]:
     try:
-        content = loadmat(path, variable_names=["inst_map"])
-    except (
-        ValueError,
-        MatReadError,
-        NotImplementedError,
-        OSError,
-    ) as error:  # the third is SciPy's of MATLAB 7.3
+        content = loadmat(cast(Any, BytesIO(read_bounded(path, _MOST_BYTES))), variable_names=["inst_map"])
+    except _MAT_FAULTS as error:
         raise DatasetError(
             f"not a readable MATLAB file ({error})", path=path, remedy="Save it with save -v7 in MATLAB"
         ) from error

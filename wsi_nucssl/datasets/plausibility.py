@@ -1,24 +1,21 @@
 """Whether nuclei have the size of nuclei at the resolution that an image is said to have.
 
-The bounds are set around the medians of 100 images of known resolution (MoNuSeg's 30, TNBC's first 30, 40 of
-glioblastoma): 12.8 to 51.9 µm². MoNuSeg's three images at 20× have 23.5 to 30.5 at their own 0.5 µm per px,
-and 5.9 to 7.6 if they are taken for 0.25. Upwards there is more room, since tumours have large nuclei.
+`nuclei.plausible` says what size that is.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from wsi_nucssl.datasets.mpp import DEFAULT_MPP
 from wsi_nucssl.datasets.sample import Dataset, LabelImage, Sample
-
-LEAST_MEDIAN_UM2, LARGEST_MEDIAN_UM2 = 10.0, 80.0
-"""An image's median nucleus in µm²: discs of 3.6 and 10.1 µm across."""
-
-_FEWEST = 5
-"""A median of fewer nuclei says little about the image."""
+from wsi_nucssl.mpp import DEFAULT_MPP
+from wsi_nucssl.nuclei.plausible import (
+    FEWEST,
+    LARGEST_MEDIAN_UM2,
+    LEAST_MEDIAN_UM2,
+    has_nuclear_size,
+    likelier_factor,
+)
 
 
 def implausible(dataset: Dataset, *, default: float = DEFAULT_MPP) -> list[str]:
@@ -46,14 +43,13 @@ def doubtful_mpp(sample: Sample, labels: LabelImage, *, default: float = DEFAULT
         differs by a power of two, as objectives do. None also for images of fewer than five nuclei.
     """
     areas_px = np.unique(labels[labels > 0], return_counts=True)[1]
-    if len(areas_px) < _FEWEST:
+    if len(areas_px) < FEWEST:
         return None
     mpp = default if sample.mpp is None else sample.mpp
     median = float(np.median(areas_px)) * mpp**2
-    if LEAST_MEDIAN_UM2 <= median <= LARGEST_MEDIAN_UM2:
+    if has_nuclear_size(median):
         return None
-    usual = math.sqrt(LEAST_MEDIAN_UM2 * LARGEST_MEDIAN_UM2)
-    factor = 2.0 ** round(math.log2(usual / median) / 2)
+    factor = likelier_factor(median)
     source = sample.mpp_source or "assumed, since nobody states it"
     return (
         f"{sample.id}: the median nucleus has {median:.3g} µm² at {mpp:.4g} µm per px ({source}), where human "

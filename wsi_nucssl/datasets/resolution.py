@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from wsi_nucssl.datasets.aperio_xml import read_xml_mpp
-from wsi_nucssl.datasets.mpp import LARGEST_MPP, LEAST_MPP, is_plausible, require_plausible, same_mpp
 from wsi_nucssl.datasets.sample import Dataset, Sample
 from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.mpp import LARGEST_MPP, LEAST_MPP, is_plausible, require_plausible, same_mpp
 
 _APERIO = re.compile(r"\.xml(\.gz)?$", re.IGNORECASE)
 _MANIFEST = "manifest.json"

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.datasets.mpp import DEFAULT_MPP, require_plausible, same_mpp
 from wsi_nucssl.datasets.resample import resample_image, resample_labels
 from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.mpp import DEFAULT_MPP, require_plausible, same_mpp
 
 Image = NDArray[np.uint8]
 """RGB image of shape (row, col, 3), sRGB, uint8."""

@@ -54,7 +54,7 @@ class OpenVinoEngine:
         # Two threads that are the first to ask OpenVINO for a numpy type wait for one another for ever, one with the
         # interpreter's lock and one with pybind11's: so ask here, before there are threads.
         openvino.Type.u8.to_dtype()
-        self._core = _core()
+        self._core = openvino_core()
         self._abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.bf16 = "BF16" in self._abilities
         self._precision = f"{kind}{'bf16' if self.bf16 else 'fp32'}"
@@ -156,7 +156,7 @@ def refuse_cuda(device: str) -> None:
 
 
 @cache
-def _core() -> Any:
+def openvino_core() -> Any:
     """OpenVINO itself, once in a process and never given back.
 
     Its CPU plugin gives the thread that loads it a stack for signals, and frees that stack with itself. Where another

@@ -81,6 +81,10 @@ class ExportContext:
         """The measurements in the units of `COLUMNS`, in steps of 10^−`columns.DECIMALS`; int64 (n, 9)."""
         return rounded(nuclei, self.mpp)
 
+    def canvas_xy(self, nuclei: Nuclei) -> NDArray[np.int32]:
+        """Vertices in canvas px, int32 (m, 2)."""
+        return nuclei.ring_xy
+
     def type_names(self, nuclei: Nuclei) -> list[str]:
         """The name of the type of each nucleus; "" where it has none."""
         names = [each.name for each in self.types]

@@ -1,44 +1,144 @@
-"""GeoJSON back in: ours, QuPath's and anybody's."""
+"""GeoJSON back in: ours, QuPath's and anybody's, one nucleus at a time."""
 
 from __future__ import annotations
 
-import gzip
+import re
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import orjson
-
+from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import InputError
+from wsi_nucssl.export.json_stream import ObjectStream, chunks
+from wsi_nucssl.export.objects import NO_NUCLEI, Nucleus, kind_of, nuclei_of
+
+_OURS: Final = "wsi_nucssl"
+_DETECTED: Final = re.compile(
+    rb'"object_?[tT]ype"\s*:\s*"(?:detection|cell)"|"id"\s*:\s*"Path(?:Detection|Cell)Object"'
+)
+_HEADER: Final = re.compile(rb'"wsi_nucssl"\s*:')
+_OVERLAP: Final = 256
+_FAULTS: Final = (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError, RecursionError)
 
 
-def read_geojson(path: Path) -> dict[str, Any]:
-    """A .geojson or .geojson.gz as a FeatureCollection with its members; a bare list or one Feature becomes one.
+class NucleiFile:
+    """The nuclei of a .geojson or .geojson.gz, read again at each iteration; memory does not grow with their number.
+
+    What is no nucleus is left out: tiles and TMA cores, and annotations where the file has detections or cells. A cell
+    is its `nucleusGeometry`. A MultiPolygon or GeometryCollection of anything but a detection or cell is many objects.
+
+    Attributes
+    ----------
+    header : dict of str to Any
+        The member "wsi_nucssl"; empty in files of other programs.
+    doubts : list of Doubt
+        What was taken for what, after an iteration.
 
     Raises
     ------
     InputError
-        The file cannot be read, or is no GeoJSON of features.
+        The file cannot be read, or is no GeoJSON.
     """
-    try:
-        data = path.read_bytes()
-        content = orjson.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-        collection = _as_collection(content)
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", path=path, remedy="Check the path") from error
-    except (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"not a GeoJSON file ({error})", path=path, remedy="Export a FeatureCollection of polygons"
-        ) from error
-    return collection
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.doubts: list[Doubt] = []
+        self.header: dict[str, Any] = {}
+        try:
+            self._has_detections, has_header = self._look()
+            if has_header:
+                self.header = self._read_header()
+        except _FAULTS as error:
+            raise self._error(error) from error
+
+    def __iter__(self) -> Iterator[Nucleus]:
+        """The nuclei in the order of the file.
+
+        Raises
+        ------
+        InputError
+            A feature is no polygon, or the file is damaged.
+        """
+        counts: dict[str, int] = {}
+        try:
+            for index, feature in enumerate(self._features()):
+                kind = kind_of(feature)
+                if kind in NO_NUCLEI or (kind == "annotation" and self._has_detections):
+                    counts["parents"] = counts.get("parents", 0) + 1
+                    continue
+                yield from nuclei_of(feature, index, kind, counts)
+        except _FAULTS as error:
+            raise self._error(error) from error
+        self.doubts = [_DOUBTS[name](count) for name, count in counts.items()]
+
+    def _look(self) -> tuple[bool, bool]:
+        """Whether there are detections or cells, and whether there is a header of ours, before anything is parsed."""
+        detected = headed = False
+        before = b""
+        for piece in chunks(self.path):
+            text = before + piece
+            detected = detected or bool(_DETECTED.search(text))
+            headed = headed or bool(_HEADER.search(text))
+            if detected and headed:
+                break
+            before = text[-_OVERLAP:]
+        return detected, headed
+
+    def _read_header(self) -> dict[str, Any]:
+        content = ObjectStream(self.path).read_envelope(_HEADER)
+        header = content.get(_OURS, {}) if isinstance(content, dict) else {}
+        if not isinstance(header, dict):
+            raise TypeError(f"its member {_OURS!r} is no object")
+        return header
+
+    def _features(self) -> Iterator[Mapping[str, Any]]:
+        stream = ObjectStream(self.path)
+        for feature in stream:
+            if not isinstance(feature, dict):
+                raise TypeError("a feature is no object")
+            yield feature
+        content = stream.envelope
+        if stream.listed:
+            return
+        if not isinstance(content, dict) or "type" not in content:
+            raise TypeError("it is neither features nor a geometry")
+        if content["type"] == "FeatureCollection":
+            raise TypeError("its features are no list")
+        yield content if content["type"] == "Feature" else {"type": "Feature", "geometry": content}
+
+    def _error(self, error: Exception) -> InputError:
+        if isinstance(error, FileNotFoundError):
+            return InputError("there is no such file", path=self.path, remedy="Check the path")
+        return InputError(
+            f"not a GeoJSON file of polygons ({error})",
+            path=self.path,
+            remedy="Export a FeatureCollection of polygons, one a nucleus",
+        )
 
 
-def _as_collection(content: Any) -> dict[str, Any]:
-    if isinstance(content, list):  # older QuPath exports
-        return {"features": content}
-    if content["type"] == "Feature":
-        return {"features": [content]}
-    if not isinstance(content["features"], list):
-        raise TypeError("its features are no list")
-    collection: dict[str, Any] = content
-    return collection
+def _parents(count: int) -> Doubt:
+    return Doubt(
+        "geojson-parents",
+        f"{count} annotations, tiles or TMA cores were left out: they hold nuclei and are none",
+        "Export detections or cells only",
+    )
+
+
+def _split(count: int) -> Doubt:
+    return Doubt(
+        "geojson-split",
+        f"{count} MultiPolygons or collections were taken for many nuclei, one a part",
+        "Export one Polygon a nucleus",
+    )
+
+
+def _cells(count: int) -> Doubt:
+    return Doubt(
+        "geojson-cells",
+        f"{count} cells have no nucleus of their own, so that the cells' outlines were taken",
+        "Export cells with their nuclei, or detections",
+    )
+
+
+_DOUBTS: Final = {"parents": _parents, "split": _split, "cells": _cells}

@@ -21,9 +21,17 @@ EXPORTERS: Final[Registry[Exporter]] = Registry(
     Plugin("geojson", "wsi_nucssl.export.geojson:GEOJSON", "outlines and measurements, as QuPath opens them"),
     Plugin("geojson.gz", "wsi_nucssl.export.geojson:GEOJSON_GZ", "the same, compressed"),
     Plugin("csv", "wsi_nucssl.export.csv:CSV", "a table, one row a nucleus, units in the columns' names"),
+    Plugin(
+        "parquet",
+        "wsi_nucssl.export.geoparquet:PARQUET",
+        "GeoParquet: table and outlines in one, as geopandas opens it",
+    ),
+    Plugin("zarr", "wsi_nucssl.export.labels:ZARR", "a label image, OME-Zarr 0.5, as napari opens it"),
 )
 
 DEFAULT: Final = "geojson"
+_ALSO_CALLED: Final = {"labels": "zarr"}
+"""What a format holds, where people may look for it by that instead of by its ending."""
 
 
 def format_of(path: Path) -> str | None:
@@ -40,13 +48,13 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
     UsageError
         There is no such format.
     """
-    wanted = {*formats}
+    wanted = {_ALSO_CALLED.get(name, name) for name in formats}
     for name in wanted - {*EXPORTERS.names}:
         EXPORTERS.get(name)
     return tuple(name for name in EXPORTERS.names if name in wanted)
 
 
 def endings() -> str:
-    """All endings in words, for messages: ".geojson, .geojson.gz or .csv"."""
+    """All endings in words, for messages: ".geojson, .csv or .parquet" where there are three."""
     *others, last = (f".{name}" for name in EXPORTERS.names)
     return f"{', '.join(others)} or {last}"

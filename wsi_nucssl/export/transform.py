@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,8 @@ class CanvasTransform:
         level-0 px per canvas px.
     origin_x, origin_y : float
         level-0 position that becomes (0, 0): the bounds' corner for origin "qupath".
+    width, height : float
+        Of the slide in level-0 px, beyond which no vertex lies: the last canvas px may cover less than a whole one.
 
     Raises
     ------
@@ -36,6 +39,8 @@ class CanvasTransform:
     scale_y: float
     origin_x: float = 0.0
     origin_y: float = 0.0
+    width: float = math.inf
+    height: float = math.inf
 
     def __post_init__(self) -> None:
         if not (_LEAST_SCALE <= self.scale_x < 1e6 and _LEAST_SCALE <= self.scale_y < 1e6):
@@ -52,8 +57,26 @@ class CanvasTransform:
         return moved
 
     def centi_px(self, xy: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Canvas vertices (m, 2) as level-0 coordinates in 0.01 px, rounded half up; int64 (m, 2)."""
+        """Canvas vertices (m, 2) as level-0 coordinates in 0.01 px, rounded half up; int64 (m, 2).
+
+        None lies beyond the slide, unless its last 0.005 px are a canvas px of their own: that keeps 0.01 px, so that
+        no two grid lines become one and polygons stay valid.
+        """
         rounded: NDArray[np.int64] = np.floor(self.level0(xy) * 10**COORDINATE_DECIMALS + 0.5).astype(
             np.int64
         )
+        for axis, (length, scale, origin) in enumerate(
+            ((self.width, self.scale_x, self.origin_x), (self.height, self.scale_y, self.origin_y))
+        ):
+            if math.isfinite(length):
+                np.minimum(rounded[:, axis], _last(length, scale, origin), out=rounded[:, axis])
         return rounded
+
+
+def _last(length: float, scale: float, origin: float) -> int:
+    """The greatest coordinate in 0.01 px: the slide's edge, and always beyond the last grid line but one."""
+    unit = 10**COORDINATE_DECIMALS
+    last_but_one = (math.ceil(length / scale - 1e-6) - 1) * scale
+    return max(
+        math.floor((length - origin) * unit + 1e-6), math.floor((last_but_one - origin) * unit + 0.5) + 1
+    )

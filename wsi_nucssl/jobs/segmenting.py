@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
 from wsi_nucssl.models.devices import Device
@@ -24,6 +25,8 @@ def segment_slide(
     *,
     model: PathArgument | Model | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
+    force_mpp: bool = _DEFAULT.force_mpp,
+    strict: bool = _DEFAULT.strict,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
     views: int = _DEFAULT.views,
@@ -32,6 +35,8 @@ def segment_slide(
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
+    min_area_um2: float = 0.0,
+    min_probability: float = 0.0,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = lambda _: None,
@@ -43,11 +48,16 @@ def segment_slide(
     slide : str or Path
         The slide's file.
     output : str, Path or sequence of them
-        A .geojson, .geojson.gz or .csv file, or several of them; work goes on in `output`.run beside the first.
+        A file whose ending names a format, such as .geojson or .parquet, or several of them; work goes on in
+        `output`.run beside the first.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
     mpp : float or Mpp, optional
-        µm per px of level 0; goes before what the slide says.
+        µm per px of level 0, where the slide does not say it.
+    force_mpp : bool
+        `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    strict : bool
+        A doubtful result (`SegmentSummary.doubts`) is an error, and nothing is written.
     device : {"auto", "cpu", "cuda"}
         What the network runs on.
     engine : str or Engine
@@ -65,6 +75,8 @@ def segment_slide(
         Backend for the slide; "auto" chooses by content.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    min_area_um2, min_probability : float
+        Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     resume, overwrite : bool
         Go on with a run that was stopped; replace what is there.
     on_progress : callable
@@ -78,7 +90,8 @@ def segment_slide(
     Raises
     ------
     SlideError, MissingMpp
-        The slide cannot be read, or does not say its mpp.
+        The slide cannot be read, does not say its mpp, or says another than is given; with `strict`, its result is
+        doubtful.
     OutputExists, OutputLocked, RunMismatch
         The output cannot be taken.
     UsageError
@@ -97,6 +110,8 @@ def segment_slide(
 
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
+        force_mpp=force_mpp,
+        strict=strict,
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",
@@ -105,6 +120,7 @@ def segment_slide(
         workers=workers,
         origin=origin,
         keep_probabilities=keep_probabilities,
+        selection=Selection(min_area_um2, min_probability),
     )
     place, outputs, loaded = locate(slide, "slide"), paths("output", output), as_model(model)
     return run(

@@ -70,6 +70,7 @@ def pretrain(
     deshortcut: bool = False,
     mpp: float | None = None,
     slide_mpp: float | None = None,
+    force_mpp: bool = False,
     seed: int = 0,
     device: TrainDevice = "auto",
     loader_threads: int = 1,
@@ -99,6 +100,8 @@ def pretrain(
         µm per px of the tiles; by default what the network that `arch` is made for sees.
     slide_mpp : float, optional
         µm per px of the slides' level 0, where they do not say.
+    force_mpp : bool
+        `slide_mpp` goes before what slides say, and an unusual resolution is not questioned.
     seed : int
         Of initialisation, tiles and views.
     device : {"auto", "cpu"}
@@ -145,6 +148,7 @@ def pretrain(
         deshortcut=deshortcut,
         mpp=mpp,
         slide_mpp=slide_mpp,
+        force_mpp=force_mpp,
         seed=seed,
     )
     result = train(
@@ -170,6 +174,7 @@ def pretrain_job(
     deshortcut: bool,
     mpp: float | None,
     slide_mpp: float | None,
+    force_mpp: bool,
     seed: int,
 ) -> PretrainJob:
     """What `pretrain` is given, as the job that it is: for whoever looks at one without running it.
@@ -196,6 +201,7 @@ def pretrain_job(
         arch,
         seen if mpp is None else Mpp.parse_side(mpp),
         slide_mpp,
+        force_mpp,
         seed,
     )
 

@@ -103,10 +103,12 @@ def fraction(
 
     Parameters
     ----------
-    name, title, help, paper : str
+    name, title : str
         As in `Metric`.
     of : callable
         From the overlaps to the value.
+    help, paper : str
+        As in `Metric`.
     """
     return Metric(
         name, title, lambda pair: of(pair.table), PERCENT, higher_is_better=True, help=help, paper=paper

@@ -45,15 +45,15 @@ def chosen_device(name: str) -> Literal["cpu", "cuda"]:
 
 def _cuda_at_hand() -> bool:
     """PyTorch's answer; where there is no driver for a GPU, without the seconds that importing PyTorch takes."""
-    if not _driver_at_hand():
+    if not driver_at_hand():
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def _driver_at_hand() -> bool:
-    """NVIDIA's library, or the device of AMD's, which PyTorch calls CUDA too."""
+def driver_at_hand() -> bool:
+    """Whether there is a driver for a GPU: NVIDIA's library, or the device of AMD's, which PyTorch calls CUDA too."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -143,13 +143,13 @@ def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
         schema = _schema(path, raw)
         raw = {key: value for key, value in raw.items() if key not in ("classes", "schema")}
         info = ModelInfo(**raw, schema=schema)
-    except (KeyError, TypeError, ValueError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise WeightsError(
             f"the header does not describe a wsi-nucssl model ({error!r})",
             path=path,
             remedy="Use a file written by wsi-nucssl finetune",
         ) from error
-    if not is_architecture(info.arch):
+    if not isinstance(info.arch, str) or not is_architecture(info.arch):
         raise WeightsError(
             f"architecture {info.arch!r} is unknown to this version",
             path=path,

@@ -138,6 +138,13 @@ def _encoder_name(path: Path, text: str) -> str:
 
 
 def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    broken = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise WeightsError(
+            f"{len(broken)} of its {len(tensors)} tensors hold values that are not finite, {broken[0]} the first",
+            path=path,
+            remedy="The training diverged or the file is damaged; use another",
+        )
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:

@@ -222,11 +222,16 @@ class Nuclei:
             and self.type_probability.shape == (count, self.types)
             and bool(((self.type_id >= -1) & (self.type_id < max(self.types, 1))).all())
             and len(self.polygon_offsets) == count + 1
-            and self.polygon_offsets[-1] == len(self.ring_offsets) - 1
-            and self.ring_offsets[-1] == len(self.ring_xy)
+            and _cut(self.polygon_offsets, len(self.ring_offsets) - 1)
+            and _cut(self.ring_offsets, len(self.ring_xy))
         )
         if not sound:
             raise ValueError("its arrays do not fit each other")
+
+
+def _cut(offsets: NDArray[np.integer], length: int) -> bool:
+    """Whether offsets cut so many rows into pieces of which none is empty."""
+    return bool(offsets[0] == 0 and offsets[-1] == length and (np.diff(offsets) > 0).all())
 
 
 def _arrays(*, typed: bool = False) -> list[str]:

@@ -11,10 +11,12 @@ from wsi_nucssl.errors import InputError
 from wsi_nucssl.geometry import Box, Mpp, Size
 from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.locations import Location
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.pretext.triplets import MIN_TILE_PX
 from wsi_nucssl.runs import digest
 from wsi_nucssl.slide import RGB, Canvas, Slide, identity, tissue_mask
+from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.tiles.store import TileStore
 
 
@@ -27,7 +29,9 @@ class TileSettings:
     mpp : float
         µm per px of the tiles. Plain images are taken as they are, at this mpp.
     slide_mpp : float or None
-        µm per level-0 px of every slide; None takes what each states.
+        µm per level-0 px of the slides that do not state it.
+    force_mpp : bool
+        `slide_mpp` goes before what slides state, and an unusual resolution is not questioned.
     tile_px : int
         Side of a tile; what is smaller gives smaller tiles.
     min_tissue : float
@@ -39,14 +43,14 @@ class TileSettings:
 
     mpp: float = 0.25
     slide_mpp: float | None = None
+    force_mpp: bool = False
     tile_px: int = 1000
     min_tissue: float = 0.1
     mpp_factor: int = 1
 
     def __post_init__(self) -> None:
         Mpp.parse(self.mpp)
-        if self.slide_mpp is not None:
-            Mpp.parse(self.slide_mpp, "slide_mpp")
+        GivenMpp.parse(self.slide_mpp, self.force_mpp, "slide_mpp")
         whole("tile_px", self.tile_px, MIN_TILE_PX)
         within("min_tissue", self.min_tissue, 0, 1)
         whole("mpp_factor", self.mpp_factor, 1, 8)
@@ -146,6 +150,7 @@ def _canvas(slide: Slide, settings: TileSettings) -> tuple[Canvas, int]:
     """The canvas to read tiles from, and the side of a tile on it."""
     if slide.is_plain_image:
         return Canvas.at_scale(slide, 1.0), settings.tile_px
+    require_detail(slide, Mpp.square(settings.mpp))
     canvas = Canvas(slide, Mpp.square(settings.mpp))
     if min(canvas.scale_x, canvas.scale_y) < settings.mpp_factor * 0.98:
         return canvas, settings.tile_px

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsi_nucssl.locations import Location
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide import Slide, open_slide
 
 _BUDGET_BYTES: Final = 2 << 30
@@ -27,8 +28,8 @@ class _Open:
 class SlidePool:
     """Opens each slide when it is first needed; those unused for longest are closed once the budget is spent."""
 
-    def __init__(self, mpp: float | None = None, budget_bytes: int = _BUDGET_BYTES) -> None:
-        self._mpp, self._budget = mpp, budget_bytes
+    def __init__(self, given: GivenMpp = NOT_GIVEN, budget_bytes: int = _BUDGET_BYTES) -> None:
+        self._given, self._budget = given, budget_bytes
         self._open: OrderedDict[Location, _Open] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -38,7 +39,7 @@ class SlidePool:
         with self._lock:
             entry = self._open.get(path)
             if entry is None:
-                slide = open_slide(path, mpp=self._mpp)
+                slide = open_slide(path, mpp=self._given.um, force_mpp=self._given.is_forced)
                 entry = self._open[path] = _Open(slide, _cost(slide))
             entry.users += 1
             self._open.move_to_end(path)

@@ -11,6 +11,7 @@ import numpy as np
 
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.locations import Location
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.runs import digest
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0
     )  # here: images in memory need no slide library
     from wsi_nucssl.pretext.slide_pool import SlidePool
 
-    with contextlib.closing(SlidePool(settings.slide_mpp)) as pool:
+    with contextlib.closing(SlidePool(GivenMpp(settings.slide_mpp, settings.force_mpp))) as pool:
         files = {_key(path): path for given in paths for path in _expand(given)}  # each once
         groups = [
             StoreGroup(path, settings)

@@ -14,18 +14,20 @@ import torch
 from numpy.typing import NDArray
 
 from wsi_nucssl.cohort import OnFailure, for_each_slide, outputs_in
-from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.devices import torch_device
+from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
 from wsi_nucssl.pretext.views import cut
 from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide, tissue_mask
+from wsi_nucssl.slide.resolution import require_detail
 
 CELL_PX: Final = 32
 """Side of one value of a density map, in px of the image."""
@@ -44,6 +46,7 @@ def draw_density(
     directory: Path,
     *,
     slide_mpp: float | None = None,
+    force_mpp: bool = False,
     pairs: int = 4,
     device: str = "cpu",
     overwrite: bool = False,
@@ -63,7 +66,9 @@ def draw_density(
     directory : Path
         Where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values.
     slide_mpp : float, optional
-        µm per level-0 px of the slides; None takes what each states.
+        µm per level-0 px of the slides that do not state it.
+    force_mpp : bool
+        `slide_mpp` goes before what slides state, and an unusual resolution is not questioned.
     pairs : int
         Positives and negatives drawn from each image.
     device : str
@@ -84,16 +89,18 @@ def draw_density(
         there already and `overwrite` is not set. A lone input's own error instead.
     """
     pictures = outputs_in(directory, inputs, "_density.png")
+    for picture in pictures.values():
+        for output in (picture, picture.with_suffix(".npy")):
+            check_output(output, inputs=(*inputs, run), may_exist=True)
+    given = GivenMpp.parse(slide_mpp, force_mpp, "slide_mpp")
     model, info = load_pretext(run)
     model.to(torch_device(device))
 
     def draw(path: Location) -> None:
         picture = pictures[path]
-        if picture.exists() and not overwrite:
-            raise OutputExists(
-                "a picture is there already", path=picture, remedy="Add ⟨overwrite⟩, or choose another folder"
-            )
-        _draw(model, info.mpp, path, picture, slide_mpp, pairs, info.view_px)
+        for output in (picture, picture.with_suffix(".npy")):
+            check_output(output, overwrite=overwrite)
+        _draw(model, info.mpp, path, picture, given, pairs, info.view_px)
         on_picture(picture)
 
     for_each_slide(inputs, draw, on_failure)
@@ -104,14 +111,15 @@ def _draw(
     mpp: float,
     path: Location,
     picture: Path,
-    slide_mpp: float | None,
+    given: GivenMpp,
     pairs: int,
     view_px: int,
 ) -> None:
-    with open_slide(path, mpp=slide_mpp) as slide:
+    with open_slide(path, mpp=given.um, force_mpp=given.is_forced) as slide:
         if slide.is_plain_image:
             drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
         else:
+            require_detail(slide, Mpp.square(mpp))
             density = slide_density(model, slide, mpp)
             drawn = heat_map(density, slide, mpp)
             _save_array(picture.with_suffix(".npy"), density)

@@ -11,7 +11,7 @@ from wsi_nucssl.export.base import ExportContext
 from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.transform import CanvasTransform
-from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.result.features import ExtractedFeatures
 from wsi_nucssl.result.outlines import polygons_of
@@ -29,6 +29,7 @@ def from_nuclei(
     mpp: Mpp,
     answer_mpp: Mpp,
     origin: Point,
+    slide_size: Size,
     identity: str,
     header: Mapping[str, Any],
     picture: Picture,
@@ -48,6 +49,8 @@ def from_nuclei(
         µm per level-0 px, and per px that the network answers at.
     origin : Point
         Level-0 point that coordinates in files count from.
+    slide_size : Size
+        Of the slide in level-0 px, beyond which no vertex lies.
     identity : str
         What tells the slide from others: ids come from it.
     header : mapping of str to object
@@ -58,13 +61,13 @@ def from_nuclei(
         Those that the model tells apart.
     """
     frame = Frame(region, region.in_px_of(scale_x, scale_y), scale_x, scale_y, mpp, origin)
-    transform = CanvasTransform(scale_x, scale_y, origin.x, origin.y)
+    transform = CanvasTransform(scale_x, scale_y, origin.x, origin.y, slide_size.width, slide_size.height)
     context = ExportContext(transform, answer_mpp, identity, header, types=types)
     xy = transform.centi_px(nuclei.ring_xy) / 100 + np.array([origin.x, origin.y])
     return Result(
         ids=np.array(spelled_ids(context.ids(nuclei)), dtype="U36"),
         polygons=polygons_of(xy, nuclei.ring_offsets, nuclei.polygon_offsets),
-        measurements=_measured(nuclei, context),
+        measurements=measured(nuclei, context),
         frame=frame,
         header={
             **header,
@@ -77,7 +80,7 @@ def from_nuclei(
     )
 
 
-def _measured(nuclei: Nuclei, context: ExportContext) -> dict[str, Any]:
+def measured(nuclei: Nuclei, context: ExportContext) -> dict[str, Any]:
     """The measurements as files have them, by column."""
     values = context.measured(nuclei) / 10**DECIMALS
     columns: dict[str, Any] = {column.name: values[:, index] for index, column in enumerate(COLUMNS)}

@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.nuclei.compiled import compiled
+from wsi_nucssl.nuclei.painting import paint_polygons
 
 Outlines = NDArray[np.object_]
 """(n,) shapely polygons; from other programs' files multipolygons too."""
@@ -46,54 +46,8 @@ def paint(outlines: Outlines, scale: NDArray[np.float64], box: Box) -> NDArray[n
     if len(parts):
         _, xy, (rings, polygons) = shapely.to_ragged_array(parts)
         corners = xy / scale - np.array([box.x0, box.y0])
-        _paint(labels, corners, rings.astype(np.int64), polygons.astype(np.int64), owner + 1)
+        paint_polygons(labels, corners, rings.astype(np.int64), polygons.astype(np.int64), owner + 1)
     return labels
-
-
-@compiled
-def _paint(
-    labels: NDArray[np.int32],
-    xy: NDArray[np.float64],
-    ring_offsets: NDArray[np.int64],
-    polygon_offsets: NDArray[np.int64],
-    numbers: NDArray[np.int64],
-) -> None:
-    """Even-odd filling: in each row, a px lies inside if edges cross the row an odd number of times to its left."""
-    height, width = labels.shape
-    for polygon in range(len(numbers)):
-        first, last = ring_offsets[polygon_offsets[polygon]], ring_offsets[polygon_offsets[polygon + 1]]
-        if first == last:
-            continue
-        x, y = xy[first:last, 0], xy[first:last, 1]
-        top, bottom = max(0, int(np.floor(y.min()))), min(height, int(np.ceil(y.max())))
-        left, right = max(0, int(np.floor(x.min()))), min(width, int(np.ceil(x.max())))
-        if top >= bottom or left >= right:
-            continue
-        crossed = np.zeros((bottom - top, right - left + 1), np.uint8)
-        for ring in range(polygon_offsets[polygon], polygon_offsets[polygon + 1]):
-            for vertex in range(ring_offsets[ring], ring_offsets[ring + 1] - 1):
-                _cross(crossed, xy[vertex], xy[vertex + 1], left, top)
-        for row in range(bottom - top):
-            inside = 0
-            for col in range(right - left):
-                inside ^= crossed[row, col]
-                if inside:
-                    labels[top + row, left + col] = numbers[polygon]
-
-
-@compiled
-def _cross(
-    crossed: NDArray[np.uint8], start: NDArray[np.float64], end: NDArray[np.float64], left: int, top: int
-) -> None:
-    """Note in each row whose centre an edge crosses the first px whose centre lies right of it."""
-    low, high = min(start[1], end[1]), max(start[1], end[1])
-    rows, cols = crossed.shape
-    for row in range(max(0, int(np.ceil(low - top - 0.5))), min(rows, int(np.ceil(high - top - 0.5)))):
-        middle = top + row + 0.5
-        x = start[0] + (end[0] - start[0]) * (middle - start[1]) / (end[1] - start[1])
-        col = max(0, int(np.ceil(x - left - 0.5)))
-        if col < cols:
-            crossed[row, col] ^= 1
 
 
 def exteriors(outlines: Outlines) -> tuple[list[NDArray[np.float64]], NDArray[np.intp]]:

@@ -37,20 +37,16 @@ class SlidePicture:
         The slide's.
     reader : str
         The backend that read it.
-    mpp : float or None
-        µm per level-0 px where somebody gave it.
     """
 
     path: Location
     reader: str
-    mpp: float | None
 
     @classmethod
     def of(cls, slide: Slide) -> Self:
         """That of an open slide."""
-        given = slide.mpp.mean if slide.mpp and slide.mpp_source == "given" else None
         path = slide.path.absolute() if isinstance(slide.path, Path) else slide.path
-        return cls(path, slide.reader, given)
+        return cls(path, slide.reader)
 
     @property
     def name(self) -> str:
@@ -60,7 +56,7 @@ class SlidePicture:
     def read(self, region: Box, max_side: int) -> RGB:
         """See `Picture.read`."""
         scale = _scale(region, max_side)
-        with open_slide(self.path, reader=self.reader, mpp=self.mpp) as slide:
+        with open_slide(self.path, reader=self.reader) as slide:
             return Canvas.at_scale(slide, scale).read(region.in_px_of(scale, scale))
 
 

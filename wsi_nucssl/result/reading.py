@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -16,16 +17,20 @@ from numpy.typing import NDArray
 from wsi_nucssl import checks
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
-from wsi_nucssl.export.reading import read_geojson
+from wsi_nucssl.export.ids import spelled_ids
+from wsi_nucssl.export.reading import NucleiFile
+from wsi_nucssl.export.stored import read_stored
 from wsi_nucssl.geometry import Box, Mpp, Point
-from wsi_nucssl.result.features import ReadFeatures
-from wsi_nucssl.result.outlines import Outlines, bounding_box
+from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.result import building
+from wsi_nucssl.result.features import ExtractedFeatures, ReadFeatures
+from wsi_nucssl.result.outlines import Outlines, bounding_box, polygons_of
 from wsi_nucssl.result.picture import SlidePicture
 from wsi_nucssl.result.result import Frame, Result
 from wsi_nucssl.slide import Slide, open_slide
 from wsi_nucssl.slide.base import require_slide
 
-_OURS = "wsi_nucssl"
+_WITHOUT_OUTLINES = (".csv", ".zarr")
 
 
 def read_nuclei(
@@ -34,7 +39,7 @@ def read_nuclei(
     mpp: Mpp | float | Sequence[float] | None = None,
     slide: str | PathLike[str] | Slide | None = None,
 ) -> Result:
-    """Read a GeoJSON file of nuclei, written by this package, by QuPath or by anybody.
+    """Read a file of nuclei: GeoJSON written by this package, by QuPath or by anybody, or Parquet of this package.
 
     A file of this package gives back the result that was written: ids, polygons, measurements and resolution. Of other
     programs' files, whatever measurements they hold become columns under their own names, `area_px2` and
@@ -44,7 +49,7 @@ def read_nuclei(
     Parameters
     ----------
     path : str or Path
-        A .geojson or .geojson.gz file.
+        A .geojson, .geojson.gz or .parquet file.
     mpp : Mpp or float or sequence of float, optional
         µm per level-0 px, where neither the file nor `slide` says it.
     slide : str, Path or Slide, optional
@@ -59,7 +64,7 @@ def read_nuclei(
     Raises
     ------
     InputError
-        The file is no GeoJSON, or a Feature is no polygon.
+        The file is no GeoJSON and no Parquet of this package, or a Feature is no polygon.
     UsageError
         `mpp` contradicts what the file says by more than 2 %.
 
@@ -69,11 +74,17 @@ def read_nuclei(
     >>> result.table.area_um2.median()  # doctest: +SKIP
     """
     path = Path(checks.path("path", path))
-    content = read_geojson(path)
-    header = content.get(_OURS, {})
-    if not isinstance(header, dict):
-        raise InputError(f"its member {_OURS!r} is no object", path=path, remedy="Export it again")
-    features = content["features"]
+    if path.suffix in _WITHOUT_OUTLINES:
+        raise InputError(
+            f"a {path.suffix} file holds no outlines", path=path, remedy="Give the .geojson or .parquet file"
+        )
+    if path.suffix == ".parquet":
+        return _of_stored(path, mpp, slide)
+    nuclei = NucleiFile(path)
+    header = nuclei.header
+    features = [nucleus.feature for nucleus in nuclei]
+    for doubt in nuclei.doubts:
+        warnings.warn(str(doubt), stacklevel=2)
     picture, bounds, stated = _of_slide(slide)
     try:
         origin = Point.parse(header.get("origin_l0", bounds.origin if bounds and not header else (0, 0)))
@@ -96,6 +107,26 @@ def read_nuclei(
         header=header,
         picture=picture,
         _features=ReadFeatures(tuple(features)),
+    )
+
+
+def _of_stored(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) -> Result:
+    """The result in a table with outlines."""
+    context, tables = read_stored(path)
+    nuclei = Nuclei.concatenate(tables)
+    picture, bounds, stated = _of_slide(slide)
+    origin = Point.parse(cast("Sequence[int]", context.header["origin_l0"]))
+    xy = context.transform.level0(nuclei.ring_xy) + np.array([origin.x, origin.y])
+    outlines = polygons_of(xy, nuclei.ring_offsets, nuclei.polygon_offsets)
+    resolution = _resolution(context.header["slide_mpp"], mpp, stated)
+    return Result(
+        ids=np.array(spelled_ids(context.ids(nuclei)), dtype=np.str_),
+        polygons=outlines,
+        measurements=building.measured(nuclei, context),
+        frame=_frame(context.header, outlines, bounds, resolution, origin),
+        header=context.header,
+        picture=picture,
+        _features=ExtractedFeatures(nuclei, context),
     )
 
 
@@ -142,22 +173,9 @@ def _frame(
 
 def _outlines(features: Sequence[Mapping[str, Any]], origin: Point) -> Outlines:
     """The geometries in level-0 px, (n,); only polygons and multipolygons."""
-    for index, feature in enumerate(features):
-        _check_polygon(index, feature["geometry"])
     texts = [orjson.dumps(feature["geometry"]).decode() for feature in features]
     shapes: Outlines = np.asarray(shapely.from_geojson(texts), dtype=object)
     return shapes if origin == Point(0, 0) else _moved(shapes, origin)
-
-
-def _check_polygon(index: int, geometry: Any) -> None:
-    kind = geometry.get("type") if isinstance(geometry, Mapping) else None
-    if kind not in ("Polygon", "MultiPolygon") or not geometry["coordinates"]:
-        what = (
-            "without points"
-            if kind in ("Polygon", "MultiPolygon")
-            else f"a {kind or 'thing without geometry'}"
-        )
-        raise ValueError(f"feature {index}, counted from 0, is {what}")
 
 
 def _moved(shapes: Outlines, origin: Point) -> Outlines:
@@ -179,8 +197,8 @@ def _columns(features: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
 
 def _types(features: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
     """The class of each nucleus; "" where somebody took it away."""
-    found = [(feature.get("properties") or {}).get("classification") or {} for feature in features]
-    return np.array([str(each.get("name", "")) for each in found], object)
+    found = [(feature.get("properties") or {}).get("classification") or "" for feature in features]
+    return np.array([str(each.get("name", "") if isinstance(each, dict) else each) for each in found], object)
 
 
 def _measurements(feature: Mapping[str, Any]) -> Mapping[str, float]:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wsi_nucssl import checks
+from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.result.features import Features
@@ -76,6 +77,8 @@ class Result:
         Provenance: model, engine, version, as in GeoJSON.
     picture : Picture or None
         What lies under the nuclei, for plots.
+    doubts : tuple of Doubt
+        What makes the nuclei doubtful, as far as it was looked for: their size, how many a mm² of tissue holds.
 
     Examples
     --------
@@ -91,6 +94,7 @@ class Result:
     header: Mapping[str, Any]
     picture: Picture | None
     _features: Features = field(repr=False)
+    doubts: tuple[Doubt, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -237,9 +241,10 @@ class Result:
         from wsi_nucssl.result.plot import as_png_uri
 
         picture = f'<img alt="nuclei" src="{as_png_uri(self)}">'
+        doubts = "".join(f"<br><em>{html.escape(str(doubt))}</em>" for doubt in self.doubts)
         rows = self.table.iloc[:5, :7].to_html(index=False, float_format="{:.2f}".format)
         return (
-            f"<div><strong>{html.escape(self._title())}</strong><br>{html.escape(self._summary())}</div>"
+            f"<div><strong>{html.escape(self._title())}</strong><br>{html.escape(self._summary())}{doubts}</div>"
             f'<div style="display:flex;gap:1em;align-items:flex-start">{picture}{rows}</div>'
         )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from wsi_nucssl.checks import one_of, whole
 from wsi_nucssl.engines.registry import ENGINES, VIEWS
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.export.selection import ALL, Selection
 from wsi_nucssl.models.devices import Device
+from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 Origin = Literal["qupath", "level0"]
 
@@ -20,7 +23,11 @@ class SegmentOptions:
     Attributes
     ----------
     mpp : float or None
-        µm per level-0 px where the slide does not say, or says it wrongly.
+        µm per level-0 px where the slide does not say it.
+    force_mpp : bool
+        `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    strict : bool
+        A slide whose result is doubtful fails, and nothing is written for it.
     reader : str
         Backend for slides, "auto" chooses by content.
     device, engine : Device and str
@@ -37,9 +44,17 @@ class SegmentOptions:
         Side of an extraction block; it never changes the result.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    selection : Selection
+        Which nuclei go into the outputs; all by default.
+    tissue : str
+        How tissue is found: a name of `TISSUES`, a GeoJSON file of annotations, or a folder with one for each slide.
+    write_tissue : Path or None
+        A `.geojson` file, for one slide, or a folder, where the tissue goes as annotations.
     """
 
     mpp: float | None = None
+    force_mpp: bool = False
+    strict: bool = False
     reader: str = "auto"
     device: Device = "auto"
     engine: str = "auto"
@@ -49,6 +64,9 @@ class SegmentOptions:
     origin: Origin = "qupath"
     block_px: int | None = None
     keep_probabilities: bool = False
+    selection: Selection = ALL
+    tissue: str = DEFAULT_TISSUE
+    write_tissue: Path | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -58,8 +76,7 @@ class SegmentOptions:
             ("views", VIEWS),
         ):
             one_of(name, getattr(self, name), allowed)
-        if self.mpp is not None:
-            Mpp.parse(self.mpp)
+        GivenMpp.parse(self.mpp, self.force_mpp)
         whole("workers", self.workers, 1)
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, 1)

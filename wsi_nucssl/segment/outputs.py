@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from wsi_nucssl.cohort import outputs_in
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.export.base import Exporter
 from wsi_nucssl.export.registry import DEFAULT, EXPORTERS, endings, format_of, in_order
 from wsi_nucssl.locations import Location
+from wsi_nucssl.outputs import check_output
 
 
 def run_path(output: Path) -> Path:
@@ -21,12 +23,16 @@ def run_path(output: Path) -> Path:
 
 
 def outputs(
-    slides: Sequence[Location], destination: Path, formats: Sequence[str] = ()
+    slides: Sequence[Location],
+    destination: Path,
+    formats: Sequence[str] = (),
+    names: Mapping[Location, str] = MappingProxyType({}),
 ) -> dict[Location, tuple[Path, ...]]:
     """Each slide's outputs, one for each format, in the registry's order.
 
     One slide may go to a file name: it says the format, and the other formats' outputs lie beside it. Otherwise
-    `destination` is a folder, and the format is GeoJSON if none is given.
+    `destination` is a folder, and the format is GeoJSON if none is given; `names` are those of outputs that are not to
+    be called like their slides.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def outputs(
         return {slides[0]: _beside(slides, destination, named, wanted)}
     if destination.suffix in (".json", ".gz"):
         raise _unknown_ending(destination)
-    by_format = [outputs_in(destination, slides, f".{name}") for name in wanted or (DEFAULT,)]
+    by_format = [outputs_in(destination, slides, f".{name}", names) for name in wanted or (DEFAULT,)]
     return {slide: tuple(each[slide] for each in by_format) for slide in slides}
 
 
@@ -81,16 +87,29 @@ def ordered(paths: Iterable[Path]) -> dict[Path, str]:
     return {by_format[name]: name for name in EXPORTERS.names if name in by_format}
 
 
-def check_outputs(exporters: dict[Path, Exporter], run: Path, *, resume: bool, overwrite: bool) -> None:
+def check_outputs(
+    exporters: dict[Path, Exporter],
+    run: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    inputs: Iterable[Location] = (),
+) -> None:
     """See that each output may be written, before any work begins.
 
     Raises
     ------
     OutputExists
-        Something is there that is not to be replaced.
+        Something is there that is not to be replaced, or an output is one of the `inputs`.
+    OutputError
+        A place takes no files.
     """
+    inputs = [*inputs]
+    check_output(run, inputs=inputs, may_exist=True, is_folder=True)
     for output, exporter in exporters.items():
-        _check_kind(output, exporter, run)
+        is_folder = exporter.is_folder
+        check_output(output, inputs=inputs, overwrite=overwrite, may_exist=True, is_folder=is_folder)
+        _check_folder(output, run)
         if not output.exists() or overwrite:
             continue
         if not resume:
@@ -107,18 +126,14 @@ def check_outputs(exporters: dict[Path, Exporter], run: Path, *, resume: bool, o
             )
 
 
-def _check_kind(output: Path, exporter: Exporter, run: Path) -> None:
-    """A folder never takes a file's place or the other way round, and a folder that no run of ours made is spared."""
-    if output.is_dir() and not exporter.is_folder:
-        raise OutputExists("a folder has the output's name", path=output, remedy="Choose another output")
+def _check_folder(output: Path, run: Path) -> None:
+    """A folder that no run of ours made is spared."""
     if output.is_dir() and not run.is_dir():
         raise OutputExists(
             "a folder has the output's name, and the run that would have made it is not there",
             path=output,
             remedy="Remove it, or choose another output",
         )
-    if output.is_file() and exporter.is_folder:
-        raise OutputExists("a file has the output's name", path=output, remedy="Remove it")
 
 
 def _unknown_ending(output: Path) -> UsageError:

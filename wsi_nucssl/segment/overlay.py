@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError, UsageError
-from wsi_nucssl.export.reading import read_geojson
-from wsi_nucssl.geometry import Box
+from wsi_nucssl.export.reading import NucleiFile
+from wsi_nucssl.geometry import Box, Point
 from wsi_nucssl.slide import RGB, Canvas, Slide
 
 _MAX_PX: Final = 64 * 2**20
 _SHIFT: Final = 4
 """OpenCV draws at 1/16 px with this many fractional bits."""
+_EDGE_PX: Final = 4
+_FARTHEST: Final = 2**30
 
 
 def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: float = 1.0) -> RGB:
@@ -44,22 +47,37 @@ def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: f
     picture = canvas.read(
         Box(*corner, max(corner[0] + 1, round(region.x1 * zoom)), max(corner[1] + 1, round(region.y1 * zoom)))
     )
-    content = read_geojson(geojson)
-    origin = np.array(content.get("wsi_nucssl", {}).get("origin_l0", [0, 0]))
-    for ring, color in _rings(content, geojson):
-        place = ((ring + origin) * zoom - corner - 0.5) * 2**_SHIFT  # OpenCV counts from pixel centres
-        cv2.polylines(picture, [np.rint(place).astype(np.int32)], True, color, 1, cv2.LINE_AA, _SHIFT)
+    _draw(picture, NucleiFile(geojson), zoom, corner)
     return picture
 
 
-def _rings(content: dict[str, Any], path: Path) -> Iterator[tuple[np.ndarray[Any, Any], tuple[int, ...]]]:
-    """Each ring (vertices, 2) with its colour."""
+def _draw(picture: RGB, nuclei: NucleiFile, zoom: float, corner: tuple[int, int]) -> None:
+    """Draw what may be seen; of most nuclei of a slide no more is looked at than where they begin and end in x."""
     try:
-        for feature in content["features"]:
-            color = tuple(feature.get("properties", {}).get("classification", {}).get("color", (200, 0, 0)))
-            for ring in feature["geometry"]["coordinates"]:
-                yield np.array(ring, np.float64).reshape(-1, 2), color
-    except (KeyError, TypeError, ValueError) as error:
+        place = Point.parse(nuclei.header.get("origin_l0", (0, 0)))
+    except UsageError as error:
+        raise InputError(f"its origin_l0 is no place ({error})", path=nuclei.path) from error
+    origin = np.array([[place.x, place.y]], np.float64)
+    left = (corner[0] - _EDGE_PX) / zoom - origin[0, 0]
+    right = (corner[0] + picture.shape[1] + _EDGE_PX) / zoom - origin[0, 0]
+    try:
+        for nucleus in nuclei:
+            if any(
+                max(polygon[0])[0] >= left and min(polygon[0])[0] <= right for polygon in nucleus.polygons
+            ):
+                for ring in nucleus.rings():
+                    drawn = (
+                        (ring + origin) * zoom - corner - 0.5
+                    ) * 2**_SHIFT  # OpenCV counts from pixel centres
+                    _outline(picture, drawn, nucleus.color)
+    except (TypeError, ValueError, IndexError) as error:
         raise InputError(
-            f"a feature is not a polygon ({error!r})", path=path, remedy="Give polygons only"
+            f"a feature is not a polygon ({error!r})", path=nuclei.path, remedy="Give polygons only"
         ) from error
+    for doubt in nuclei.doubts:
+        warnings.warn(str(doubt), stacklevel=3)
+
+
+def _outline(picture: RGB, place: NDArray[np.float64], color: tuple[int, int, int]) -> None:
+    if np.abs(place).max() < _FARTHEST:  # OpenCV counts in 32 bits
+        cv2.polylines(picture, [np.rint(place).astype(np.int32)], True, color, 1, cv2.LINE_AA, _SHIFT)

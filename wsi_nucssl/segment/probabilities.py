@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
+from wsi_nucssl.errors import OutputError
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
@@ -75,7 +76,7 @@ class ProbabilityStore:
             remove_tree(path)
             store = cls(path, grid, selected, schema)
         for tile in selected:
-            chunk = path / "c" / str(tile.row) / str(tile.col) / "0" / "0" / "0"
+            chunk = store._chunk(tile)
             if not chunk.exists():
                 continue
             if store._is_sound(tile):
@@ -94,6 +95,9 @@ class ProbabilityStore:
         except (ValueError, RuntimeError):  # the checksum's complaint, and the decompressor's
             return False
         return True
+
+    def _chunk(self, tile: Tile) -> Path:
+        return self.path / "c" / str(tile.row) / str(tile.col) / "0" / "0" / "0"
 
     def missing(self) -> Sequence[Tile]:
         """The selected windows that are not predicted yet, in raster order."""
@@ -136,6 +140,12 @@ class ProbabilityStore:
             raise NotPredicted(place)
         planes = self._recent.get(place)
         if planes is None:
+            if not self._chunk(tile).exists():  # zarr would read it as background
+                raise OutputError(
+                    "probabilities that were kept are gone",
+                    path=self._chunk(tile),
+                    remedy="Run the same command again with ⟨resume⟩",
+                )
             planes = np.add.accumulate(np.asarray(self._array[place]), axis=1, dtype=np.uint8)
             self._recent.put(place, planes)
         return planes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any, Final
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
-from wsi_nucssl.datasets.mpp import require_plausible
+from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import ORIGIN, Tile
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.weights import Model, as_model
@@ -34,9 +34,12 @@ from wsi_nucssl.segment.executor import predicted_in_threads
 from wsi_nucssl.segment.images import check_image, predict_image
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before
 from wsi_nucssl.segment.stages import keep
+from wsi_nucssl.segment.windows import ReadRGB
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
+from wsi_nucssl.slide.resolution import check_enlargement, require_detail
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -49,6 +52,7 @@ def segment(
     *,
     region: Box | Sequence[int] | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
+    force_mpp: bool = _DEFAULT.force_mpp,
     model: str | PathLike[str] | Model | None = None,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
@@ -75,6 +79,8 @@ def segment(
         (x, y, width, height) in level-0 px, or px of the image; all of it by default.
     mpp : float or Mpp, optional
         µm per px of an image; of level 0 of a slide that does not say it.
+    force_mpp : bool
+        `mpp` goes before what the slide says, and an unusual resolution is not questioned.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave; the default model if not
         given.
@@ -102,7 +108,8 @@ def segment(
     Raises
     ------
     SlideError, MissingMpp
-        The slide cannot be read, or does not say its mpp.
+        The slide cannot be read, does not say its mpp, says another than is given, or has px that would be enlarged
+        more than three times.
     UsageError
         The region holds no pixel of the slide, an image comes without `mpp` or with one outside 0.05 … 4, or an option
         is none.
@@ -117,6 +124,7 @@ def segment(
     """
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
+        force_mpp=force_mpp,
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",
@@ -143,13 +151,12 @@ def _check_resolution(mpp: float | None) -> None:
         raise UsageError(
             "an image in memory has no resolution", remedy="Give ⟨mpp⟩, its µm per px, such as 0.25"
         )
-    require_plausible(mpp)
 
 
 def _opened(source: str | PathLike[str] | Slide, options: SegmentOptions) -> AbstractContextManager[Slide]:
     """The slide; one that is open stays the caller's to close."""
     if isinstance(source, str | PathLike):
-        return open_slide(source, reader=options.reader, mpp=options.mpp)
+        return open_slide(source, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp)
     if not is_slide(source):
         raise UsageError(
             f"⟨source⟩ is a slide's path, an open slide or an RGB image, not {shown(source)}",
@@ -168,12 +175,16 @@ def _segment_slide(
     options: SegmentOptions,
     on_windows: OnWindows,
 ) -> Result:
+    require_detail(slide, Mpp.square(model.info.input_mpp))
     canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
     assert slide.mpp is not None  # the canvas has asked for it
     shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
-    plan = make_plan(canvas, tissue_mask(slide), upscale=engine.upscale)
+    tissue = tissue_mask(slide)
+    plan = make_plan(canvas, tissue, upscale=engine.upscale)
     batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-    windows = _Windows(canvas, plan, engine, batch_size, options.workers, on_windows, model.info.schema)
+    windows = _Windows(
+        tissue.painted(canvas), plan, engine, batch_size, options.workers, on_windows, model.info.schema
+    )
     core = shown.in_px_of(plan.scale_x, plan.scale_y).clip(plan.box)
     corner = slide.bounds.origin if options.origin == "qupath" else ORIGIN
     slide_identity = identity(slide)
@@ -182,23 +193,34 @@ def _segment_slide(
         "slide_name": slide.path.name,
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
         "mpp_source": slide.mpp_source,
+        **({"force_mpp": True} if slide.is_mpp_forced else {}),
         "reader": slide.reader,
         **_provenance(model, engine, batch_size),
         "origin": options.origin,
     }
-    return from_nuclei(
-        Nuclei.concatenate(_blocks(windows, plan, core, model)),
+    nuclei = Nuclei.concatenate(_blocks(windows, plan, core, model))
+    mm2 = tissue.coverage(shown) * shown.size.area * slide.mpp.x * slide.mpp.y / 1e6
+    result = from_nuclei(
+        nuclei,
         region=shown,
         scale_x=plan.scale_x,
         scale_y=plan.scale_y,
         mpp=slide.mpp,
         answer_mpp=Mpp.square(model.info.mpp),
         origin=corner,
+        slide_size=slide.dimensions,
         identity=slide_identity,
         header=header,
         picture=SlidePicture.of(slide),
         types=model.info.schema.types,
     )
+    return replace(result, doubts=(*doubts_before(slide, tissue), *_doubts(nuclei, model, mm2)))
+
+
+def _doubts(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]:
+    areas = AreaTally()
+    areas.add(nuclei)
+    return doubts_after(areas, mm2, Mpp.square(model.info.mpp))
 
 
 def _blocks(windows: _Windows, plan: Plan, core: Box, model: Model) -> Iterator[Nuclei]:
@@ -216,7 +238,7 @@ class _Windows:
 
     def __init__(
         self,
-        canvas: Canvas,
+        read_rgb: ReadRGB,
         plan: Plan,
         engine: Engine,
         batch_size: int,
@@ -224,7 +246,7 @@ class _Windows:
         on_windows: OnWindows,
         schema: OutputSchema,
     ) -> None:
-        self._canvas, self._plan, self._engine = canvas, plan, engine
+        self._read_rgb, self._plan, self._engine = read_rgb, plan, engine
         self._planes = len(schema.stored)
         self._batch_size, self._workers, self._on_windows = batch_size, workers, on_windows
         self._selected = {(tile.row, tile.col) for tile in plan.selected}
@@ -250,7 +272,7 @@ class _Windows:
 
     def _predict(self, tiles: Sequence[Tile]) -> None:
         batches = predicted_in_threads(
-            self._canvas.read,
+            self._read_rgb,
             self._plan.windows,
             self._engine,
             tiles,
@@ -272,6 +294,8 @@ def _segment_array(
     image: NDArray[np.uint8], region: Box | None, model: Model, engine: Engine, options: SegmentOptions
 ) -> Result:
     assert options.mpp is not None
+    if not options.force_mpp:
+        check_enlargement(Mpp.square(options.mpp), Mpp.square(model.info.input_mpp))
     image = np.ascontiguousarray(image)
     shown = _inside(region, Box(0, 0, image.shape[1], image.shape[0]))
     scale = model.info.mpp / options.mpp
@@ -286,7 +310,7 @@ def _segment_array(
         halo=HALO,
         max_halo=MAX_HALO,
     )
-    return from_nuclei(
+    result = from_nuclei(
         nuclei,
         region=shown,
         scale_x=scale,
@@ -294,11 +318,13 @@ def _segment_array(
         mpp=Mpp.square(options.mpp),
         answer_mpp=Mpp.square(model.info.mpp),
         origin=Point(0, 0),
+        slide_size=Size(image.shape[1], image.shape[0]),
         identity=name,
         header={"slide": name, "slide_mpp": [options.mpp] * 2, **_provenance(model, engine, 1)},
         picture=ArrayPicture(image),
         types=model.info.schema.types,
     )
+    return replace(result, doubts=_doubts(nuclei, model))
 
 
 def _inside(region: Box | None, whole: Box) -> Box:

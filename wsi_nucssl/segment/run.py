@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.doubts import refuse_doubtful
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.export.base import ExportContext, Exporter, export
@@ -17,7 +18,7 @@ from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_tree
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.locations import Location
+from wsi_nucssl.locations import Location, locate
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
@@ -25,10 +26,14 @@ from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, Slid
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
-from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask
+from wsi_nucssl.segment.tissue_files import tissue_output, tissue_record
+from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
+from wsi_nucssl.slide.resolution import require_detail
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 _STORE: Final = "windows.zarr"
 _KEPT: Final = "probabilities.zarr"
@@ -42,7 +47,7 @@ class Steps:
     Attributes
     ----------
     open_slide : callable
-        Opens a slide: path, `reader`, `mpp`.
+        Opens a slide: path, `reader`, `mpp`, `force_mpp`.
     tissue_mask : callable
         Finds its tissue.
     make_plan : callable
@@ -104,7 +109,8 @@ def segment_slide(
     UsageError
         An output's name has another ending, or both `resume` and `overwrite`.
     SlideError, MissingMpp
-        The slide cannot be read, or does not say its mpp.
+        The slide cannot be read, or does not say its mpp; or its result is doubtful, and `options.strict` is set: then
+        no output appears, and the same command without it, resumed, finishes at once.
     OutputExists, OutputLocked, RunMismatch
         An output cannot be taken.
     ResourceError
@@ -117,9 +123,14 @@ def segment_slide(
     formats = ordered([output] if isinstance(output, Path) else output)
     exporters = {path: steps.exporter(name) for path, name in formats.items()}
     run_folder = run_path(next(iter(exporters)))
-    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite)
-    with steps.open_slide(slide_path, reader=options.reader, mpp=options.mpp) as slide:
+    inputs = (locate(slide_path), model.path)
+    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
+    with steps.open_slide(
+        slide_path, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp
+    ) as slide:
+        require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
+        tissue_path = tissue_output(options, slide.path, replace=overwrite or resume)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
             run_directory(run_folder, setup.manifest, resume=resume, overwrite=overwrite) as run,
@@ -127,7 +138,12 @@ def segment_slide(
         ):
             for path in exporters:
                 remove_partials(path.parent, path.name)
+            if tissue_path and not (resume and tissue_path.exists()):
+                tissue_path.parent.mkdir(parents=True, exist_ok=True)
+                write_tissue(tissue_path, setup.tissue, slide)
             summary = finished_summary(run, [*exporters])
+            if summary is not None and options.strict:
+                refuse_doubtful(summary.doubts, slide.path)
             if summary is None:
                 summary = _segment(setup, exporters, run, stop, steps.execute, on_progress, begun)
                 keep_summary(run, summary)
@@ -152,17 +168,22 @@ class _Setup:
     @classmethod
     def of(cls, slide: Slide, model: Model, options: SegmentOptions, engine: Engine, steps: Steps) -> _Setup:
         canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
-        tissue = steps.tissue_mask(slide)
+        is_default = options.tissue == DEFAULT_TISSUE
+        tissue = steps.tissue_mask(slide) if is_default else tissue_mask(slide, options.tissue)
         plan = steps.make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
         batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-        manifest = _manifest(slide, model, options, engine.name, batch_size, plan)
+        manifest = {
+            **_manifest(slide, model, options, engine.name, batch_size, plan),
+            **tissue_record(options, slide),
+            **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
+        }
         return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, manifest)
 
     def work(self, run: Path) -> SlideWork:
         """What there is to do in a run directory."""
         plan = self.plan
         return SlideWork(
-            read_rgb=self.canvas.read,
+            read_rgb=self.tissue.painted(self.canvas),
             plan=plan,
             engine=self.engine,
             config=self.model.info.instances,
@@ -182,7 +203,9 @@ class _Setup:
             "hematoxylin_mpp": info.input_mpp,
             "origin_l0": [corner.x, corner.y],
         }
-        transform = CanvasTransform(plan.scale_x, plan.scale_y, corner.x, corner.y)
+        transform = CanvasTransform(
+            plan.scale_x, plan.scale_y, corner.x, corner.y, slide.dimensions.width, slide.dimensions.height
+        )
         return ExportContext(
             transform,
             Mpp.square(info.mpp),
@@ -203,6 +226,7 @@ def _manifest(
         "version": __version__,
         "slide": identity(slide),
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
+        **({"force_mpp": True} if slide.is_mpp_forced else {}),
         "reader": slide.reader,
         "model": model.info.name,
         "model_sha256": model.sha256,
@@ -217,6 +241,7 @@ def _manifest(
         "block_px": [*plan.blocks.tile.shape_rc],
         "halo_px": [HALO, MAX_HALO],
         "origin": options.origin,
+        **options.selection.header(),
         **({"types": schema.types_header()} if (schema := model.info.schema).types else {}),
     }
 
@@ -231,27 +256,40 @@ def _segment(
     begun: float,
 ) -> SegmentSummary:
     """Do all that is not done yet, and stream all blocks into the outputs."""
-    seams = SeamFigure()
+    seams, areas, tissue = SeamFigure(), AreaTally(), setup.tissue
+    doubts = doubts_before(setup.slide, tissue)
+    work, progress = setup.work(run), SlideProgress()
+    if setup.options.strict:
+        refuse_doubtful(doubts, setup.slide.path)
 
     def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
-        nonlocal seams
+        nonlocal seams, doubts
         for table in tables:
             seams += SeamFigure.of(table, setup.plan.windows)
+            areas.add(table)
             yield table
+        mm2 = tissue.area_mm2 or 0.0
+        doubts += doubts_after(areas, mm2, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
+        if setup.options.strict:  # before the outputs take their names
+            refuse_doubtful(doubts, setup.slide.path)
 
-    work, progress = setup.work(run), SlideProgress()
+    mpp = Mpp.square(setup.model.info.mpp)
     running = execute(work, progress, workers=setup.options.workers, stop=stop, on_progress=on_progress)
+    context = setup.export_context()
     with contextlib.closing(running) as tables:  # its threads end here, whatever happens
-        nuclei = export(exporters, counted(tables), setup.export_context())
+        chosen = setup.options.selection.of(counted(tables), context)
+        nuclei = export(exporters, chosen, context)
     if setup.options.keep_probabilities:
         write_canvas(work.store, run / _KEPT)
     return SegmentSummary(
         outputs={path: sha256_tree(path) for path in exporters},
         nuclei=nuclei,
-        tissue_mm2=setup.tissue.area_mm2 or 0.0,
+        tissue_mm2=tissue.area_mm2 or 0.0,
         seconds=perf_counter() - begun,
         network_seconds=progress.network_seconds,
         seams=seams,
+        median_um2=areas.median_px() * mpp.x * mpp.y,
+        doubts=doubts,
     )
 
 

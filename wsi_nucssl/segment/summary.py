@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import sha256_tree, write_atomic
 from wsi_nucssl.segment.seam_figure import SeamFigure
@@ -31,6 +32,12 @@ class SegmentSummary:
         Of this process: wall time of the slide, and within it of the network alone.
     seams : SeamFigure
         Traces of the grid in the result.
+    median_um2 : float
+        Area of the median nucleus in µm²; 0 without nuclei.
+    doubts : tuple of Doubt
+        What makes the result doubtful; nothing, as a rule.
+    earlier : bool
+        An earlier run finished it, and this one found all as it was left.
     """
 
     outputs: Mapping[Path, str]
@@ -39,6 +46,9 @@ class SegmentSummary:
     seconds: float
     network_seconds: float
     seams: SeamFigure
+    median_um2: float = 0.0
+    doubts: tuple[Doubt, ...] = ()
+    earlier: bool = field(default=False, compare=False)
 
     @property
     def output(self) -> Path:
@@ -87,7 +97,9 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
             )
     if not all(output.exists() for output in outputs):
         return None
-    return SegmentSummary(**{**kept, "outputs": hashes, "seams": SeamFigure(**kept["seams"])})
+    doubts = tuple(Doubt(**each) for each in kept.get("doubts", ()))
+    seams = SeamFigure(**kept["seams"])
+    return SegmentSummary(**{**kept, "outputs": hashes, "seams": seams, "doubts": doubts, "earlier": True})
 
 
 def _read(run: Path) -> dict[str, Any] | None:

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from wsi_nucssl.slide.resolution import require_mpp as require_mpp
     from wsi_nucssl.slide.tissue import TissueMask as TissueMask
     from wsi_nucssl.slide.tissue import tissue_mask as tissue_mask
+    from wsi_nucssl.slide.tissue import write_tissue as write_tissue
+    from wsi_nucssl.slide.tissue_methods import TISSUES as TISSUES
 
 _HOMES: Final = {
     "READERS": "registry",
     "RGB": "base",
+    "TISSUES": "tissue_methods",
     "Canvas": "canvas",
     "DeclinedError": "registry",
     "Level": "base",
@@ -42,6 +45,7 @@ _HOMES: Final = {
     "require_mpp": "resolution",
     "thumbnail_with_mask": "description",
     "tissue_mask": "tissue",
+    "write_tissue": "tissue",
 }
 
 __all__ = [*_HOMES]

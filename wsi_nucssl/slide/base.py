@@ -44,7 +44,9 @@ class Slide(Protocol):
     mpp : Mpp or None
         µm per level-0 px, or None where the file does not say. Never guessed.
     mpp_source : str
-        Where `mpp` comes from, for instance "aperio.MPP" or "given"; "" if unknown.
+        Where `mpp` comes from, for instance "aperio.MPP", or "given" or "forced" by the user; "" if unknown.
+    is_mpp_forced : bool
+        True if the user vouches for `mpp`, so that it is not questioned.
     bounds : Box
         level-0 box of the scanned area (`openslide.bounds-*`); all of level 0 where the file names none.
     vendor : str
@@ -81,6 +83,11 @@ class Slide(Protocol):
     @property
     def mpp_source(self) -> str:
         """Where `mpp` comes from; "" if unknown."""
+        ...
+
+    @property
+    def is_mpp_forced(self) -> bool:
+        """True if the user vouches for `mpp`."""
         ...
 
     @property

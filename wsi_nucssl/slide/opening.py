@@ -7,14 +7,20 @@ import os
 from wsi_nucssl.errors import SlideError, UsageError, WsiNucsslError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.locations import Location, Url, locate
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.slide.base import Slide
 from wsi_nucssl.slide.registry import READERS, DeclinedError
+from wsi_nucssl.slide.resolution import refuse_contradiction
 from wsi_nucssl.slide.source import Source, open_source
 from wsi_nucssl.slide.tiff_checks import check_tiff, is_tiff
 
 
 def open_slide(
-    path: str | os.PathLike[str] | Url, *, reader: str = "auto", mpp: Mpp | float | None = None
+    path: str | os.PathLike[str] | Url,
+    *,
+    reader: str = "auto",
+    mpp: Mpp | float | None = None,
+    force_mpp: bool = False,
 ) -> Slide:
     """Open a whole-slide image or a plain image, read-only.
 
@@ -28,30 +34,39 @@ def open_slide(
         SVS), "openslide", "tiffslide", "image", or one that another package adds. "auto" takes the first of
         them that understands the content; the file's name plays no part.
     mpp : Mpp or float, optional
-        µm per level-0 px; it goes before what the file states.
+        µm per level-0 px, where the file does not say it.
+    force_mpp : bool
+        `mpp` goes before what the file says, and an unusual resolution is not questioned.
 
     Raises
     ------
     SlideError
-        The file is missing, empty, damaged or no slide, or the reader takes local files alone.
+        The file is missing, empty, damaged or no slide, the reader takes local files alone, or the file states
+        another mpp than `mpp`, by more than 2 %.
     UsageError
-        `reader` or `mpp` makes no sense.
+        `reader` or `mpp` makes no sense, such as an mpp outside 0.05 … 4 that is not forced.
     """
     if reader != "auto" and reader not in READERS:
         choices = ", ".join(("auto", *READERS.names))
         raise UsageError(f"no reader {reader!r}", remedy=f"Choose one of {choices}")
-    given = None if mpp is None else Mpp.parse_side(mpp)
+    given = GivenMpp.parse(mpp, force_mpp)
     source = open_source(locate(path))
     try:
         if is_tiff(source):
             check_tiff(source)
-        return _open_any(source, given) if reader == "auto" else READERS.get(reader).open(source, given)
+        slide = _open_any(source, given) if reader == "auto" else READERS.get(reader).open(source, given)
     except WsiNucsslError:
         source.close()
         raise
+    try:
+        refuse_contradiction(slide, given)
+    except SlideError:
+        slide.close()
+        raise
+    return slide
 
 
-def _open_any(source: Source, mpp: float | None) -> Slide:
+def _open_any(source: Source, mpp: GivenMpp) -> Slide:
     """The first reader that recognises the content and does not decline; if all do, what each of them said."""
     declined: list[SlideError] = []
     for candidate in READERS.in_turn():

@@ -14,11 +14,12 @@ import numpy as np
 from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.locations import Location, absolute
+from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.photometric import flatten_alpha as flatten_alpha
 from wsi_nucssl.slide.base import RGB, Level, Slide
 from wsi_nucssl.slide.base import WHITE as WHITE
 from wsi_nucssl.slide.opening import open_slide
-from wsi_nucssl.slide.resolution import stated_mpp
+from wsi_nucssl.slide.resolution import settled_mpp, stated_mpp
 from wsi_nucssl.slide.views import Views
 
 
@@ -45,23 +46,20 @@ class Reader(Views, ABC):
         The file, or its URL.
     metadata : SlideMetadata
         What the backend learnt from it.
-    mpp : float or None
-        µm per level-0 px given by the user; None takes what the file states.
+    mpp : GivenMpp
+        What the user says of its resolution.
     """
 
     name: str
     is_plain_image: bool = False
 
-    def __init__(self, path: Location, metadata: SlideMetadata, mpp: float | None) -> None:
+    def __init__(self, path: Location, metadata: SlideMetadata, mpp: GivenMpp) -> None:
         self._path = path
         self._metadata = metadata
         self._given_mpp = mpp
         self._levels = tuple(Level(size, _downsample(metadata.sizes[0], size)) for size in metadata.sizes)
         self._bounds = metadata.bounds or Box.at(Point(0, 0), metadata.sizes[0])
-        if mpp is None:
-            self._mpp, self._mpp_source = stated_mpp(metadata.properties)
-        else:
-            self._mpp, self._mpp_source = Mpp.square(mpp), "given"
+        self._mpp, self._mpp_source = settled_mpp(*stated_mpp(metadata.properties), mpp)
 
     @abstractmethod
     def _decode(self, level: int, box: Box) -> RGB:
@@ -103,6 +101,11 @@ class Reader(Views, ABC):
     def mpp_source(self) -> str:
         """Where `mpp` comes from; "" if unknown."""
         return self._mpp_source
+
+    @property
+    def is_mpp_forced(self) -> bool:
+        """True if the user vouches for `mpp`."""
+        return self._given_mpp.is_forced
 
     @property
     def bounds(self) -> Box:
@@ -172,8 +175,8 @@ class Reader(Views, ABC):
         )
 
 
-def _open_again(path: Location, reader: str, mpp: float | None) -> Slide:
-    return open_slide(path, reader=reader, mpp=mpp)
+def _open_again(path: Location, reader: str, mpp: GivenMpp) -> Slide:
+    return open_slide(path, reader=reader, mpp=mpp.um, force_mpp=mpp.is_forced)
 
 
 def _downsample(finest: Size, size: Size) -> float:

@@ -12,6 +12,7 @@ from wsi_nucssl.locations import Url
 from wsi_nucssl.registry import Plugin, Registry
 
 if TYPE_CHECKING:
+    from wsi_nucssl.mpp import GivenMpp
     from wsi_nucssl.slide.base import Slide
     from wsi_nucssl.slide.source import Source
 
@@ -26,13 +27,13 @@ class SlideReader:
         Given the `Source`, true if the reader may understand it. It looks at the content, never at the name, and is
         asked about every file: it reads a few bytes and imports its library when it must.
     open : callable
-        Given the `Source` and the µm per level-0 px that the user gave (or None), the `Slide`. The slide closes the
+        Given the `Source` and what the user says of its resolution, the `Slide`. The slide closes the
         source. It raises `DeclinedError` if another reader may understand the file, another `SlideError` if none can.
         A reader that reads by `Source.read_at` takes URLs too; one whose library wants a path asks `local_path`.
     """
 
     recognise: Callable[[Source], bool]
-    open: Callable[[Source, float | None], Slide]
+    open: Callable[[Source, GivenMpp], Slide]
 
 
 class DeclinedError(SlideError):

@@ -45,11 +45,17 @@ _NAMES: Final = {
     _TILE_DEPTH: "TileDepth",
 }  # fmt: skip
 
+_LEGAL: Final = {_PLANAR: (1, 2), _PREDICTOR: (1, 2, 3, *range(34892, 34896))}
+_COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+"""Samples that a photometric interpretation needs: grey, RGB, palette, CMYK, YCbCr, CIE L*a*b*."""
+
 _OWN_OFFSETS: Final = (65420, 34412)
 """Hamamatsu's NDPI stores 64-bit offsets in its own way, Zeiss's LSM byte counts before compression."""
 
 _MAX_SIDE_PX: Final = 1 << 24
 _MAX_TILE_SIDE_PX: Final = 1 << 16
+_TILE_STEP_PX: Final = 4
+"""The specification asks for multiples of 16; some writers take hundreds."""
 _SMALL_TILE_PX: Final = 4096
 _MAX_BITS: Final = 128
 _MAX_SAMPLES: Final = 1 << 12
@@ -134,13 +140,26 @@ class _Checked:
             raise self._fault(f"BitsPerSample has {bits.size} values for {samples} samples a pixel")
         if not 0 < int(bits.min()) <= int(bits.max()) <= _MAX_BITS:
             raise self._fault(f"BitsPerSample is {', '.join(map(str, bits[:8]))}")
-        if self._one(_PLANAR, 1) not in (1, 2):
-            raise self._fault(f"PlanarConfiguration is {self._one(_PLANAR)}, neither 1 nor 2")
+        for tag, legal in _LEGAL.items():
+            if tag in self._found and self._one(tag) not in legal:
+                raise self._fault(f"{_NAMES[tag]} is {self._one(tag)}, which it cannot be")
         formats = self._found.get(_SAMPLE_FORMAT)
         if formats is not None and (formats.size not in (1, samples) or not 0 < int(formats.max()) <= 6):
             raise self._fault("SampleFormat is none of the specification, or not one for each sample")
-        if _EXTRA in self._found and self._found[_EXTRA].size > samples:
-            raise self._fault(f"ExtraSamples names {self._found[_EXTRA].size} of {samples} samples a pixel")
+        self._check_colours(samples)
+
+    def _check_colours(self, samples: int) -> None:
+        """Photometric interpretation and ExtraSamples explain all samples of a pixel."""
+        extra = self._found[_EXTRA].size if _EXTRA in self._found else 0
+        photometric = self._one(_PHOTOMETRIC, 1)
+        needed = _COLOURS.get(photometric, 1)
+        if needed + extra > samples or (needed == 1 and photometric in _COLOURS and 1 + extra != samples):
+            raise self._fault(
+                f"PhotometricInterpretation {photometric} and {extra} ExtraSamples do not make {samples} samples a"
+                " pixel"
+            )
+        if _BITS not in self._found and needed > 1:
+            raise self._fault("BitsPerSample is missing")
 
     def _check_jpeg_tables(self) -> None:
         entry = self._directory.entries.get(_JPEG_TABLES)
@@ -161,7 +180,8 @@ class _Checked:
         if _TILE_OFFSETS in self._found or _TILE_WIDTH in self._found:
             tile = self._one(_TILE_WIDTH), self._one(_TILE_HEIGHT)
             for name, side, whole in zip(("TileWidth", "TileLength"), tile, (width, height), strict=True):
-                if not 0 < side <= _MAX_TILE_SIDE_PX or side > max(_SMALL_TILE_PX, 2 * whole):
+                too_large = side > min(_MAX_TILE_SIDE_PX, max(_SMALL_TILE_PX, 2 * whole))
+                if too_large or not side or side % _TILE_STEP_PX:
                     raise self._fault(f"{name} is {side} px for an image of {width} × {height} px")
             return tile, (_TILE_OFFSETS, _TILE_COUNTS)
         rows = self._one(_ROWS_PER_STRIP, height)
@@ -216,12 +236,11 @@ class _Checked:
 
 
 def _check_disjoint(file: Directories, segments: list[_Segments]) -> None:
-    """No tile reaches into another one or into a directory; two may be the very same bytes."""
-    own = np.array(
-        [(0, 16 if file.is_big else 8)] + [(one.at, one.at + one.nbytes) for one in file.all], np.int64
+    """No tile reaches into another one or into a directory; two may be the very same bytes, if none are left over."""
+    tiles = np.concatenate(
+        [np.stack([one.offsets, one.offsets + one.counts], 1) for one in segments or _NONE]
     )
-    tiles = [np.stack([one.offsets, one.offsets + one.counts], 1) for one in segments]
-    spans = np.unique(np.concatenate([own, *tiles]), axis=0)
+    spans, uses = np.unique(np.concatenate([_own_spans(file), tiles]), axis=0, return_counts=True)
     reached = np.maximum.accumulate(spans[:, 1])
     overlapping = np.flatnonzero(spans[1:, 0] < reached[:-1])
     if overlapping.size:
@@ -230,3 +249,38 @@ def _check_disjoint(file: Directories, segments: list[_Segments]) -> None:
             f"its tables are damaged: what lies at bytes {start} to {end} begins before byte {before}, where"
             " another tile or directory ends"
         )
+    _check_shared(file, spans, uses)
+
+
+def _check_shared(file: Directories, spans: NDArray[np.int64], uses: NDArray[np.int64]) -> None:
+    """Where two tiles share their bytes, and as many bytes belong to none, an offset was changed."""
+    sizes = spans[:, 1] - spans[:, 0]
+    gaps = np.append(spans[1:, 0], file.length) - spans[:, 1]
+    shared = np.unique(sizes[uses > 1])
+    lost = shared[np.isin(shared, gaps) | np.isin(shared + 1, gaps)]
+    if lost.size:
+        start, end = spans[(uses > 1) & (sizes == lost[0])][0]
+        raise file.damaged(
+            f"its tables are damaged: two tiles lie at bytes {start} to {end}, and as many bytes belong to none"
+        )
+
+
+_NONE: Final = [_Segments(np.empty(0, np.int64), np.empty(0, np.int64))]
+
+
+def _own_spans(file: Directories) -> NDArray[np.int64]:
+    """The header, the directories, and the values that lie outside them."""
+    spans = {(0, 16 if file.is_big else 8)}
+    for one in file.all:
+        end = one.at + one.nbytes
+        spans.add((one.at, end))
+        fields = [field for field in one.entries.values() if field.nbytes and not one.at <= field.at < end]
+        spans |= {(field.at, field.at + field.nbytes) for field in fields}
+    return _merged(np.array(sorted(spans), np.int64))
+
+
+def _merged(spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Spans in order that do not overlap: values may be shared by fields."""
+    reached = np.maximum.accumulate(spans[:, 1])
+    first = np.append(True, spans[1:, 0] >= reached[:-1])
+    return np.stack([spans[first, 0], np.append(reached[:-1][first[1:]], reached[-1])], 1)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.files import safe_stem
 from wsi_nucssl.geometry import Box, Mpp, Size
+from wsi_nucssl.slide.annotations import read_annotations, write_annotations
 from wsi_nucssl.slide.base import RGB, Slide, require_slide
 from wsi_nucssl.slide.canvas import Canvas
-from wsi_nucssl.slide.thresholding import otsu_threshold, smooth
+from wsi_nucssl.slide.fill import Fill, find_fill
+from wsi_nucssl.slide.stained import drop_specks, fill_holes
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
 
 _TARGET_UM = 4.0
 _TARGET_L0_PX = 16.0
 _MAX_SIDE_PX = 2048
 
-_SMOOTHING_PX = 1.5
-_SMOOTHING_REACH_PX = 6
-_STRIP_ROWS = 256
-_CHROMA_RANGE = (8.0, 15.0)
-"""Glass never exceeds the first, H&E never stays below the second; Otsu's threshold counts in between."""
-_BRIGHT = 200
 _SPECK_PX = 150
 _HOLE_PX = 600
 """In px of a mask at the target resolution; a coarser mask, of a very large slide, has fewer px for the same area."""
@@ -43,11 +42,14 @@ class TissueMask:
         level-0 px per mask px, along both axes.
     mpp : Mpp or None
         µm per mask px, None where the slide's resolution is unknown.
+    fill : Fill or None
+        What lies outside the scan, where that was looked for.
     """
 
     mask: NDArray[np.bool_]
     scale: float
     mpp: Mpp | None
+    fill: Fill | None = None
     _integral: NDArray[np.int32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +76,10 @@ class TissueMask:
         """Tissue area in mm², None where the resolution is unknown."""
         return None if self.mpp is None else int(self._integral[-1, -1]) * self.mpp.x * self.mpp.y / 1e6
 
+    def painted(self, canvas: Canvas) -> Callable[[Box], RGB]:
+        """What reads a canvas of the slide as if its fill were glass."""
+        return canvas.read if self.fill is None else self.fill.painted(canvas)
+
     def coverage(self, box_l0: Box) -> float:
         """Share of a level-0 box that is tissue, 0 to 1, exact for boxes that cut through mask pixels."""
         if box_l0.is_empty:
@@ -94,22 +100,66 @@ class TissueMask:
         return float(top * (1 - dy) + bottom * dy)
 
 
-def tissue_mask(slide: Slide) -> TissueMask:
+def tissue_mask(slide: Slide, method: str = DEFAULT_TISSUE) -> TissueMask:
     """Find the tissue of a slide at about 4 µm per px (16 level-0 px where the resolution is unknown).
 
     Tissue is what has colour: the channels' spread, after the glass's own tint is divided out, above Otsu's
-    threshold held within bounds, so that a slide of glass alone or of tissue alone comes out right too. Specks
-    are dropped and small holes filled. The mask has at most 2048 px a side, however large the slide, and is read
-    block by block.
+    threshold held within bounds, so that a slide of glass alone or of tissue alone comes out right too. Where nothing
+    has colour, as on grey slides, it is what is darker than glass; and everywhere nets of thin walls, as of fat.
+    Black and flat grey that fill what was not scanned, and the ink of pens, are left out. Specks are dropped and
+    small holes filled. The mask has at most 2048 px a side, however large the slide, and is read block by block.
 
     Parameters
     ----------
     slide : Slide
         It stays the caller's to close.
+    method : str
+        A name of `TISSUES`, or the path of a GeoJSON file of annotations (as `write_tissue` and QuPath write it), or of
+        a folder of such files, each with its slide's stem.
+
+    Raises
+    ------
+    UsageError
+        `method` is neither.
+    InputError
+        The file is no GeoJSON of annotations on this slide.
     """
     canvas = Canvas.at_scale(slide, _scale(require_slide(slide)))
-    mask = _clean(_coloured(canvas.read_whole()), min(1.0, _target_scale(slide) / canvas.scale_x) ** 2)
-    return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x))
+    image = canvas.read_whole()
+    fill = find_fill(image, canvas.scale_x)
+    share = min(1.0, _target_scale(slide) / canvas.scale_x) ** 2
+    if method in TISSUES:
+        mask = _clean(TISSUES.get(method)(image, fill.mask), share)
+    else:
+        path = tissue_file(method, slide)
+        mask = read_annotations(path, canvas.size.shape_rc, canvas.scale_x, slide.bounds.origin)
+    return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x), fill)
+
+
+def tissue_file(method: str, slide: Slide) -> Path:
+    """The file that `method` stands for where it is no name of `TISSUES`.
+
+    Raises
+    ------
+    UsageError
+        There is no such file either.
+    """
+    path = Path(method)
+    if path.is_dir():
+        path /= f"{safe_stem(slide.path)}.geojson"
+    if not path.is_file():
+        raise UsageError(
+            f"⟨tissue⟩ {method!r} is neither a file nor a way to find tissue"
+            if path == Path(method)
+            else f"⟨tissue⟩ {method} holds no {path.name}",
+            remedy=f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations",
+        )
+    return path
+
+
+def write_tissue(path: Path, mask: TissueMask, slide: Slide) -> None:
+    """Write the tissue as annotations that QuPath opens; corrected there, the file is a `method` of `tissue_mask`."""
+    write_annotations(path, mask.mask, mask.scale, slide.bounds.origin)
 
 
 def _scale(slide: Slide) -> float:
@@ -126,35 +176,7 @@ def _mask_mpp(slide: Slide, scale: float) -> Mpp | None:
     return None if slide.mpp is None else Mpp(slide.mpp.x * scale, slide.mpp.y * scale)
 
 
-def _coloured(image: RGB) -> NDArray[np.bool_]:
-    glass = np.percentile(image[::4, ::4].reshape(-1, 3), 99, axis=0)
-    gain = (glass.max() / glass if glass.min() > _BRIGHT else np.ones(3)).astype(np.float32)
-    chroma = _chroma(image, gain)
-    threshold = np.clip(otsu_threshold(chroma), *_CHROMA_RANGE)
-    return np.asarray(chroma > threshold)
-
-
-def _chroma(image: RGB, gain: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Spread of the smoothed channels, strip by strip, so that few planes of floats are held at a time."""
-    chroma = np.empty(image.shape[:2], np.float32)
-    for row in range(0, image.shape[0], _STRIP_ROWS):
-        above = min(row, _SMOOTHING_REACH_PX)
-        strip = image[row - above : row + _STRIP_ROWS + _SMOOTHING_REACH_PX] * gain
-        smoothed = smooth(strip, _SMOOTHING_PX, _SMOOTHING_REACH_PX)
-        spread = smoothed.max(axis=2) - smoothed.min(axis=2)
-        chroma[row : row + _STRIP_ROWS] = spread[above : above + _STRIP_ROWS]
-    return chroma
-
-
 def _clean(mask: NDArray[np.bool_], px_per_target_px: float) -> NDArray[np.bool_]:
     """Drop specks, then fill holes; on a coarse mask, or one of few pixels, the limits shrink with it."""
     share = min(px_per_target_px, mask.size / 40_000)
-    without_specks = _drop_small(mask, int(_SPECK_PX * share))
-    return ~_drop_small(~without_specks, int(_HOLE_PX * share))
-
-
-def _drop_small(mask: NDArray[np.bool_], least_px: int) -> NDArray[np.bool_]:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-    large = stats[:, cv2.CC_STAT_AREA] >= least_px
-    large[0] = False
-    return np.asarray(large[labels])
+    return fill_holes(drop_specks(mask, int(_SPECK_PX * share)), int(_HOLE_PX * share))

@@ -108,11 +108,23 @@ class SlideReaderTests(ABC):
             assert (slide.reader == self.reader) == self.is_automatic
             assert slide.dimensions == SIZE
 
-    def test_the_users_mpp_goes_first(self, path: Path) -> None:
-        """Before what the file says."""
-        with open_slide(path, reader=self.reader, mpp=0.5) as slide:
+    def test_a_forced_mpp_goes_before_what_the_file_says(self, path: Path) -> None:
+        """And is known for what it is."""
+        with open_slide(path, reader=self.reader, mpp=0.5, force_mpp=True) as slide:
             assert slide.mpp == Mpp.square(0.5)
-            assert slide.mpp_source == "given"
+            assert slide.mpp_source == "forced"
+            assert slide.is_mpp_forced
+
+    def test_the_users_mpp_fills_in(self, path: Path) -> None:
+        """Where the file says another, it is refused."""
+        with open_slide(path, reader=self.reader) as slide:
+            stated = slide.mpp
+        if stated is None:
+            with open_slide(path, reader=self.reader, mpp=0.5) as slide:
+                assert (slide.mpp, slide.mpp_source) == (Mpp.square(0.5), "given")
+        else:
+            with pytest.raises(SlideError, match="states"):
+                open_slide(path, reader=self.reader, mpp=2 * stated.x)
 
     @_quick
     @given(x=_corner, y=_corner, width=_side, height=_side, data=st.data())

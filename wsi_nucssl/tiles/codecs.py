@@ -121,8 +121,8 @@ def unpack(name: CodecName, stored: NDArray[np.uint8], tile_px: int) -> RGB:
     """
     unpackers: dict[CodecName, Callable[[Any], Any]] = {
         "none": lambda packed: packed,
-        "zstd": imagecodecs.zstd_decode,
-        "blosc": imagecodecs.blosc_decode,
+        "zstd": lambda packed: imagecodecs.zstd_decode(packed, out=3 * tile_px**2),
+        "blosc": lambda packed: imagecodecs.blosc_decode(packed, out=3 * tile_px**2),
         "jpeg": imagecodecs.jpeg_decode,
     }
     packed, checksum = stored[:-4], stored[-4:].tobytes()
@@ -132,6 +132,13 @@ def unpack(name: CodecName, stored: NDArray[np.uint8], tile_px: int) -> RGB:
     if not isinstance(pixels, np.ndarray):
         pixels = np.frombuffer(pixels, np.uint8)
     return np.asarray(pixels, np.uint8).reshape(tile_px, tile_px, 3)
+
+
+def checksum_of(stored: bytes) -> int | None:
+    """The checksum that a stored chunk ends with, if it is that of its bytes; None for a damaged chunk."""
+    if len(stored) <= 4 or _checksum(stored[:-4]) != stored[-4:]:
+        return None
+    return int.from_bytes(stored[-4:], "little")
 
 
 def _checksum(packed: Any) -> bytes:

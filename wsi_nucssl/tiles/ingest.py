@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from numpy.typing import NDArray
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import one_of, whole, within
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch
-from wsi_nucssl.files import disk_errors, remove_tree
+from wsi_nucssl.files import disk_errors, remove_tree, replace, restore
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
-from wsi_nucssl.runs import digest, run_directory
+from wsi_nucssl.outputs import check_output
+from wsi_nucssl.runs import MANIFEST, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
+from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
-from wsi_nucssl.tiles.store import StoreMetadata, TileStore
+from wsi_nucssl.tiles.store import STORE_NAMES, StoreMetadata, TileStore
 
 _STRIP_COLS: Final = 16
 """Tiles are taken in vertical strips this wide, so that the slide tiles that two rows share are still in the
@@ -100,8 +103,8 @@ def ingest(
 
     Raises
     ------
-    MissingMpp
-        The slide's resolution is unknown.
+    MissingMpp, SlideError
+        The slide's resolution is unknown or implausible, or its px would be enlarged more than three times.
     OutputExists
         Something else is there; it is never replaced.
     RunMismatch
@@ -109,18 +112,25 @@ def ingest(
     OutputLocked
         Another process is at it.
     """
+    require_detail(slide, config.mpp)
     canvas, destination = Canvas(slide, config.mpp), Path(destination)
     metadata = _metadata(canvas, config)
-    existing = _existing(destination)
+    inputs = (slide.path,)
+    check_output(destination, inputs=inputs, overwrite=overwrite, may_exist=True, is_folder=True)
+    existing = _existing(destination, overwrite=overwrite)
     if existing and not overwrite:
         return _check_same(existing, metadata)
     workshop = destination.with_name(f".{destination.name}.partial")
-    with run_directory(workshop, metadata.to_json(), resume=not overwrite, overwrite=overwrite):
+    if existing and _is_same(existing, metadata) and all(map(existing.is_sound, existing)):
+        remove_tree(workshop)
+        return existing  # it was replaced already, and would come to the same bytes
+    goes_on = _begun(workshop, metadata) or not overwrite
+    with run_directory(workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on):
         store = _unfinished(workshop / _STORE, metadata, canvas)
         _fill(store, canvas, workers or os.cpu_count() or 1, on_progress)
         store.finish()
-        remove_tree(destination)
-        store.path.rename(destination)
+        with disk_errors(destination):
+            replace(store.path, destination)
     remove_tree(workshop)
     return TileStore.open(destination)
 
@@ -151,13 +161,19 @@ def _metadata(canvas: Canvas, config: TileConfig) -> StoreMetadata:
     )
 
 
-def _existing(destination: Path) -> TileStore | None:
-    """The finished store that is at `destination`; nothing else may be there."""
+def _existing(destination: Path, *, overwrite: bool) -> TileStore | None:
+    """The finished store that is at `destination`; nothing else may be there, or a damaged one to be replaced."""
+    restore(destination)
     if not destination.exists():
         return None
     try:
         return TileStore.open(destination)
     except InputError as error:
+        names = {entry.name for entry in destination.iterdir()} if destination.is_dir() else set()
+        if "zarr.json" in names and "0" in names and names <= set(STORE_NAMES):
+            if overwrite:
+                return None
+            raise
         raise OutputExists(
             "something is there that is not a finished tile store",
             path=destination,
@@ -166,7 +182,7 @@ def _existing(destination: Path) -> TileStore | None:
 
 
 def _check_same(store: TileStore, metadata: StoreMetadata) -> TileStore:
-    if digest(store.metadata.to_json()) != digest(metadata.to_json()):
+    if not _is_same(store, metadata):
         raise RunMismatch(
             "a tile store of another slide or with other settings is there",
             path=store.path,
@@ -175,10 +191,31 @@ def _check_same(store: TileStore, metadata: StoreMetadata) -> TileStore:
     return store
 
 
+def _is_same(store: TileStore, metadata: StoreMetadata) -> bool:
+    return digest(store.metadata.to_json()) == digest(metadata.to_json())
+
+
+def _begun(workshop: Path, metadata: StoreMetadata) -> bool:
+    """True if an earlier run with these settings was stopped: it is gone on with, whatever it is to replace."""
+    try:
+        kept: dict[str, Any] = json.loads((workshop / MANIFEST).read_text())
+        return bool(
+            {key: kept[key] for key in metadata.to_json()} == json.loads(json.dumps(metadata.to_json()))
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
 def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas) -> TileStore:
     """The store of an earlier run, or a new one."""
-    if path.exists():
-        return TileStore.open(path, unfinished=True)
+    try:
+        store = TileStore.open(path, unfinished=True)
+    except InputError:
+        remove_tree(path)  # absent, or damaged
+    else:
+        if _is_same(store, metadata):
+            return store
+        remove_tree(path)  # what was replaced a moment before a kill
     empty = path.with_name("empty.zarr")
     TileStore.create(empty, metadata, _tissue_parts(canvas, metadata.grid))
     empty.rename(path)
@@ -190,7 +227,7 @@ def _fill(
 ) -> None:
     """Write the tiles that are not there yet."""
     tiles = sorted(store, key=lambda tile: (tile.col // _STRIP_COLS, tile.row, tile.col))
-    missing = [tile for tile in tiles if not store.holds(tile)]
+    missing = [tile for tile in tiles if not store.is_sound(tile)]
     resumed = len(tiles) - len(missing)
     on_progress(TileProgress(resumed, resumed, len(tiles)))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_nucssl.cohort import OnFailure, for_each_slide
@@ -15,10 +15,12 @@ from wsi_nucssl.tiles.store import TileStore
 
 @dataclass(frozen=True, slots=True)
 class SlideSource:
-    """How to open slides: `reader` as `open_slide` takes it, `mpp` of level 0 where they do not say."""
+    """How to open slides: `reader`, `mpp` and `force_mpp` as `open_slide` takes them; `mpps` before `mpp`."""
 
     reader: str = "auto"
     mpp: float | None = None
+    force_mpp: bool = False
+    mpps: Mapping[Location, float] = field(default_factory=dict)
 
 
 def ingest_slides(
@@ -43,7 +45,8 @@ def ingest_slides(
     """
 
     def ingest_one(path: Location) -> None:
-        with open_slide(path, reader=source.reader, mpp=source.mpp) as slide:
+        mpp = source.mpps.get(path, source.mpp)
+        with open_slide(path, reader=source.reader, mpp=mpp, force_mpp=source.force_mpp) as slide:
             store = ingest(
                 slide, targets[path], config, workers=workers, overwrite=overwrite, on_progress=on_slide(path)
             )

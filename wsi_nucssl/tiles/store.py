@@ -3,6 +3,7 @@
     NAME.zarr/            group: attributes "ome" (multiscales) and "wsi_nucssl" (StoreMetadata)
         0/                uint8 (c, y, x), chunk = one tile; only tissue tiles are written
         tissue/           float32 (row, col): the part of each tile that is tissue
+        checksums.bin     while tiles are written: row, col and CRC of each, 16 bytes a tile
 
 A tile is stored if its tissue reaches `min_tissue`. Zarr reads a chunk that is not there as background; here a
 stored tile whose chunk is lost is an error.
@@ -10,25 +11,35 @@ stored tile whose chunk is lost is an error.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from wsi_nucssl import checks
-from wsi_nucssl.errors import InputError
+from wsi_nucssl.errors import InputError, WsiNucsslError
+from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.slide import RGB
-from wsi_nucssl.tiles.codecs import CodecName, codec_options, pack, unpack
+from wsi_nucssl.tiles.codecs import CODECS, CodecName, checksum_of, codec_options, pack, unpack
 
 OME_VERSION: Final = "0.5"
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
+"""2: the checksum of each tile by its place, and a hash over all that the store says about itself."""
+_MAX_TILES: Final = 2**24
+_MAX_TEXT: Final = 2**24
+"""Bytes of a zarr.json at most."""
+_LOG: Final = "checksums.bin"
+STORE_NAMES: Final = ("zarr.json", "0", "tissue", _LOG)
+"""All that lies in a store."""
 _OURS: Final = "wsi_nucssl"
 _GLASS: Final = 255
 
@@ -82,8 +93,31 @@ class StoreMetadata:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """The metadata that `to_json` wrote."""
-        return cls(**{**stored, "size": Size(*stored["size"]), "mpp": Mpp(*stored["mpp"])})
+        """The metadata that `to_json` wrote.
+
+        Raises
+        ------
+        UsageError, ValueError, TypeError, KeyError
+            Something is missing, of another type, or out of range.
+        """
+        found = cls(**{**stored, "size": Size(*stored["size"]), "mpp": Mpp(*stored["mpp"])})
+        for name, value in (("name", found.name), ("provenance", found.provenance)):
+            if not isinstance(value, str if name == "name" else dict):
+                raise TypeError(f"{name} is {value!r}")
+        for side in (found.size.width, found.size.height):
+            checks.whole("size", side, 1, 2**31)
+        checks.whole("tile_px", found.tile_px, 16, 16384)
+        checks.within("min_tissue", found.min_tissue, 0, 1)
+        checks.one_of("codec", found.codec, CODECS)
+        if len(found.grid) > _MAX_TILES:
+            raise ValueError(f"{len(found.grid)} tiles are more than {_MAX_TILES}")
+        return found
+
+
+Checksums = dict[tuple[int, int], int]
+"""CRC-32C of each stored tile's packed bytes, by (row, col)."""
+
+_DAMAGE: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError, WsiNucsslError)
 
 
 class TileStore:
@@ -99,10 +133,13 @@ class TileStore:
         (row, col), the part of each tile of `metadata.grid` that is tissue.
     """
 
-    def __init__(self, path: Path, metadata: StoreMetadata, group: zarr.Group) -> None:
+    def __init__(
+        self, path: Path, metadata: StoreMetadata, tissue: NDArray[np.float32], checksums: Checksums
+    ) -> None:
         self.path = path
         self.metadata = metadata
-        self.tissue = cast("NDArray[np.float32]", cast("zarr.Array[Any]", group["tissue"])[:])
+        self.tissue = tissue
+        self._checksums = checksums
 
     @classmethod
     def create(cls, path: Path, metadata: StoreMetadata, tissue: NDArray[np.float32]) -> Self:
@@ -118,10 +155,18 @@ class TileStore:
             **codec_options(metadata.codec),
         )
         index = group.create_array(
-            "tissue", shape=tissue.shape, dtype="float32", fill_value=0.0, dimension_names=("row", "col")
+            "tissue",
+            shape=tissue.shape,
+            chunks=tissue.shape,
+            dtype="float32",
+            fill_value=0.0,
+            dimension_names=("row", "col"),
+            filters=None,
+            compressors=None,
+            config={"write_empty_chunks": True},
         )
         index[:] = tissue
-        group.attrs[_OURS] = {"schema": _SCHEMA, "complete": False, "metadata": metadata.to_json()}
+        group.attrs[_OURS] = _sealed(path, {"complete": False, "metadata": metadata.to_json()})
         return cls.open(path, unfinished=True)
 
     @classmethod
@@ -136,21 +181,45 @@ class TileStore:
         path = Path(checks.path("path", path))
         if not (path / "zarr.json").is_file():
             raise InputError("there is no tile store", path=path, remedy="Make one with wsi-nucssl tile")
-        group = zarr.open_group(path, mode="r")
-        ours = cast("dict[str, Any]", group.attrs.get(_OURS, {}))
-        if ours.get("schema") != _SCHEMA:
+        try:
+            ours = _attributes(path).get(_OURS)
+            if not isinstance(ours, dict) or ours.get("schema") != _SCHEMA:
+                raise InputError(
+                    f"this zarr is not a tile store of schema {_SCHEMA}",
+                    path=path,
+                    remedy="Make it again with wsi-nucssl tile ⟨overwrite⟩",
+                )
+            store = cls._opened(path, ours)
+        except InputError:
+            raise
+        except _DAMAGE as error:
             raise InputError(
-                f"this zarr is not a tile store of schema {_SCHEMA}",
+                f"the tile store's metadata is damaged ({type(error).__name__}: {error})",
                 path=path,
-                remedy="Make one with wsi-nucssl tile",
-            )
-        if not (ours["complete"] or unfinished):
+                remedy="Make the store again with wsi-nucssl tile ⟨overwrite⟩",
+            ) from error
+        if not (ours["complete"] is True or unfinished):
             raise InputError(
                 "the tile store is not finished",
                 path=path,
                 remedy="Run the same wsi-nucssl tile command again",
             )
-        return cls(path, StoreMetadata.from_json(ours["metadata"]), group)
+        if not unfinished:
+            store._check_whole()
+        return store
+
+    @classmethod
+    def _opened(cls, path: Path, ours: dict[str, Any]) -> Self:
+        if ours.get("sha256") != _sealed(path, ours)["sha256"]:
+            raise ValueError("it does not match its hash")
+        metadata = StoreMetadata.from_json(ours["metadata"])
+        grid = metadata.grid
+        tissue = np.fromfile(_tissue_file(path), np.float32)
+        if ours["complete"] is True:
+            listed = {(int(row), int(col)): int(crc) for row, col, crc in ours["checksums"]}
+        else:
+            listed = _logged(path / _LOG)
+        return cls(path, metadata, tissue.reshape(grid.rows, grid.cols), listed)
 
     def __reduce__(self) -> tuple[object, ...]:
         """As how to open it again, for the workers of a loader."""
@@ -179,10 +248,11 @@ class TileStore:
         if not self.holds(tile):
             raise self._lost(tile, "is lost")
         try:
-            pixels = unpack(
-                self.metadata.codec, np.fromfile(self._chunk(tile), np.uint8), self.metadata.tile_px
-            )
-        except ValueError as error:
+            stored = np.fromfile(self._chunk(tile), np.uint8)
+            if checksum_of(stored.tobytes()) != self._checksums.get((row, col)):
+                raise ValueError("its checksum is not that of this place")
+            pixels = unpack(self.metadata.codec, stored, self.metadata.tile_px)
+        except (ValueError, RuntimeError) as error:
             raise self._lost(tile, f"is damaged ({error})") from error
         return np.ascontiguousarray(pixels[: tile.core.height, : tile.core.width])
 
@@ -201,10 +271,24 @@ class TileStore:
             file.write(packed)
             file.write(checksum)
         partial.replace(chunk)
+        crc = int.from_bytes(checksum, "little")
+        with (self.path / _LOG).open("ab", buffering=0) as log:
+            log.write(np.array([tile.row, tile.col, crc, tile.row ^ tile.col ^ crc], "<u4").tobytes())
+        self._checksums[tile.row, tile.col] = crc
 
     def holds(self, tile: Tile) -> bool:
         """True if the tile has been written."""
         return self._chunk(tile).is_file()
+
+    def is_sound(self, tile: Tile) -> bool:
+        """True if the tile has been written, and its bytes are those that were written at its place."""
+        known = self._checksums.get((tile.row, tile.col))
+        return known is not None and self.holds(tile) and checksum_of(self._chunk(tile).read_bytes()) == known
+
+    def _check_whole(self) -> None:
+        for tile in self:
+            if (tile.row, tile.col) not in self._checksums or not self.holds(tile):
+                raise self._lost(tile, "is lost")
 
     def finish(self) -> None:
         """Declare the store whole.
@@ -214,13 +298,15 @@ class TileStore:
         InputError
             A tile that should be there is not.
         """
-        for tile in self:
-            if not self.holds(tile):
-                raise self._lost(tile, "is lost")
+        self._check_whole()
         for partial in (self.path / "0").rglob("*.partial"):
             partial.unlink()
-        attributes = zarr.open_group(self.path, mode="r+").attrs
-        attributes[_OURS] = {"schema": _SCHEMA, "complete": True, "metadata": self.metadata.to_json()}
+        checksums = [[tile.row, tile.col, self._checksums[tile.row, tile.col]] for tile in self]
+        said = {"complete": True, "metadata": self.metadata.to_json(), "checksums": checksums}
+        whole = json.loads((self.path / "zarr.json").read_bytes())
+        whole["attributes"][_OURS] = _sealed(self.path, said)
+        write_atomic(self.path / "zarr.json", json.dumps(whole))
+        (self.path / _LOG).unlink(missing_ok=True)
 
     @property
     def _wanted(self) -> NDArray[np.bool_]:
@@ -235,6 +321,47 @@ class TileStore:
             path=self._chunk(tile),
             remedy="Make the store again with wsi-nucssl tile ⟨overwrite⟩",
         )
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """What the store's zarr.json says, bounded in size."""
+    file = path / "zarr.json"
+    if file.stat().st_size > 2 * _MAX_TEXT:
+        raise ValueError("its zarr.json is too large")
+    attributes: dict[str, Any] = dict(json.loads(file.read_bytes())["attributes"])
+    return attributes
+
+
+def _tissue_file(path: Path) -> Path:
+    return path / "tissue" / "c" / "0" / "0"
+
+
+def _sealed(path: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """What a store says about itself, with a hash over it, its tissue and how its arrays are described."""
+    content = {**{key: value for key, value in said.items() if key != "sha256"}, "schema": _SCHEMA}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for name in ("0/zarr.json", "tissue/zarr.json"):
+        digest.update(json.dumps(json.loads((path / name).read_bytes()), sort_keys=True).encode())
+    tissue = _tissue_file(path)
+    if tissue.stat().st_size > 4 * _MAX_TILES:
+        raise ValueError("its tissue array is too large")
+    digest.update(tissue.read_bytes())
+    return {**content, "sha256": digest.hexdigest()}
+
+
+def _logged(path: Path) -> Checksums:
+    """The checksums of the tiles written so far; a record that a crash cut off is left out."""
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    if len(data) % 16:  # what is appended from now on has to begin where a record begins
+        data = data[: len(data) // 16 * 16]
+        write_atomic(path, data)
+    return {
+        (row, col): crc
+        for row, col, crc, check in np.frombuffer(data, "<u4").reshape(-1, 4).tolist()
+        if row ^ col ^ crc == check
+    }
 
 
 def _open_again(path: Path) -> TileStore:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import UsageError
@@ -38,6 +39,9 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     """
     if device not in ("auto", "cpu"):
         raise UsageError(f"cannot train on {device!r}", remedy="Give auto (CUDA where there is one) or cpu")
+    if not dist.is_initialized():
+        # What an earlier training left in this process would settle the precision and the device of this one.
+        AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if precision == "bf16" else "no",

@@ -13,12 +13,12 @@ import torch
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import whole
 from wsi_nucssl.datasets import Dataset, Split
-from wsi_nucssl.datasets.mpp import same_mpp
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.files import sha256_file
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.info import weights_path
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
+from wsi_nucssl.mpp import same_mpp
 from wsi_nucssl.runs import digest
 from wsi_nucssl.schema import OutputSchema, typed
 from wsi_nucssl.train.recipe import Recipe

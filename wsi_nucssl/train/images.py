@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset, Entry, Sample
-from wsi_nucssl.datasets.mpp import same_mpp
+from wsi_nucssl.mpp import same_mpp
 from wsi_nucssl.train.crops import LabelledImage
 from wsi_nucssl.train.targets import UNKNOWN_TYPE
 from wsi_nucssl.train.teachers import Teachers

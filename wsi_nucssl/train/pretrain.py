@@ -8,8 +8,8 @@ from pathlib import Path
 
 import imagecodecs
 
-from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.pretext.preview import contact_sheet
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
@@ -78,10 +78,9 @@ def preview(job: PretrainJob, path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputExists
-        `path` is there already and `overwrite` is not set.
+        `path` is there already and `overwrite` is not set, or it is a source.
     """
-    if path.exists() and not overwrite:
-        raise OutputExists("a file is there already", path=path, remedy="Add ⟨overwrite⟩, or choose another")
+    check_output(path, inputs=job.sources, overwrite=overwrite)
     single_threaded_opencv()
     with open_source(job.sources, job.tiles, job.seed) as source:
         sheet = contact_sheet(make_batches(job, source))

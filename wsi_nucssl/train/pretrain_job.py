@@ -38,7 +38,9 @@ class PretrainJob:
     mpp : float
         µm per px of the tiles.
     slide_mpp : float or None
-        µm per level-0 px of the slides; None takes what each states.
+        µm per level-0 px of the slides that do not state it.
+    force_mpp : bool
+        `slide_mpp` goes before what slides state, and an unusual resolution is not questioned.
     seed : int
         Of initialisation, of the order of tiles, of every view.
 
@@ -54,6 +56,7 @@ class PretrainJob:
     arch: str = architecture(DEFAULT_ARCHITECTURE).encoder
     mpp: float = 0.25
     slide_mpp: float | None = None
+    force_mpp: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,7 +71,9 @@ class PretrainJob:
     def tiles(self) -> TileSettings:
         """Which tiles to take from the sources."""
         recipe = self.recipe
-        return TileSettings(self.mpp, self.slide_mpp, recipe.tile_px, recipe.min_tissue, recipe.mpp_factor)
+        return TileSettings(
+            self.mpp, self.slide_mpp, self.force_mpp, recipe.tile_px, recipe.min_tissue, recipe.mpp_factor
+        )
 
     @property
     def anchor_mpp(self) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.spec import architecture
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.train.crops import Crops
 from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.images import read_images
@@ -37,14 +38,9 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
         raise UsageError("a preview is a .png", path=path, remedy="Give -o a name that ends in .png")
     labels = {sample.source.resolve().parent for sample in job.dataset}
     inputs = labels | {sibling for each in labels for sibling in each.parent.iterdir() if sibling.is_dir()}
-    if path.is_symlink() or path.is_dir() or path.resolve().parent in inputs:
-        raise OutputExists(
-            "the picture's name is a folder's or a link's, or lies among the images",
-            path=path,
-            remedy="Choose another place",
-        )
-    if path.exists() and not overwrite:
-        raise OutputExists("the picture is there already", path=path, remedy="Add ⟨overwrite⟩")
+    if path.resolve().parent in inputs:
+        raise OutputExists("the picture lies among the images", path=path, remedy="Choose another place")
+    check_output(path, inputs=inputs, overwrite=overwrite)
     write_atomic(path, bytes(imagecodecs.png_encode(draw_preview(job))))
 
 

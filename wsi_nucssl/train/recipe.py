@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.files import read_bounded
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -108,6 +109,10 @@ class Optimisation(Section):
     ema_decay: float = Field(default=0.998, ge=0, lt=1, description="0 turns the average off")
 
 
+_LARGEST = 1 << 20
+"""Bytes of a recipe."""
+
+
 class RecipeFile(Section):
     """Settings that a YAML file may give."""
 
@@ -124,12 +129,12 @@ class RecipeFile(Section):
             No such file, not YAML, an unknown name or a value out of range.
         """
         try:
-            return cls.parse(yaml.safe_load(path.read_text()) or {}, path)
+            return cls.parse(yaml.safe_load(read_bounded(path, _LARGEST).decode()) or {}, path)
         except OSError as error:
             raise UsageError(
                 f"the recipe cannot be read ({error.strerror})", path=path, remedy="Check the path"
             ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UsageError(f"not a YAML file: {error}", path=path) from error
 
     @classmethod

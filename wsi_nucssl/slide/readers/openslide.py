@@ -5,18 +5,21 @@ OpenSlide is imported where it is used, since this module is asked about every f
 
 from __future__ import annotations
 
+import struct
 import threading
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.readers import guard
-from wsi_nucssl.slide.registry import IMAGE_MAGIC, SlideReader, local_path, starts_with
+from wsi_nucssl.slide.registry import IMAGE_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
 _CELL_PX = 512
@@ -33,7 +36,7 @@ class OpenSlideReader(Reader):
 
     name = "openslide"
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         import openslide
 
         path = local_path(source, self.name)
@@ -41,14 +44,12 @@ class OpenSlideReader(Reader):
         try:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
-            raise SlideError(
-                f"OpenSlide cannot open it: {error}", path=path, remedy="Copy or export the slide again"
-            ) from error
+            raise _refused(path, str(error)) from error
         source.close()
         self._cells = TileCache(_CELL_CACHE_BYTES)
         self._closing = threading.Lock()
         self._closed = False
-        properties = dict(self._slide.properties)
+        properties = _without_assumed_unit(dict(self._slide.properties), path)
         sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
         names = tuple(sorted(self._slide.associated_images))
         vendor = properties.get("openslide.vendor", "unknown")
@@ -107,11 +108,43 @@ class OpenSlideReader(Reader):
             self._cells.clear()
 
 
+def _refused(path: Path, said: str) -> SlideError:
+    """OpenSlide's own words tell what it does not support, which another reader may, from what is damaged."""
+    if "unsupported" in said.lower():
+        return DeclinedError(
+            f"OpenSlide cannot open it: {said}", path=path, remedy="Leave the choice to ⟨reader⟩ auto"
+        )
+    return SlideError(
+        f"OpenSlide cannot open it: {said}", path=path, remedy="Copy or export the slide again: it is damaged"
+    )
+
+
 def _is_known(source: Source) -> bool:
     if not isinstance(source.location, Path) or _is_image(source):
         return False
     return guard.knows(source.location)
 
 
+def _without_assumed_unit(properties: dict[str, str], path: Path) -> dict[str, str]:
+    """OpenSlide takes a resolution for px per inch where the file has no unit, or a damaged one: that says nothing."""
+    if properties.get("tiff.ResolutionUnit") != "inch" or _says_inch(path):
+        return properties
+    assumed = {"tiff.ResolutionUnit"}
+    if properties.get("openslide.vendor") == "generic-tiff":
+        assumed |= {"openslide.mpp-x", "openslide.mpp-y"}
+    return {name: value for name, value in properties.items() if name not in assumed}
+
+
+def _says_inch(path: Path) -> bool:
+    """True if the first directory of a TIFF states the unit, as one whole number."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            unit = tiff.pages.first.tags.get("ResolutionUnit")
+            return unit is not None and (unit.dtype, unit.count, unit.value) == (_SHORT, 1, _INCH)
+    except (tifffile.TiffFileError, struct.error, ValueError, IndexError):
+        return False
+
+
+_SHORT, _INCH = 3, 2
 _is_image = starts_with(*IMAGE_MAGIC)
 READER = SlideReader(_is_known, OpenSlideReader)

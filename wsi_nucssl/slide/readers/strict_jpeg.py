@@ -7,6 +7,7 @@ before memory is taken. The markers are those of ITU-T T.81, Annex B: https://ww
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +15,15 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-_SOI, _EOI, _SOS, _APP0, _APP14, _APP15, _TEM = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xEF, 0x01
+_EOI, _SOS, _APP0, _APP15 = 0xD9, 0xDA, 0xE0, 0xEF
 _FRAMES: Final = {0xC0, 0xC1, 0xC2}
 """Baseline, extended and progressive Huffman: what the decoder decodes."""
 
 _OTHER_FRAMES: Final = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _ADOBE_UNTRANSFORMED: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+_PROGRESSIVE, _DHT = 0xC2, 0xC4
+_ZEROS: Final = bytes(40)
+_END_OF_BLOCK: Final = 0
 _SPACES: Final = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 
 
@@ -71,20 +75,25 @@ def read_header(data: bytes) -> JpegHeader:
 
 def _next_segment(data: bytes, at: int) -> tuple[int, int, int]:
     """(marker, first byte, byte after the last) of the segment at `at`, fill bytes skipped."""
-    if at + 4 > len(data) or data[at] != 0xFF:
-        raise JpegDamage(f"its JPEG stream has no marker at byte {at}")
-    while data[at + 1] == 0xFF and at + 5 <= len(data):
+    while data[at : at + 2] == b"\xff\xff":
         at += 1
-    marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
-    if marker < 0xC0 or _SOI <= marker <= _EOI or 0xD0 <= marker <= 0xD7:
+    if len(data) < at + 4 or data[at] != 0xFF:
+        raise JpegDamage(f"its JPEG stream has no marker at byte {at}")
+    marker, end = data[at + 1], at + 2 + (data[at + 2] << 8 | data[at + 3])
+    if marker < 0xC0 or 0xD0 <= marker <= _EOI:
         raise JpegDamage(f"its JPEG stream holds the marker {marker:#x} before its scan")
-    if length < 2 or at + 2 + length > len(data):
+    if not at + 4 <= end <= len(data):
         raise JpegDamage("its JPEG stream ends inside a header")
-    return marker, at, at + 2 + length
+    return marker, at, end
 
 
 def decode(
-    data: bytes, tables: bytes | None, shape_rc: tuple[int, int], components: int, *, stored_as_is: bool
+    data: bytes,
+    tables: bytes | None,
+    shapes_rc: Sequence[tuple[int, int]],
+    components: int,
+    *,
+    stored_as_is: bool,
 ) -> NDArray[np.uint8]:
     """A whole 8-bit JPEG tile.
 
@@ -94,8 +103,8 @@ def decode(
         From SOI to EOI.
     tables : bytes or None
         The page's JPEGTables, for a stream without tables of its own.
-    shape_rc : tuple of int
-        (rows, cols) that the page gives the tile.
+    shapes_rc : sequence of tuple of int
+        (rows, cols) that the page gives the tile; several where a last strip may be stored in full.
     components : int
         Samples a pixel of the page: 1, 3 or 4.
     stored_as_is : bool
@@ -104,7 +113,8 @@ def decode(
 
     Returns
     -------
-    uint8 (rows, cols, components).
+    ndarray of uint8
+        (rows, cols, components).
 
     Raises
     ------
@@ -112,24 +122,58 @@ def decode(
         The stream ends early, is corrupt, or has another size, precision or number of components.
     """
     header = read_header(data)
-    _check(header, shape_rc, components)
+    _check(header, shapes_rc, components)
     stream = _assembled(data, tables, header, stored_as_is or components == 4)
+    _check_zeros(stream, data, header.scan_at)
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(stream, _SPACES[components], strict=True)
     except ValueError as error:
         raise JpegDamage(f"its JPEG stream is damaged: {error}") from error
-    return pixels.reshape(*shape_rc, components)
+    return pixels.reshape(header.height, header.width, components)
 
 
-def _check(header: JpegHeader, shape_rc: tuple[int, int], components: int) -> None:
-    if (header.height, header.width) != shape_rc:
+def _check(header: JpegHeader, shapes_rc: Sequence[tuple[int, int]], components: int) -> None:
+    if (header.height, header.width) not in shapes_rc:
+        rows, cols = shapes_rc[0]
         raise JpegDamage(
-            f"its JPEG stream holds {header.width} × {header.height} px instead of {shape_rc[1]} × {shape_rc[0]}"
+            f"its JPEG stream holds {header.width} × {header.height} px instead of {cols} × {rows}"
         )
     if header.precision != 8:
         raise JpegDamage(f"its JPEG stream holds {header.precision} bits a sample instead of 8")
     if header.components != components or components not in _SPACES:
         raise JpegDamage(f"its JPEG stream holds {header.components} samples a pixel instead of {components}")
+
+
+def _check_zeros(stream: bytes, data: bytes, scan_at: int) -> None:
+    """Refuse a scan with a run of zero bytes, where no picture can be coded so.
+
+    Zero bits are the first code of a Huffman table. Where that is no end of block but a coefficient, as in the usual
+    table of brightness, a run of zeros is a block of which all coefficients are −1, and so on: data that never arrived.
+    libjpeg decodes it without a warning where as many blocks come out as it takes.
+    """
+    at = data.find(_ZEROS, scan_at)
+    if at >= 0 and _first_ac_symbols(stream) - {_END_OF_BLOCK}:
+        raise JpegDamage(f"its JPEG stream holds nothing but zeros from byte {at} on")
+
+
+def _first_ac_symbols(stream: bytes) -> set[int]:
+    """What zero bits mean in each table of AC coefficients; none of a progressive stream."""
+    found: set[int] = set()
+    at = 2
+    while at + 4 <= len(stream):
+        marker, begin, end = _next_segment(stream, at)
+        at = end
+        if marker in (_SOS, _PROGRESSIVE):
+            return found if marker == _SOS else set()
+        if marker != _DHT:
+            continue
+        table = begin + 4
+        while table + 17 <= end:
+            symbols = sum(stream[table + 1 : table + 17])
+            if stream[table] >> 4 == 1 and symbols and table + 17 < end:
+                found.add(stream[table + 17])
+            table += 17 + symbols
+    return found
 
 
 def _assembled(data: bytes, tables: bytes | None, header: JpegHeader, as_is: bool) -> bytes:
@@ -155,6 +199,7 @@ def check_whole(data: bytes) -> JpegHeader:
         It is damaged.
     """
     header = read_header(data)
+    _check_zeros(data, data, header.scan_at)
     try:
         space = _SPACES[4 if header.components == 4 else 1 if header.components == 1 else 3]
         simplejpeg.decode_jpeg(data, space, min_height=1, min_width=1, min_factor=8, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import islice
 
@@ -9,6 +10,7 @@ import numpy as np
 import tifffile
 
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.photometric import to_rgb
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
@@ -20,6 +22,7 @@ from wsi_nucssl.slide.registry import TIFF_MAGIC, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
 _CACHE_BYTES = 128 << 20
+_LARGE_TILE_PX = 1 << 22
 _MAX_ASSOCIATED_PX = 100_000_000
 
 
@@ -32,11 +35,12 @@ class TiffReader(Reader):
 
     name = "tiff"
 
-    def __init__(self, source: Source, mpp: float | None = None, max_tile_px: int = MAX_TILE_PX) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN, max_tile_px: int = MAX_TILE_PX) -> None:
         layout = parse_layout(source, max_tile_px)
         self._tiff_levels = layout.levels
         self._associated = layout.associated
         self._cache = TileCache(_CACHE_BYTES)
+        self._one_large = threading.Lock()
         sizes = tuple(level.size for level in layout.levels)
         names = tuple(sorted(layout.associated))
         metadata = SlideMetadata(sizes, layout.vendor, layout.properties, names)
@@ -64,10 +68,20 @@ class TiffReader(Reader):
         ranges = [place for index in missing for place in stored.ranges_of(index)]
         data = iter(self._source.read_many(ranges))
         for index, pixels in zip(indexes, held, strict=True):
-            if pixels is None:
-                pixels = self._decode_tile(level, index, list(islice(data, stored.planes)))
-                self._cache.put((level, index), pixels)
-            yield pixels
+            yield self._decoded(level, index, list(islice(data, stored.planes))) if pixels is None else pixels
+
+    def _decoded(self, level: int, index: int, parts: list[bytes]) -> RGB:
+        """A tile, held from now on; one of a large image's few strips is decoded by one thread while others wait."""
+        if self._tiff_levels[level].tile.area <= _LARGE_TILE_PX:
+            pixels = self._decode_tile(level, index, parts)
+            self._cache.put((level, index), pixels)
+            return pixels
+        with self._one_large:
+            held = self._cache.get((level, index))
+            if held is None:
+                held = self._decode_tile(level, index, parts)
+                self._cache.put((level, index), held)
+            return held
 
     def _decode_tile(self, level: int, index: int, parts: list[bytes]) -> RGB:
         stored = self._tiff_levels[level]
@@ -89,7 +103,7 @@ class TiffReader(Reader):
                 raise self._damaged(f"its {name} image declares {page.imagewidth} × {page.imagelength} px")
             try:
                 return to_rgb(np.atleast_3d(page.asarray()), encoding_of(page))
-            except (RuntimeError, ValueError, IndexError) as error:
+            except DAMAGE as error:
                 raise self._damaged(f"its {name} image cannot be decoded: {error}") from error
 
     def close(self) -> None:

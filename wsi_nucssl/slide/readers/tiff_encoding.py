@@ -25,16 +25,17 @@ from wsi_nucssl.photometric import (
 )
 
 _NONE, _LZW, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE = 1, 5, 7, 8, 32773, 32946
-_APERIO_J2K, _LERC, _J2K, _LZMA, _PNG, _JPEGXR, _ZSTD, _WEBP, _JPEGXL = (
-    33005, 34887, 34712, 34925, 34933, 34934, 50000, 50001, 50002,
+_APERIO_J2K, _J2K, _LZMA, _PNG, _ZSTD, _WEBP, _JPEGXL, _JPEGXL_DNG = (
+    33005, 34712, 34925, 34933, 50000, 50001, 50002, 52546,
 )  # fmt: skip
 _BYTES: Final = {_NONE, _LZW, _DEFLATE, _PACKBITS, _OLD_DEFLATE, _LZMA, _ZSTD}
 """Codecs of bytes, whatever they mean."""
 
-_PICTURES: Final = {_APERIO_J2K, _LERC, _J2K, _PNG, _JPEGXR, _WEBP, _JPEGXL}
+_PICTURES: Final = {_APERIO_J2K, _J2K, _PNG, _WEBP, _JPEGXL, _JPEGXL_DNG}
 _UNSIGNED, _FLOAT = 1, 3
 _FLOAT_BITS: Final = {16, 32, 64}
 _MAX_BITS: Final = 32
+_MAX_PICTURE_BITS: Final = 16
 _COEFFICIENTS, _INK_SET, _DOT_RANGE, _REFERENCE, _SAMPLE_FORMAT = 529, 332, 336, 532, 339
 _CMYK_INKS: Final = 1
 _TOLERANCE: Final = 0.002
@@ -118,7 +119,9 @@ def _fault_of_samples(page: tifffile.TiffPage) -> str:
         return "floats of so many bits are not read"
     if kind not in (_UNSIGNED, _FLOAT):
         return "which of its samples is white is not known"
-    if kind == _UNSIGNED and not 1 <= bits <= _MAX_BITS:
+    if kind == _UNSIGNED and not 1 <= bits <= (
+        _MAX_PICTURE_BITS if page.compression in _PICTURES else _MAX_BITS
+    ):
         return "integers of so many bits are not read"
     if page.compression == _JPEG and (bits != 8 or page.samplesperpixel not in (1, 3, 4)):
         return "JPEG is read with 8 bits and 1, 3 or 4 samples"

@@ -180,5 +180,5 @@ def _properties(page: tifffile.TiffPage, from_aperio: bool) -> dict[str, str]:
             numerator, denominator = page.tags[name].value
             found[f"tiff.{name}"] = f"{numerator / denominator:.10g}" if denominator else "0"
     unit = page.tags.get("ResolutionUnit")
-    found["tiff.ResolutionUnit"] = _UNITS.get(int(unit.value) if unit else 2, "none")
+    found["tiff.ResolutionUnit"] = _UNITS.get(int(unit.value) if unit else 0, "none")
     return found

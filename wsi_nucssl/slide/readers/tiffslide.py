@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
+from wsi_nucssl.slide.readers.tiff_encoding import in_words
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -24,11 +27,16 @@ _NOT_READ = (
     tifffile.TiffFileError,
     struct.error,
     ValueError,
-    KeyError,
-    IndexError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
     NotImplementedError,  # what tiffslide raises for a TIFF that is no plain picture, a stack for instance
 )
 """What tiffslide and tifffile raise when they cannot open a file."""
+
+
+_MAX_STRIP_PX = 1 << 22
 
 
 class TiffSlideReader(Reader):
@@ -36,7 +44,7 @@ class TiffSlideReader(Reader):
 
     name = "tiffslide"
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         path = local_path(source, self.name)
         try:
             self._slide, found = _open(path)
@@ -64,9 +72,14 @@ class TiffSlideReader(Reader):
         with self._lock:
             try:
                 region = self._slide.read_region(location, level, (box.width, box.height), as_array=True)
-            except (ValueError, RuntimeError, OSError) as error:
+            except (*_NOT_READ, RuntimeError, OSError, TypeError, ArithmeticError, MemoryError) as error:
                 raise self._damaged(f"level {level} cannot be read at {box}: {error}") from error
+        if region.ndim != 3 or region.shape[2] not in (3, 4):
+            raise self._unsuitable(f"tiffslide gives its pixels the shape {region.shape}, which is no colour")
         return flatten_alpha(np.asarray(region, np.uint8))
+
+    def _unsuitable(self, what: str) -> SlideError:
+        return SlideError(what, path=str(self.path), remedy="Convert it to 8-bit RGB, tiled TIFF")
 
     def _decode_associated(self, name: str) -> RGB:
         with self._lock:
@@ -87,7 +100,33 @@ def _open(path: Path) -> tuple[Any, dict[str, str]]:
 
     slide = tiffslide.TiffSlide(path)
     try:
+        _check_colours(slide, path)
+        _check_strips(slide, path)
         return slide, {key: str(value) for key, value in slide.properties.items() if value is not None}
-    except _NOT_READ:
+    except (*_NOT_READ, SlideError):
         slide.close()
         raise
+
+
+def _check_colours(slide: Any, path: Path) -> None:
+    """Refuse what tiffslide hands over as it is stored: all but 8-bit RGB, and YCbCr that is JPEG."""
+    page = slide.ts_tifffile.pages.first
+    if (page.photometric, page.bitspersample, page.sampleformat) != (2, 8, 1) and (
+        page.photometric,
+        page.compression,
+    ) != (6, 7):
+        raise SlideError(
+            f"its colours are not certain ({in_words(page)})", path=path, remedy="Convert it to RGB of 8 bits"
+        )
+
+
+def _check_strips(slide: Any, path: Path) -> None:
+    """Refuse strips that take long to decode: tiffslide decodes one anew for each region that touches it."""
+    for page in slide.ts_tifffile.pages:
+        rows, cols = page.aspage().chunks[:2]
+        if not page.is_tiled and rows * cols > _MAX_STRIP_PX:
+            raise DeclinedError(
+                f"its strips of {cols} × {rows} px are decoded as a whole for every window",
+                path=path,
+                remedy="Convert it to a tiled TIFF, for instance with: vips tiffsave IN OUT.tif --tile --pyramid",
+            )

@@ -1,0 +1,63 @@
+"""Tissue by another way than the default: in the command's options, its record, and as files read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wsi_nucssl.errors import OutputExists, UsageError
+from wsi_nucssl.locations import locate
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.tissue_files import check_tissue
+
+
+def _header(path: Path) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(path.read_bytes())["wsi_nucssl"]
+    return header
+
+
+def test_tissue_that_was_written_gives_the_same_nuclei(
+    sample: Path, tmp_path: Path, segment: Callable[..., Any]
+) -> None:
+    found, again = tmp_path / "a.geojson", tmp_path / "b.geojson"
+    tissue = tmp_path / "tissue" / "t.geojson"
+    segment(sample, found, write_tissue=tissue)
+    segment(sample, again, tissue=str(tissue))
+    first, second = json.loads(found.read_bytes()), json.loads(again.read_bytes())
+    assert first["features"] == second["features"] != []
+    assert "tissue" not in _header(found)
+    assert len(_header(again)["tissue"]) == 64
+
+
+def test_a_name_is_recorded(sample: Path, tmp_path: Path, segment: Callable[..., Any]) -> None:
+    segment(sample, tmp_path / "a.geojson", tissue="none")
+    assert _header(tmp_path / "a.geojson")["tissue"] == "none"
+
+
+def test_tissue_is_not_replaced_and_never_its_own_input(
+    sample: Path, tmp_path: Path, segment: Callable[..., Any]
+) -> None:
+    tissue = tmp_path / "t.geojson"
+    segment(sample, tmp_path / "a.geojson", write_tissue=tissue)
+    before = tissue.read_bytes()
+    with pytest.raises(OutputExists, match=r"t\.geojson"):
+        segment(sample, tmp_path / "b.geojson", write_tissue=tissue)
+    with pytest.raises(UsageError, match="reads"):
+        segment(sample, tmp_path / "b.geojson", tissue=str(tissue), write_tissue=tissue, overwrite=True)
+    assert tissue.read_bytes() == before
+
+
+def test_one_file_is_not_for_several_slides(tmp_path: Path) -> None:
+    slides = [locate("a.svs"), locate("b.svs")]
+    for options in (
+        SegmentOptions(tissue=str(tmp_path / "t.geojson")),
+        SegmentOptions(write_tissue=tmp_path / "t.geojson"),
+    ):
+        check_tissue(options, slides[:1])
+        with pytest.raises(UsageError, match="2 slides"):
+            check_tissue(options, slides)
+    check_tissue(SegmentOptions(tissue="none", write_tissue=tmp_path), slides)

@@ -1,0 +1,101 @@
+"""`export`: a file of nuclei into other formats, in one call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from wsi_nucssl.errors import OutputExists, UsageError
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths
+
+
+def export(
+    source: PathArgument,
+    output: Paths,
+    *,
+    min_area_um2: float = 0.0,
+    min_probability: float = 0.0,
+    overwrite: bool = False,
+) -> int:
+    """Write the nuclei of a file of this package in other formats, as `wsi-nucssl export` does.
+
+    Neither slide nor network is needed. Tables are read and written a few thousand nuclei at a time, to all outputs in
+    one pass; ids, outlines and measurements are those of the file, and so is what it says of its origin.
+
+    Parameters
+    ----------
+    source : str or Path
+        A .geojson, .geojson.gz or .parquet file that this package wrote.
+    output : str, Path or sequence of them
+        Files or folders whose endings name their formats, such as .csv, .parquet or .zarr.
+    min_area_um2, min_probability : float
+        Least area and least mean P(nucleus) of a nucleus that is written; all by default.
+    overwrite : bool
+        Replace outputs that are there.
+
+    Returns
+    -------
+    int
+        How many nuclei were written.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or another program wrote it.
+    UsageError
+        An output has another ending, or is the source itself.
+    OutputExists
+        An output is there, or something else has its name.
+    ResourceError
+        The disk is full.
+
+    Examples
+    --------
+    >>> import wsi_nucssl as wn
+    >>> wn.export("nuclei.geojson", ["nuclei.parquet", "nuclei.csv"])  # doctest: +SKIP
+    """
+    from wsi_nucssl.export.base import export as run
+    from wsi_nucssl.export.registry import EXPORTERS
+    from wsi_nucssl.export.selection import Selection
+    from wsi_nucssl.export.stored import read_stored
+    from wsi_nucssl.segment.outputs import ordered
+
+    selection = Selection(min_area_um2, min_probability)
+    read_from = one_path("source", source)
+    exporters = {path: EXPORTERS.get(name) for path, name in ordered(paths("output", output)).items()}
+    for path, exporter in exporters.items():
+        _check(read_from, path, is_folder=exporter.is_folder, overwrite=overwrite)
+    context, tables = read_stored(read_from)
+    context = replace(context, header={**context.header, **selection.header()})
+    return run(exporters, selection.of(tables, context), context)
+
+
+def _check(source: Path, output: Path, *, is_folder: bool, overwrite: bool) -> None:
+    """See that an output may be written: it never takes the place of what is read, nor of what is not ours."""
+    if output.exists() and (
+        (source.exists() and source.samefile(output)) or output.resolve() in source.resolve().parents
+    ):
+        raise UsageError("the output is what is read", path=output, remedy="Choose another output")
+    if output.exists() and not overwrite:
+        raise OutputExists(
+            "the output is there already", path=output, remedy="Add ⟨overwrite⟩, or choose another output"
+        )
+    if output.is_dir() and not (is_folder and _is_ours(output)):
+        raise OutputExists(
+            "a folder that this package did not write has the output's name",
+            path=output,
+            remedy="Remove it, or choose another output",
+        )
+    if output.exists() and not output.is_dir() and is_folder:
+        raise OutputExists("a file has the output's name", path=output, remedy="Remove it")
+
+
+def _is_ours(folder: Path) -> bool:
+    """True of a label image that `export.labels` wrote."""
+    try:
+        attributes = orjson.loads((folder / "zarr.json").read_bytes())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return "wsi_nucssl" in attributes and (folder / "labels" / "nuclei" / "zarr.json").is_file()

@@ -1,0 +1,186 @@
+"""What became of each slide of a batch: a table in the output folder that a stopped batch leaves behind.
+
+`batch.csv` has a row for each slide, and is replaced whole at each change; `batch.log` gets a line for each change,
+with the time. Several processes (the jobs of an array) may keep one ledger: a row belongs to its output, and a change
+is made under a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from filelock import FileLock
+
+from wsi_nucssl.errors import OutputError
+from wsi_nucssl.files import disk_errors, remove_partials, write_atomic
+
+TABLE: Final = "batch.csv"
+LOG: Final = "batch.log"
+_LOCK: Final = ".batch.lock"
+_LOCK_SECONDS: Final = 60
+
+_NOT_LOGGED: Final = ("path", "state", "started", "version")
+
+State = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A slide of a batch.
+
+    Attributes
+    ----------
+    path, output : str
+        The slide as it was given; its first output's name within the folder, which is what tells rows apart.
+    state : {"waiting", "running", "done", "failed"}
+        A row that says "running" although nothing runs is of a process that was killed: resumed, its slide goes on.
+    attempts : int
+        How often it was begun.
+    started : str
+        When it was begun the last time, ISO 8601 in UTC.
+    seconds : float
+        Wall time of the last attempt.
+    nuclei : int
+        How many were found.
+    per_mm2, tissue_mm2 : float
+        Nuclei per mm² of tissue; area of the tissue.
+    warnings : str
+        Doubts about the result, one after another.
+    error, remedy : str
+        Why it failed, and what can be done.
+    version, sha256 : str
+        The package's version; of the first output's bytes.
+    """
+
+    path: str
+    output: str
+    state: State = "waiting"
+    attempts: int = 0
+    started: str = ""
+    seconds: float = 0.0
+    nuclei: int = 0
+    per_mm2: float = 0.0
+    tissue_mm2: float = 0.0
+    warnings: str = ""
+    error: str = ""
+    remedy: str = ""
+    version: str = ""
+    sha256: str = ""
+
+    @classmethod
+    def parse(cls, texts: Mapping[str, str]) -> Self:
+        """The row of a table's line; columns that it lacks keep their defaults.
+
+        Raises
+        ------
+        ValueError
+            A number is none.
+        """
+        kinds: dict[str, type] = {"attempts": int, "nuclei": int}
+        kinds |= dict.fromkeys(("seconds", "per_mm2", "tissue_mm2"), float)
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: kinds.get(name, str)(text) for name, text in texts.items() if name in known})
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger of a folder; any number of processes may hold one of the same folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `batch.csv` and `batch.log` lie.
+    now : callable
+        Seconds since the epoch.
+    """
+
+    folder: Path
+    now: Callable[[], float] = field(default=time.time, repr=False)
+
+    def rows(self) -> dict[str, Row]:
+        """Each output and its row, in the order in which they came.
+
+        Raises
+        ------
+        OutputError
+            The table is damaged.
+        """
+        try:
+            text = (self.folder / TABLE).read_bytes().decode()
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        try:
+            rows = [Row.parse(each) for each in csv.DictReader(io.StringIO(text, newline=""), strict=True)]
+        except (csv.Error, ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+        return {row.output: row for row in rows}
+
+    def _damaged(self, error: Exception) -> OutputError:
+        return OutputError(
+            f"not a ledger of ours ({error})",
+            path=self.folder / TABLE,
+            remedy="Remove it: finished slides are known by their own runs",
+        )
+
+    def enter(self, slides: Iterable[tuple[str, str]]) -> None:
+        """Enter slides that wait, as (path, output); of those entered before only the path is renewed."""
+        with self._changing() as rows:
+            for path, output in slides:
+                rows[output] = replace(rows.get(output, Row(path, output)), path=path)
+
+    def begin(self, output: str, version: str) -> tuple[Row, Row]:
+        """A slide is begun, and of earlier attempts only their number stays; returns the row before and after."""
+        with self._changing() as rows:
+            before = rows[output]
+            after = Row(before.path, output, "running", before.attempts + 1, self._time(), version=version)
+            rows[output] = after
+        self._log(after)
+        return before, after
+
+    def put(self, row: Row) -> None:
+        """Enter how a slide ended."""
+        with self._changing() as rows:
+            rows[row.output] = row
+        self._log(row)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[dict[str, Row]]:
+        """The rows, read under the lock; written when all went well."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / _LOCK, timeout=_LOCK_SECONDS)
+            lock.acquire()
+        try:
+            remove_partials(self.folder, TABLE)  # of a process that was killed
+            rows = self.rows()
+            yield rows
+            write_atomic(self.folder / TABLE, _text(rows.values()))
+        finally:
+            lock.release()
+
+    def _log(self, row: Row) -> None:
+        columns = {name: value for name, value in asdict(row).items() if value and name not in _NOT_LOGGED}
+        told = " ".join(f"{name}={value!r}" for name, value in columns.items())
+        with disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"{self._time()} {row.state} {row.path} {told}\n")
+
+    def _time(self) -> str:
+        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="seconds")
+
+
+def _text(rows: Iterable[Row]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [each.name for each in fields(Row)])
+    writer.writeheader()
+    writer.writerows(map(asdict, rows))
+    return text.getvalue()
