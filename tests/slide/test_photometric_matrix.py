@@ -26,7 +26,7 @@ TRUTH = pattern(SIZE)
 GREY = np.repeat(TRUTH[..., :1], 3, axis=2)
 REFUSAL = re.compile(r"photometric \S+, .*\d+.* bits.*, \d+ samples, compression \S+")
 BYTES = (None, "lzw", "deflate", "zstd", "packbits", "lzma")
-LAYOUTS = ({"tile": (32, 32)}, {"rowsperstrip": 16})
+LAYOUTS: tuple[dict[str, Any], ...] = ({"tile": (32, 32)}, {"rowsperstrip": 16})
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Case:
 
 
 def _deep(image: RGB, bits: int) -> NDArray[np.uint16]:
-    return np.rint(image * ((2**bits - 1) / 255)).astype(np.uint16)
+    return np.asarray(np.rint(image * ((2**bits - 1) / 255)), np.uint16)
 
 
 def _kinds() -> Iterator[Case]:
@@ -200,9 +200,10 @@ def test_subsampled_ycbcr_without_jpeg(
         for y, x in itertools.product(range(down), range(across)):
             place = row * down + y, col * across + x
             data.append(luma[place])
-            truth[place] = _rgb_of(int(luma[place]), *(int(c) for c in chroma[row, col]), coefficients)
+            truth[place] = _rgb_of(int(luma[place]), int(chroma[row, col, 0]), int(chroma[row, col, 1]), coefficients)
         data.extend(int(c) for c in chroma[row, col])
-    stored = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.zlib_encode}[compression](bytes(data))
+    encode: Any = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.zlib_encode}[compression]
+    stored = encode(bytes(data))
     tags = {
         256: width,
         257: height,
