@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import wsi_nucssl as wn
+from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.reader import Reader, SlideMetadata
 from wsi_nucssl.slide.registry import SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, open_source
@@ -24,7 +25,7 @@ class NpyReader(Reader):
 
     name = "npy"
 
-    def __init__(self, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         self._pixels = np.load(local_path(source, self.name), mmap_mode="r")
         source.close()
         height, width = self._pixels.shape[:2]
@@ -46,6 +47,6 @@ if __name__ == "__main__":
     path = Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "slide.npy"
     with wn.open_slide("sample_slides/sample.svs") as slide:
         np.save(path, slide.read((600, 500, 700, 600)))
-    with READER.open(open_source(path), 0.25) as slide:
+    with READER.open(open_source(path), GivenMpp(0.25)) as slide:
         print(slide, slide.thumbnail(128).shape)
         print(wn.segment(slide, region=(100, 100, 300, 300)))

@@ -44,7 +44,16 @@ def test_an_image_is_what_it_is_as_a_slide(
     slide = fakes.write_slide(tmp_path / "image.tif", image)
     model = models[upscale]
     output = tmp_path / "n.geojson"
-    summary = segment(slide, output, model=model, mpp=mpp, block_px=300, keep_probabilities=True, steps=steps)
+    summary = segment(
+        slide,
+        output,
+        model=model,
+        mpp=mpp,
+        force_mpp=True,
+        block_px=300,
+        keep_probabilities=True,
+        steps=steps,
+    )
     kept = zarr.open_array(run_path(output) / "probabilities.zarr", mode="r")[:]
     engine = fakes.DarkIsNucleus(upscale=upscale)
     scale = 0.25 / mpp

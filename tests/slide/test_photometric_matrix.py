@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.slide import RGB, open_slide
+from wsi_nucssl.slide.readers import strict_jpeg
 from wsi_nucssl.testing.slide_readers import pattern
 
 SIZE = Size(70, 50)
@@ -200,7 +201,9 @@ def test_subsampled_ycbcr_without_jpeg(
         for y, x in itertools.product(range(down), range(across)):
             place = row * down + y, col * across + x
             data.append(luma[place])
-            truth[place] = _rgb_of(int(luma[place]), int(chroma[row, col, 0]), int(chroma[row, col, 1]), coefficients)
+            truth[place] = _rgb_of(
+                int(luma[place]), int(chroma[row, col, 0]), int(chroma[row, col, 1]), coefficients
+            )
         data.extend(int(c) for c in chroma[row, col])
     encode: Any = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.zlib_encode}[compression]
     stored = encode(bytes(data))
@@ -258,3 +261,26 @@ def test_a_sample_brighter_than_those_that_were_seen_is_an_error(tmp_path: Path)
         assert (slide.read_level(0, Box(0, 0, 16, 16)) == round(3000 * 255 / 4095)).all()
         with pytest.raises(SlideError, match="a sample of 60000, above its white of 4095"):
             slide.read_level(0, Box(0, 16 * 151, 16, 16 * 152))
+
+
+def test_inks_in_jpeg_are_cmyk_and_ycck_is_refused(tmp_path: Path) -> None:
+    """Adobe's marker says with its last byte what the four samples are."""
+    inks = np.full((32, 32, 4), (10, 60, 120, 30), np.uint8)
+    how: dict[str, Any] = {
+        "photometric": "separated",
+        "tile": (32, 32),
+        "compression": "jpeg",
+        "metadata": None,
+    }
+    tifffile.imwrite(tmp_path / "cmyk.tif", inks, compressionargs={"level": 98}, **how)
+    with open_slide(tmp_path / "cmyk.tif") as slide:
+        got = slide.read_level(0, Box(0, 0, 32, 32))
+    assert np.abs(got[8, 8].astype(int) - [216, 172, 119]).max() <= 2
+    stream = bytes(imagecodecs.jpeg8_encode(inks, level=98))
+    for transform, is_read in ((b"\0", True), (b"\2", False)):
+        marked = stream[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + transform + stream[2:]
+        if is_read:
+            strict_jpeg.decode(marked, None, ((32, 32),), 4, stored_as_is=False)
+        else:
+            with pytest.raises(strict_jpeg.JpegDamage, match="YCCK"):
+                strict_jpeg.decode(marked, None, ((32, 32),), 4, stored_as_is=False)

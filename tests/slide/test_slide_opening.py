@@ -201,5 +201,5 @@ def test_a_stack_that_tiffslide_does_not_read_is_a_slide_error(tmp_path: Path) -
     tifffile.imwrite(
         path, np.zeros((3, 2, 64, 64), np.uint8), photometric="minisblack", metadata={"axes": "ZCYX"}
     )
-    with pytest.raises(SlideError, match=r"stack\.tif.*its colours are not certain.*MINISBLACK"):
+    with pytest.raises(SlideError, match=r"stack\.tif.*tiffslide does not give the colours.*MINISBLACK"):
         open_slide(path, reader="tiffslide")

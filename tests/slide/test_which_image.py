@@ -38,12 +38,12 @@ def _assert_scan(slide: Slide, scan: RGB, mpp: float | None = 0.25, levels: int 
 
 def test_a_focus_stack_gives_its_first_plane(tmp_path: Path, scan: RGB) -> None:
     text = "Aperio Image Library v11.2.1\n384x320 (128x128) RAW|AppMag = 40|MPP = 0.25"
-    planes = [scan, cv2.GaussianBlur(scan, (0, 0), 4), cv2.GaussianBlur(scan, (0, 0), 9)]
+    planes: list[Any] = [scan, cv2.GaussianBlur(scan, (0, 0), 4), cv2.GaussianBlur(scan, (0, 0), 9)]
     with tifffile.TiffWriter(tmp_path / "stack.svs") as tiff:
         for index, plane in enumerate(planes):
             tiff.write(plane, description=text, metadata=None, **TILED)
             if not index:
-                thumbnail = {"photometric": "rgb", "rowsperstrip": 16, "metadata": None}
+                thumbnail: dict[str, Any] = {"photometric": "rgb", "rowsperstrip": 16, "metadata": None}
                 tiff.write(plane[::4, ::4], description=text, **thumbnail)
             tiff.write(plane[::2, ::2], description=text, metadata=None, **TILED)
     with open_slide(tmp_path / "stack.svs") as slide:
@@ -59,7 +59,7 @@ def test_a_focus_stack_gives_its_first_plane(tmp_path: Path, scan: RGB) -> None:
 def test_the_scan_goes_before_a_preview(
     tmp_path: Path, scan: RGB, preview: dict[str, Any], is_first: bool
 ) -> None:
-    images = [
+    images: list[tuple[RGB, dict[str, Any]]] = [
         (
             scan[::4, ::4],
             {"photometric": "rgb", **({} if "rowsperstrip" in preview else {"tile": (64, 64)}), **preview},
@@ -151,7 +151,9 @@ def test_ome_planes_of_red_green_and_blue(tmp_path: Path, scan: RGB) -> None:
 def test_fluorescence_is_refused_by_name(
     tmp_path: Path, scan: RGB, count: int, kind: type, metadata: dict[str, Any]
 ) -> None:
-    planes = np.ascontiguousarray(np.repeat(scan, 2, axis=2)[..., :count].transpose(2, 0, 1)).astype(kind)
+    planes: Any = np.ascontiguousarray(np.repeat(scan, 2, axis=2)[..., :count].transpose(2, 0, 1)).astype(
+        kind
+    )
     how: dict[str, Any] = {"photometric": "minisblack", "tile": (128, 128), "ome": True}
     tifffile.imwrite(tmp_path / "planes.ome.tif", planes, metadata={"axes": "CYX", **metadata}, **how)
     with pytest.raises(SlideError, match="fluorescence"):

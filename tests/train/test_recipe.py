@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 from wsi_nucssl.train.recipe import Recipe
 
@@ -62,7 +62,7 @@ def test_a_faulty_recipe_is_refused_by_place(tmp_path: Path, text: str, place: s
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml.*No such file"):
         Recipe.load(tmp_path / "none.yaml")
-    with pytest.raises(UsageError, match="Is a directory"):
+    with pytest.raises(InputError, match="no regular file"):
         Recipe.load(tmp_path)
 
 

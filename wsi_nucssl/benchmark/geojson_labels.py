@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from wsi_nucssl.datasets.polygons import Polygon, area_of, rasterise
@@ -44,8 +45,9 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
             path=path,
             remedy="Export a FeatureCollection of Polygon or MultiPolygon features",
         ) from error
-    _check_unit(outlines, shape, path)
-    _check_frames(outlines, shape, path)
+    if not nuclei.header:  # ours are in px, and hold nuclei alone
+        _check_unit(outlines, shape, path)
+        _check_frames(outlines, shape, path)
     for doubt in nuclei.doubts:
         warnings.warn(f"{path}: {doubt}", stacklevel=2)
     labels = rasterise(outlines, shape)
@@ -82,8 +84,12 @@ def _check_unit(outlines: list[Polygon], shape: Shape, path: Path) -> None:
 
 def _check_frames(outlines: list[Polygon], shape: Shape, path: Path) -> None:
     """Refuse a polygon around the others, which would be scored as a nucleus and hide them."""
-    largest = max((area_of(outline) for outline in outlines), default=0.0)
-    if len(outlines) >= _ENOUGH and largest > shape[0] * shape[1] / 2:
+    if len(outlines) < _ENOUGH:
+        return
+    largest = max(outlines, key=area_of)
+    around = np.asarray(largest, np.float32)
+    inside = sum(cv2.pointPolygonTest(around, (float(x), float(y)), False) > 0 for (x, y), *_ in outlines)
+    if area_of(largest) > shape[0] * shape[1] / 2 and inside > (len(outlines) - 1) / 2:
         raise DatasetError(
             f"one of its {len(outlines)} polygons covers more than half of the image: it seems to be a region "
             "around the nuclei",

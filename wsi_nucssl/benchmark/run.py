@@ -134,7 +134,8 @@ def _check_places(out: Path, *, overwrite: bool, resume: bool) -> None:
     """Nothing that is there is replaced unasked, and overlays that no benchmark made are not replaced at all."""
     for name in _WRITTEN:
         check_output(out / name, overwrite=overwrite, may_exist=resume, is_folder=name == _OVERLAYS)
-    if (out / _OVERLAYS).exists() and not (out / RESULTS).exists() and not (out / _WORK).exists():
+    ours = [out / name for name in (*_WRITTEN, _WORK) if name != _OVERLAYS]
+    if (out / _OVERLAYS).exists() and not any(path.exists() for path in ours):
         raise OutputExists(
             "a folder that no benchmark made has the overlays' name",
             path=out / _OVERLAYS,

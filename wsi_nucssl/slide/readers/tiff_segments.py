@@ -122,7 +122,7 @@ def _raw_decoder(page: tifffile.TiffPage) -> Decoder:
         wanted, stored = _shapes(page, index)
         sizes = [rows * -(-cols * samples * bits // 8) for rows, cols, samples in (wanted, stored)]
         if page.fillorder == _LOWEST_BIT_FIRST:
-            data = imagecodecs.bitorder_decode(data)
+            data = bytes(imagecodecs.bitorder_decode(data))
         raw = data if decompress is None else decompress(data, out=max(sizes) + 1)
         if len(raw) not in sizes:
             raise SegmentDamage(f"it holds {len(raw)} bytes of pixels instead of {sizes[0]}")

@@ -19,7 +19,7 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
-from wsi_nucssl.slide.readers.tiff_encoding import in_words
+from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -46,6 +46,7 @@ class TiffSlideReader(Reader):
 
     def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         path = local_path(source, self.name)
+        decline_other_than_rgb(source, self.name)
         try:
             self._slide, found = _open(path)
         except _NOT_READ as error:
@@ -100,24 +101,11 @@ def _open(path: Path) -> tuple[Any, dict[str, str]]:
 
     slide = tiffslide.TiffSlide(path)
     try:
-        _check_colours(slide, path)
         _check_strips(slide, path)
         return slide, {key: str(value) for key, value in slide.properties.items() if value is not None}
-    except (*_NOT_READ, SlideError):
+    except (*_NOT_READ, DeclinedError):
         slide.close()
         raise
-
-
-def _check_colours(slide: Any, path: Path) -> None:
-    """Refuse what tiffslide hands over as it is stored: all but 8-bit RGB, and YCbCr that is JPEG."""
-    page = slide.ts_tifffile.pages.first
-    if (page.photometric, page.bitspersample, page.sampleformat) != (2, 8, 1) and (
-        page.photometric,
-        page.compression,
-    ) != (6, 7):
-        raise SlideError(
-            f"its colours are not certain ({in_words(page)})", path=path, remedy="Convert it to RGB of 8 bits"
-        )
 
 
 def _check_strips(slide: Any, path: Path) -> None:
