@@ -232,6 +232,8 @@ def _bring_back(inputs: Path, names: set[str]) -> None:
 
 def _fault(exit_code: int, said: str) -> str:
     """What no run may do; empty if it did not."""
+    if exit_code in (-signal.SIGINT, -signal.SIGTERM):
+        return ""  # it came while Python still imported, and ended it before there was anything to keep
     last = (said.strip().splitlines() or ["not a word"])[-1]
     if "Traceback" in said:
         return f"traceback: {last}"
