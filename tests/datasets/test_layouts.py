@@ -324,8 +324,10 @@ def test_a_mat_file_of_matlab_7_3_is_refused_with_the_way_to_save_it(tmp_path: P
 @pytest.mark.parametrize(
     ("pixels", "says"),
     [
-        (np.zeros(factory.SHAPE, np.uint8), "not an 8-bit RGB image"),
-        (np.zeros((*factory.SHAPE, 3), np.uint16), "not an 8-bit RGB image"),
+        (
+            np.zeros((*factory.SHAPE, 3), np.int16),
+            "its colours are not certain.*photometric RGB, 16 bits signed",
+        ),
         (None, "cannot be decoded"),
     ],
 )
@@ -334,7 +336,7 @@ def test_refuses_what_is_no_rgb_image(tmp_path: Path, pixels: np.ndarray | None,
     if pixels is None:
         file.write_bytes(file.read_bytes()[:60])
     else:
-        factory.write_png(file, pixels)
+        tifffile.imwrite(file, pixels, photometric="rgb", metadata=None)
     with pytest.raises(DatasetError, match=says):
         open_dataset(tmp_path)["a"].image()
 

@@ -439,7 +439,7 @@ def test_a_single_strip_is_decoded_once(tiff: Writer, monkeypatch: pytest.Monkey
         assert isinstance(slide, TiffReader)
         decode = slide._decode_tile
 
-        def counted(level: int, index: int, data: bytes) -> RGB:
+        def counted(level: int, index: int, data: list[bytes]) -> RGB:
             calls.append(index)
             return decode(level, index, data)
 

@@ -82,7 +82,7 @@ def test_each_stored_tile_is_decoded_once(pyramid: Path, monkeypatch: pytest.Mon
     decoded: list[int] = []
     original = TiffReader._decode_tile
 
-    def counting(self: TiffReader, stored: Any, index: int, data: bytes) -> RGB:
+    def counting(self: TiffReader, stored: Any, index: int, data: list[bytes]) -> RGB:
         decoded.append(index)
         return original(self, stored, index, data)
 

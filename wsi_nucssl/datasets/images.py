@@ -13,7 +13,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsi_nucssl.datasets.sample import Image
-from wsi_nucssl.errors import DatasetError
+from wsi_nucssl.errors import DatasetError, SlideError
+from wsi_nucssl.geometry import Box, Point
+from wsi_nucssl.slide import open_slide
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
 
@@ -25,19 +27,26 @@ _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 def read_rgb(path: Path) -> Image:
     """Read a PNG, TIFF, JPEG or WebP image as uint8 RGB (row, col, 3); transparency is composited on white.
 
+    What is not stored as RGB of 8 bits is converted as slides are: grey, palette, CMYK, deeper samples.
+
     Raises
     ------
     DatasetError
-        The file is damaged, of another format, or not 8-bit RGB.
+        The file is damaged, of another format, or its colours are not certain.
     """
-    pixels = read_pixels(path)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+    with path.open("rb") as file:
+        is_tiff = file.read(4) in _TIFF_MAGIC
+    if not is_tiff:
+        pixels = read_pixels(path)
+        if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+            return np.ascontiguousarray(pixels)
+    try:
+        with open_slide(path, reader="image") as picture:
+            return picture.read_level(0, Box.at(Point(0, 0), picture.dimensions))
+    except SlideError as error:
         raise DatasetError(
-            f"not an 8-bit RGB image: shape {pixels.shape}, {pixels.dtype}",
-            path=path,
-            remedy="Convert it to 8-bit RGB",
-        )
-    return np.ascontiguousarray(pixels) if pixels.shape[2] == 3 else _on_white(pixels)
+            f"the image cannot be decoded ({error.what})", path=path, remedy=error.remedy
+        ) from error
 
 
 def read_pixels(path: Path) -> NDArray[Any]:
@@ -71,9 +80,3 @@ def _decode(data: bytes) -> NDArray[Any]:
     if data.startswith(_TIFF_MAGIC):
         return tifffile.imread(BytesIO(data), key=0)
     raise ValueError("it is neither PNG, JPEG, WebP nor TIFF")
-
-
-def _on_white(rgba: NDArray[np.uint8]) -> Image:
-    alpha = rgba[..., 3:].astype(np.uint16)
-    blended = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return blended.astype(np.uint8)

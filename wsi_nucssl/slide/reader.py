@@ -15,6 +15,7 @@ from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.locations import Location, absolute
 from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.photometric import flatten_alpha as flatten_alpha
 from wsi_nucssl.slide.base import RGB, Level, Slide
 from wsi_nucssl.slide.base import WHITE as WHITE
 from wsi_nucssl.slide.opening import open_slide
@@ -199,15 +200,3 @@ def stated_bounds(properties: Mapping[str, str], library: str) -> Box | None:
         return None
     x, y, width, height = (int(properties[name]) for name in names)
     return Box.at(Point(x, y), Size(width, height))
-
-
-def flatten_alpha(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> RGB:
-    """Composite an RGBA image (row, col, 4), alpha not premultiplied, on white; RGB passes through."""
-    if image.shape[2] == 3:
-        return np.ascontiguousarray(image)
-    alpha = image[..., 3]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(image[..., :3])
-    weight = alpha[..., None].astype(np.uint32)
-    blended = image[..., :3].astype(np.uint32) * weight + WHITE * (255 - weight)
-    return ((blended + 127) // 255).astype(np.uint8)

@@ -13,7 +13,11 @@ from wsi_nucssl.locations import Location
 from wsi_nucssl.mpp import LARGEST_MPP, LEAST_MPP, GivenMpp, is_plausible, same_mpp, slip
 from wsi_nucssl.slide.base import Slide
 
-_STATED_UM: Final = ("aperio.MPP", "aperio.MPP")
+_STATED_UM: Final = (
+    ("aperio.MPP", "aperio.MPP"),
+    ("ome.mpp-x", "ome.mpp-y"),
+    ("imagej.mpp-x", "imagej.mpp-y"),
+)
 """A number that software wrote as µm: it is believed, or questioned, whatever it is."""
 
 _DERIVED_UM: Final = (("openslide.mpp-x", "openslide.mpp-y"), ("tiffslide.mpp-x", "tiffslide.mpp-y"))
@@ -37,10 +41,10 @@ _ODD_OBJECTIVE: Final = 3.0
 
 def stated_mpp(properties: Mapping[str, str]) -> tuple[Mpp | None, str]:
     """The resolution that `properties` state and the property it came from, or (None, "")."""
-    x_name, y_name = _STATED_UM
-    mpp = _within(_number(properties.get(x_name)), _number(properties.get(y_name)), 0.0, _LARGEST_UM)
-    if mpp:
-        return mpp, x_name
+    for x_name, y_name in _STATED_UM:
+        mpp = _within(_number(properties.get(x_name)), _number(properties.get(y_name)), 0.0, _LARGEST_UM)
+        if mpp:
+            return mpp, x_name
     for x_name, y_name in _DERIVED_UM:
         mpp = _within(_number(properties.get(x_name)), _number(properties.get(y_name)), *_MICROSCOPE_UM)
         if mpp:

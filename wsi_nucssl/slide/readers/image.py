@@ -6,25 +6,25 @@ import struct
 import warnings
 import zlib
 
+import imagecodecs
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from wsi_nucssl.errors import SlideError
-from wsi_nucssl.geometry import Box, Size
+from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
+from wsi_nucssl.photometric import CMYK, Encoding, plain_rgb, to_rgb
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.readers import strict_jpeg
-from wsi_nucssl.slide.readers.tiff_colours import refuse_what_pillow_cuts
+from wsi_nucssl.slide.readers.tiff import TiffReader
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, TIFF_MAGIC, DeclinedError, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
-_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"}
 _MAX_PX = 150_000_000
-_TIFF_TAGS = {282: "tiff.XResolution", 283: "tiff.YResolution"}
-_TIFF_RESOLUTION_UNIT = 296
-_UNITS = {2: "inch", 3: "centimeter"}
+_PNG_DEPTH_AT, _DEEP = 24, 16
 
 
 class ImageReader(Reader):
@@ -34,7 +34,7 @@ class ImageReader(Reader):
     is_plain_image = True
 
     def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
-        self._pixels, properties = _load(source)
+        self._pixels, properties = _load_tiff(source) if _is_tiff(source) else _load(source)
         source.close()
         height, width = self._pixels.shape[:2]
         metadata = SlideMetadata((Size(width, height),), "image", properties, ())
@@ -52,27 +52,14 @@ class ImageReader(Reader):
 
 def _load(source: Source) -> tuple[RGB, dict[str, str]]:
     path, file = str(source.location), as_file(source)
-    refuse_what_pillow_cuts(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", UserWarning
-            )  # what Pillow says of a file that it does not wholly read
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(file, formats=_FORMATS)
         with image:
             _check(image, path)
             _check_whole(source, str(image.format))
-            properties = {"image.format": str(image.format), **_tiff_resolution(image)}
-            return flatten_alpha(
-                np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB"))
-            ), properties
-    except UserWarning as warning:
-        raise DeclinedError(
-            f"Pillow does not read all of it: {warning}",
-            path=path,
-            remedy="Convert it to 8-bit RGB, tiled TIFF",
-        ) from warning
+            return _colours(image, source), {"image.format": str(image.format)}
     except UnidentifiedImageError as error:
         raise DeclinedError(
             "it is no image that can be read",
@@ -81,10 +68,26 @@ def _load(source: Source) -> tuple[RGB, dict[str, str]]:
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as error:
         raise SlideError(
             f"the image is damaged: {error}", path=path, remedy="Copy or export it again"
         ) from error
+
+
+def _load_tiff(source: Source) -> tuple[RGB, dict[str, str]]:
+    slide = TiffReader(source, max_tile_px=_MAX_PX)
+    if slide.dimensions.area > _MAX_PX:
+        raise _too_large(str(source.location), f"{slide.dimensions} px")
+    pixels = slide.read_level(0, Box.at(Point(0, 0), slide.dimensions))
+    return pixels, {"image.format": "TIFF", **slide.properties}
+
+
+def _colours(image: Image.Image, source: Source) -> RGB:
+    if image.format == "PNG" and source.read_at(_PNG_DEPTH_AT, 1)[0] == _DEEP:  # Pillow would cut off bits
+        return plain_rgb(imagecodecs.png_decode(source.read_at(0, source.size)))
+    if image.mode == "CMYK":  # as Adobe stores it, which Pillow has turned round
+        return to_rgb(np.asarray(image), Encoding(CMYK))
+    return flatten_alpha(np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB")))
 
 
 def _check_whole(source: Source, kind: str) -> None:
@@ -124,9 +127,9 @@ def check_png(data: bytes) -> None:
 def _check(image: Image.Image, path: str) -> None:
     if image.width * image.height > _MAX_PX:
         raise _too_large(path, f"{image.width} × {image.height} px")
-    if image.mode not in _MODES:
+    if image.mode not in _MODES and image.format != "PNG":
         raise DeclinedError(
-            f"it is no 8-bit colour image (mode {image.mode})", path=path, remedy="Convert it to 8-bit RGB"
+            f"its colours are not known (mode {image.mode})", path=path, remedy="Convert it to 8-bit RGB"
         )
 
 
@@ -139,16 +142,8 @@ def _too_large(path: str, detail: str) -> DeclinedError:
 
 
 def _has_alpha(image: Image.Image) -> bool:
-    return image.mode in {"LA", "RGBA"} or "transparency" in image.info
+    return image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info
 
 
-def _tiff_resolution(image: Image.Image) -> dict[str, str]:
-    if image.format != "TIFF":
-        return {}
-    tags = image.getexif()
-    found = {name: str(float(tags[tag])) for tag, name in _TIFF_TAGS.items() if tag in tags}
-    unit = _UNITS.get(tags.get(_TIFF_RESOLUTION_UNIT, 0))
-    return {**found, "tiff.ResolutionUnit": unit} if unit else found
-
-
+_is_tiff = starts_with(*TIFF_MAGIC)
 READER = SlideReader(starts_with(*IMAGE_MAGIC, *TIFF_MAGIC), ImageReader)

@@ -20,6 +20,7 @@ _FRAMES: Final = {0xC0, 0xC1, 0xC2}
 """Baseline, extended and progressive Huffman: what the decoder decodes."""
 
 _OTHER_FRAMES: Final = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_YCCK: Final = 2
 _ADOBE_UNTRANSFORMED: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 _PROGRESSIVE, _DHT = 0xC2, 0xC4
 _ZEROS: Final = bytes(40)
@@ -123,6 +124,8 @@ def decode(
     """
     header = read_header(data)
     _check(header, shapes_rc, components)
+    if components == len("CMYK"):
+        _check_inks(data, header)
     stream = _assembled(data, tables, header, stored_as_is or components == 4)
     _check_zeros(stream, data, header.scan_at)
     try:
@@ -174,6 +177,13 @@ def _first_ac_symbols(stream: bytes) -> set[int]:
                 found.add(stream[table + 17])
             table += 17 + symbols
     return found
+
+
+def _check_inks(data: bytes, header: JpegHeader) -> None:
+    """Four samples are the page's own, unless Adobe's marker says that the first three are YCC."""
+    for begin, end in header.applications:
+        if data[begin + 1] == 0xEE and data[begin + 4 : begin + 9] == b"Adobe" and data[end - 1] == _YCCK:
+            raise JpegDamage("its JPEG stream holds YCCK, which is not read")
 
 
 def _assembled(data: bytes, tables: bytes | None, header: JpegHeader, as_is: bool) -> bytes:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import tifffile
 
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
+from wsi_nucssl.photometric import to_rgb
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata, flatten_alpha
-from wsi_nucssl.slide.readers.tiff_layout import parse_layout
+from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata
+from wsi_nucssl.slide.readers.tiff_encoding import encoding_of
+from wsi_nucssl.slide.readers.tiff_layout import MAX_TILE_PX, parse_layout
 from wsi_nucssl.slide.readers.tiff_segments import DAMAGE
 from wsi_nucssl.slide.registry import TIFF_MAGIC, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
@@ -32,8 +35,8 @@ class TiffReader(Reader):
 
     name = "tiff"
 
-    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
-        layout = parse_layout(source)
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN, max_tile_px: int = MAX_TILE_PX) -> None:
+        layout = parse_layout(source, max_tile_px)
         self._tiff_levels = layout.levels
         self._associated = layout.associated
         self._cache = TileCache(_CACHE_BYTES)
@@ -62,29 +65,30 @@ class TiffReader(Reader):
         stored = self._tiff_levels[level]
         held = [self._cache.get((level, index)) for index in indexes]
         missing = [index for index, pixels in zip(indexes, held, strict=True) if pixels is None]
-        data = iter(self._source.read_many([stored.range_of(index) for index in missing]))
+        ranges = [place for index in missing for place in stored.ranges_of(index)]
+        data = iter(self._source.read_many(ranges))
         for index, pixels in zip(indexes, held, strict=True):
-            yield self._decoded(level, index, next(data)) if pixels is None else pixels
+            yield self._decoded(level, index, list(islice(data, stored.planes))) if pixels is None else pixels
 
-    def _decoded(self, level: int, index: int, data: bytes) -> RGB:
+    def _decoded(self, level: int, index: int, parts: list[bytes]) -> RGB:
         """A tile, held from now on; one of a large image's few strips is decoded by one thread while others wait."""
         if self._tiff_levels[level].tile.area <= _LARGE_TILE_PX:
-            pixels = self._decode_tile(level, index, data)
+            pixels = self._decode_tile(level, index, parts)
             self._cache.put((level, index), pixels)
             return pixels
         with self._one_large:
             held = self._cache.get((level, index))
             if held is None:
-                held = self._decode_tile(level, index, data)
+                held = self._decode_tile(level, index, parts)
                 self._cache.put((level, index), held)
             return held
 
-    def _decode_tile(self, level: int, index: int, data: bytes) -> RGB:
+    def _decode_tile(self, level: int, index: int, parts: list[bytes]) -> RGB:
         stored = self._tiff_levels[level]
-        if not data:
+        if not any(parts):
             return np.full((*stored.tile.shape_rc, 3), WHITE, np.uint8)
         try:
-            return _as_rgb(stored.decode(data, index))
+            return stored.rgb(parts, index)
         except DAMAGE as error:
             row, col = divmod(index, stored.cols)
             offset, _ = stored.range_of(index)
@@ -98,7 +102,7 @@ class TiffReader(Reader):
             if Size(page.imagewidth, page.imagelength).area > _MAX_ASSOCIATED_PX:
                 raise self._damaged(f"its {name} image declares {page.imagewidth} × {page.imagelength} px")
             try:
-                return _as_rgb(np.atleast_3d(page.asarray()))
+                return to_rgb(np.atleast_3d(page.asarray()), encoding_of(page))
             except DAMAGE as error:
                 raise self._damaged(f"its {name} image cannot be decoded: {error}") from error
 
@@ -106,10 +110,6 @@ class TiffReader(Reader):
         """Give back the file handle. Closing twice is fine."""
         self._source.close()
         self._cache.clear()
-
-
-def _as_rgb(pixels: RGB) -> RGB:
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else flatten_alpha(pixels)
 
 
 READER = SlideReader(starts_with(*TIFF_MAGIC), TiffReader)

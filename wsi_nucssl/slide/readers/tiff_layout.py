@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Size
+from wsi_nucssl.photometric import RGB_COLOUR, Encoding, UnconvertibleError
 from wsi_nucssl.slide.readers import aperio
-from wsi_nucssl.slide.readers.tiff_segments import Decoder, strict_decoder
+from wsi_nucssl.slide.readers.tiff_encoding import encoding_of, in_words, is_subsampled
+from wsi_nucssl.slide.readers.tiff_level import TiffLevel
+from wsi_nucssl.slide.readers.tiff_range import with_real_range
+from wsi_nucssl.slide.readers.tiff_segments import strict_decoder
+from wsi_nucssl.slide.readers.tiff_selection import Planes, select_images
+from wsi_nucssl.slide.readers.tiff_ycbcr import subsampled_decoder
 from wsi_nucssl.slide.registry import DeclinedError
 from wsi_nucssl.slide.source import Source, as_file
 
-_CODECS = {1, 5, 7, 8, 32946, 33005, 34712, 50000, 50001, 50002, 52546}
-"""None, LZW, JPEG, deflate (twice), JPEG 2000 (Aperio RGB, and standard), zstd, WebP, JPEG XL (twice)."""
-
-_PHOTOMETRIC = {1, 2, 6}  # grey, RGB, YCbCr
-_MAX_TILE_PX = 1 << 25
-_FOREIGN = (
-    "is_ndpi", "is_scn", "is_bif", "is_philips", "is_qpi", "is_ome", "is_imagej", "is_lsm",
-    "is_stk", "is_avs",
-)  # fmt: skip
+_JPEG, _APERIO_YCBCR_J2K = 7, 33003
+MAX_TILE_PX = 1 << 25
+_FOREIGN = ("is_ndpi", "is_scn", "is_bif", "is_philips", "is_lsm", "is_stk", "is_avs")
 _MALFORMED = (
     tifffile.TiffFileError,
     struct.error,
@@ -46,22 +45,6 @@ def _unsupported(what: str, path: str) -> DeclinedError:
     return DeclinedError(what, path=path, remedy="Leave the choice to ⟨reader⟩ auto")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TiffLevel:
-    """One level: tile (row r, col c) is segment `r * cols + c`; `decode` turns its bytes into pixels."""
-
-    size: Size
-    tile: Size
-    cols: int
-    offsets: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    decode: Decoder
-
-    def range_of(self, index: int) -> tuple[int, int]:
-        """First byte and number of bytes of a segment; none for a tile that was left out of the file."""
-        return int(self.offsets[index]), int(self.counts[index])
-
-
 @dataclass(frozen=True, slots=True)
 class TiffLayout:
     """Levels finest first, associated images by page index, and the file's metadata."""
@@ -72,8 +55,15 @@ class TiffLayout:
     properties: Mapping[str, str]
 
 
-def parse_layout(source: Source) -> TiffLayout:
+def parse_layout(source: Source, max_tile_px: int = MAX_TILE_PX) -> TiffLayout:
     """Read a TIFF's directories.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    max_tile_px : int
+        Stored tiles and strips of more pixels are declined.
 
     Raises
     ------
@@ -85,32 +75,25 @@ def parse_layout(source: Source) -> TiffLayout:
     path = str(source.location)
     try:
         with as_file(source) as file, tifffile.TiffFile(file) as tiff:
-            return _layout(tiff, source.size, path)
+            layout = _layout(tiff, source.size, path, max_tile_px)
+            return replace(layout, levels=with_real_range(layout.levels, source))
     except _MALFORMED as error:
         raise SlideError(
             f"its TIFF directories cannot be read: {error}", path=path, remedy=_TRUNCATED
         ) from error
 
 
-def _layout(tiff: tifffile.TiffFile, length: int, path: str) -> TiffLayout:
+def _layout(tiff: tifffile.TiffFile, length: int, path: str, max_tile_px: int) -> TiffLayout:
     foreign = [name[3:] for name in _FOREIGN if getattr(tiff, name)]
     if foreign:
         raise _unsupported(f"it is a TIFF of its own kind ({foreign[0]})", path)
-    pages = [page.aspage() for page in tiff.pages]
-    _check_last_directory(tiff, pages[-1], path)
-    first = _scan(pages)
-    from_aperio = aperio.is_aperio(first.description)
-    level_pages = _pyramid(pages, first, from_aperio)
-    levels = tuple(_level(page, length, path) for page in level_pages)
+    _check_last_directory(tiff, tiff.pages[-1].aspage(), path)
+    chosen = select_images(tiff, path)
+    first = chosen.levels[0][0]
+    levels = tuple(_level(planes, length, path, max_tile_px) for planes in chosen.levels)
     _check_pyramid(levels, path)
-    associated = {
-        name: index
-        for index, page in enumerate(pages)
-        if from_aperio and not page.is_tiled and (name := aperio.associated_name(page.description, index))
-    }
-    return TiffLayout(
-        levels, associated, "aperio" if from_aperio else "generic-tiff", _properties(first, from_aperio)
-    )
+    properties = {**_properties(first, chosen.vendor == "aperio"), **chosen.properties}
+    return TiffLayout(levels, chosen.associated, chosen.vendor, properties)
 
 
 def _check_last_directory(tiff: tifffile.TiffFile, last: tifffile.TiffPage, path: str) -> None:
@@ -126,78 +109,56 @@ def _check_last_directory(tiff: tifffile.TiffFile, last: tifffile.TiffPage, path
         )
 
 
-def _scan(pages: list[tifffile.TiffPage]) -> tifffile.TiffPage:
-    """The page of the slide itself: the first, unless it says that it is a reduced copy of a larger one behind it."""
-    first = pages[0]
-    if not first.subfiletype & 1:
-        return first
-    larger = [
-        page
-        for page in pages[1:]
-        if not page.subfiletype & 1 and page.is_tiled and page.imagewidth > first.imagewidth
-    ]
-    return larger[0] if larger else first
-
-
-def _pyramid(
-    pages: list[tifffile.TiffPage], first: tifffile.TiffPage, from_aperio: bool
-) -> list[tifffile.TiffPage]:
-    """The slide's levels, finest first. Of Aperio's focus stacks, plane behind plane, it is the first plane."""
-    others = [page for page in pages if page is not first and _is_level(page, from_aperio)]
-    if not from_aperio:
-        return sorted([first, *others], key=lambda page: -page.imagewidth)
-    levels = [first]
-    for page in others:
-        if page.imagewidth >= levels[-1].imagewidth:
-            break
-        levels.append(page)
-    return levels
-
-
-def _is_level(page: tifffile.TiffPage, from_aperio: bool) -> bool:
-    return bool(page.is_tiled and (from_aperio or page.subfiletype & 1))
-
-
-def _level(page: tifffile.TiffPage, length: int, path: str) -> TiffLevel:
-    _check_understood(page, path)
+def _level(planes: Planes, length: int, path: str, max_tile_px: int) -> TiffLevel:
+    page = planes[0]
     size = Size(page.imagewidth, page.imagelength)
     tile = (
         Size(page.tilewidth, page.tilelength)
         if page.is_tiled
         else Size(size.width, min(page.rowsperstrip, size.height))
     )
-    if not size.area or not tile.area or tile.area > _MAX_TILE_PX:
+    encoding = _encoding(planes, path)
+    if not size.area or not tile.area or tile.area > max_tile_px:
         raise _unsupported(f"its stored tiles of {tile} px are too large to decode one by one", path)
     cols, rows = -(-size.width // tile.width), -(-size.height // tile.height)
-    if len(page.dataoffsets) != cols * rows or len(page.databytecounts) != cols * rows:
+    offsets = np.array([page.dataoffsets for page in planes], np.int64).reshape(-1)
+    counts = np.array([page.databytecounts for page in planes], np.int64).reshape(-1)
+    stored = page.samplesperpixel if page.planarconfig != 1 else len(planes)
+    if len(offsets) != cols * rows * stored or len(counts) != cols * rows * stored:
         raise SlideError(
-            f"it declares {size} px, which takes {cols * rows} tiles, but lists {len(page.dataoffsets)}",
+            f"it declares {size} px, which takes {cols * rows * stored} tiles, but lists {len(offsets)}",
             path=path,
             remedy="The header is damaged; copy the slide again",
         )
-    offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
     end = int((offsets + counts).max())
     if end > length:
         raise SlideError(
             f"it is truncated: {length} bytes, but tiles reach to {end}", path=path, remedy=_TRUNCATED
         )
-    return TiffLevel(size, tile, cols, offsets, counts, strict_decoder(page))
+    decode = subsampled_decoder(page) if is_subsampled(page) else strict_decoder(page)
+    shape = (stored, cols * rows)
+    return TiffLevel(size, tile, cols, offsets.reshape(shape), counts.reshape(shape), decode, encoding)
 
 
-def _check_understood(page: tifffile.TiffPage, path: str) -> None:
-    faults = {
-        f"compression {page.compression}": page.compression not in _CODECS,
-        f"photometric interpretation {page.photometric}": page.photometric not in _PHOTOMETRIC,
-        "uncompressed YCbCr": page.photometric == 6 and page.compression != 7,
-        f"{page.bitspersample} bits a sample": page.bitspersample != 8 or page.sampleformat != 1,
-        f"{page.samplesperpixel} samples a pixel": page.samplesperpixel not in (1, 3, 4),
-        "planes stored apart": page.planarconfig != 1 and page.samplesperpixel > 1,
-        "premultiplied alpha": page.samplesperpixel == 4 and tuple(page.extrasamples) != (2,),
-        "several planes": page.imagedepth != 1,
-    }
-    for fault, present in faults.items():
-        if present:
-            raise _unsupported(f"the fast TIFF reader does not read {fault}", path)
+def _encoding(planes: Planes, path: str) -> Encoding:
+    """What the samples of a level mean.
+
+    Aperio's own JPEG 2000 is left to OpenSlide; what else is not certain, no other reader knows better.
+    """
+    page = planes[0]
+    if page.compression == _APERIO_YCBCR_J2K:
+        raise _unsupported("the fast TIFF reader does not read Aperio's JPEG 2000 in YCbCr", path)
+    try:
+        if len({in_words(each) for each in planes}) > 1 or (len(planes) > 1 and page.compression == _JPEG):
+            raise UnconvertibleError(
+                f"its red, green and blue are stored in different ways ({in_words(page)})"
+            )
+        encoding = encoding_of(page)
+    except UnconvertibleError as error:
+        raise SlideError(
+            f"its colours are not certain: {error}", path=path, remedy="Convert it to RGB of 8 bits"
+        ) from error
+    return encoding if len(planes) == 1 else replace(encoding, photometric=RGB_COLOUR)
 
 
 def _check_pyramid(levels: tuple[TiffLevel, ...], path: str) -> None:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ DAMAGE: Final = (RuntimeError, ValueError, LookupError, TypeError, ArithmeticErr
 """What codecs raise."""
 
 _UNCOMPRESSED: Final = 1
+_LOWEST_BIT_FIRST: Final = 2
 _LZW, _LZW_END = 5, 257
 _JPEG: Final = 7
 _IMAGES: Final = {33003, 33004, 33005, 34712, 50001, 34933, 34934, 22610, 50002, 52546}
@@ -87,8 +89,9 @@ def _image_decoder(page: tifffile.TiffPage) -> Decoder:
             raise SegmentDamage(
                 f"it states {stated[1]} × {stated[0]} px instead of {wanted[1]} × {wanted[0]}"
             )
-        room = {"out": np.empty(stored, page.dtype)} if page.compression in _JPEG_XL else options
-        pixels = np.atleast_3d(decompress(data, **room))
+        if page.compression in _JPEG_XL:
+            return _into_place(decompress, data, wanted, stored, page.dtype)
+        pixels = np.atleast_3d(decompress(data, **options))
         if pixels.shape not in (wanted, stored):
             raise SegmentDamage(f"it holds {_words(pixels.shape)} instead of {_words(wanted)}")
         if pixels.dtype != page.dtype:
@@ -96,6 +99,18 @@ def _image_decoder(page: tifffile.TiffPage) -> Decoder:
         return pixels[: wanted[0]]
 
     return decode
+
+
+def _into_place(
+    decompress: Callable[..., Any], data: bytes, wanted: tuple[int, ...], stored: tuple[int, ...], kind: Any
+) -> NDArray[Any]:
+    """A last strip is as long as the others or as its rows: whichever place it fits."""
+    try:
+        return np.atleast_3d(decompress(data, out=np.empty(wanted, kind)))
+    except ValueError:
+        if stored == wanted:
+            raise
+        return np.atleast_3d(decompress(data, out=np.empty(stored, kind)))[: wanted[0]]
 
 
 def _raw_decoder(page: tifffile.TiffPage) -> Decoder:
@@ -106,15 +121,19 @@ def _raw_decoder(page: tifffile.TiffPage) -> Decoder:
     def decode(data: bytes, index: int) -> NDArray[Any]:
         wanted, stored = _shapes(page, index)
         sizes = [rows * -(-cols * samples * bits // 8) for rows, cols, samples in (wanted, stored)]
+        if page.fillorder == _LOWEST_BIT_FIRST:
+            data = bytes(imagecodecs.bitorder_decode(data))
         raw = data if decompress is None else decompress(data, out=max(sizes) + 1)
         if len(raw) not in sizes:
             raise SegmentDamage(f"it holds {len(raw)} bytes of pixels instead of {sizes[0]}")
         if page.compression == _LZW:
             _check_lzw_end(data, raw)
-        if bits not in (8, 16, 32, 64) or page.fillorder == 2:
-            unpacked: NDArray[Any] = np.asarray(page.decode(data, index, _fullsize=False)[0])[0]
-            return unpacked
-        return _unpredicted(page, raw, (len(raw) // (sizes[0] // wanted[0]), *wanted[1:]))[: wanted[0]]
+        shape = (len(raw) // (sizes[0] // wanted[0]), *wanted[1:])
+        if bits not in (8, 16, 32, 64):
+            kind = np.uint8 if bits < 8 else np.uint16 if bits < 16 else np.uint32
+            unpacked = imagecodecs.packints_decode(raw, kind, bits, runlen=wanted[1] * wanted[2])
+            return np.asarray(unpacked).reshape(shape)[: wanted[0]]
+        return _unpredicted(page, raw, shape)[: wanted[0]]
 
     return decode
 
@@ -141,10 +160,14 @@ def _unpredicted(page: tifffile.TiffPage, raw: bytes, shape: tuple[int, int, int
 
 
 def _stated_size(data: bytes) -> tuple[int, int] | None:
-    """(rows, cols) that a JPEG 2000 or WebP header states; None for other codecs.
+    """(rows, cols) that a PNG, JPEG 2000 or WebP header states; None for other codecs.
 
-    ISO/IEC 15444-1, A.5.1 (SIZ), and https://developers.google.com/speed/webp/docs/riff_container.
+    https://www.w3.org/TR/png/#11IHDR, ISO/IEC 15444-1, A.5.1 (SIZ), and
+    https://developers.google.com/speed/webp/docs/riff_container.
     """
+    if data.startswith(b"\x89PNG") and len(data) >= 24:
+        width, height = struct.unpack_from(">II", data, 16)
+        return height, width
     at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
     if at >= 0 and len(data) >= at + 24:
         right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
