@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from tests.slide.damage import Writer
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.slide import RGB
 from wsi_nucssl.testing.slide_readers import pattern as pattern_of
@@ -88,3 +89,17 @@ def tissue_svs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compressionargs={"level": 90, "outcolorspace": "rgb"},
         description=APERIO.format(w=1600, h=1600),
     )
+
+
+@pytest.fixture
+def tiff(tmp_path: Path, pattern: Callable[[int, int], RGB]) -> Writer:
+    """(**tifffile options) → a TIFF of 300 × 260 px in tiles of 128 px."""
+
+    def write(**how: Any) -> Path:
+        big = how.pop("bigtiff", False)
+        options = {"tile": (128, 128), "photometric": "rgb", "metadata": None, **how}
+        with tifffile.TiffWriter(tmp_path / "slide.tif", bigtiff=big) as file:
+            file.write(pattern(300, 260), **options)
+        return tmp_path / "slide.tif"
+
+    return write
