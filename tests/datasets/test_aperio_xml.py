@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.datasets.factory import write_xml
@@ -21,15 +21,21 @@ polygons = st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=9)
 
 
 def is_inside(x: int, y: int, polygon: list[tuple[float, float]]) -> bool:
-    """Even-odd rule, edge by edge: an edge counts if it spans x, half-open, and lies beyond y."""
+    """Even-odd rule, edge by edge: an edge counts if it spans x, half-open, and lies beyond y.
+
+    Where it does is computed from its end of smaller x, and no farther than its ends: rounding is the same both ways.
+    """
     odd = False
-    for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
-        if (x1 > x) != (x2 > x) and y < (y2 - y1) * (x - x1) / (x2 - x1) + y1:
-            odd = not odd
+    for edge in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        (x1, y1), (x2, y2) = sorted(edge)
+        if x1 <= x < x2:
+            crossing = (y2 - y1) * (x - x1) / (x2 - x1) + y1
+            odd ^= y < min(max(crossing, min(y1, y2)), max(y1, y2))
     return odd
 
 
 @given(st.lists(polygons, max_size=4))
+@example([[(2, 3), (35 / 6, 0)]])  # there and back: rounded otherwise each way, it once held a pixel
 def test_rasterisation_agrees_with_plain_loops(scene: list[list[tuple[float, float]]]) -> None:
     expected = np.zeros((8, 10), np.int32)
     for row, col in np.ndindex(expected.shape):
@@ -117,3 +123,10 @@ def test_an_xml_bomb_is_refused(tmp_path: Path) -> None:
     file.write_text('<!DOCTYPE a [<!ENTITY x "xxxx"><!ENTITY y "&x;&x;">]>\n<Annotations>&y;</Annotations>')
     with pytest.raises(DatasetError, match="not safe"):
         read_annotation(file)
+
+
+@given(polygons)
+def test_the_way_round_makes_no_difference(polygon: list[tuple[float, float]]) -> None:
+    """Neighbours run along their common edge in opposite directions."""
+    ring = np.array(polygon, dtype=float)
+    np.testing.assert_array_equal(rasterise([ring], (8, 10)), rasterise([ring[::-1]], (8, 10)))

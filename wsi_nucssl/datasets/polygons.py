@@ -46,13 +46,17 @@ def _inside(polygon: Polygon, box: Box) -> NDArray[np.bool_]:
     """Mask of shape (box.height, box.width): True where the pixel of `box` lies inside.
 
     An edge that crosses column x at y_c lies ahead of every pixel y < y_c, so it flips all rows above
-    ceil(y_c): one count per crossing at that row, then a sum from below.
+    ceil(y_c): one count per crossing at that row, then a sum from below. y_c is computed from the end of smaller x,
+    whichever way the edge runs, and lies between its ends: so the two polygons of an edge cross it at the same y.
     """
-    start, end = polygon, np.roll(polygon, -1, axis=0)
+    corners, following = polygon, np.roll(polygon, -1, axis=0)
+    ahead_in_x = corners[:, :1] <= following[:, :1]
+    start, end = np.where(ahead_in_x, corners, following), np.where(ahead_in_x, following, corners)
     x = np.arange(box.x0, box.x1)
     edge, col = np.nonzero((start[:, :1] > x) != (end[:, :1] > x))
     (x1, y1), (x2, y2) = start[edge].T, end[edge].T
     crossing = (y2 - y1) * (x[col] - x1) / (x2 - x1) + y1
+    crossing = np.clip(crossing, np.minimum(y1, y2), np.maximum(y1, y2))
     row = np.clip(np.ceil(crossing) - box.y0, 0, box.height).astype(np.intp)
     flips = np.zeros((box.height + 1, box.width), np.int32)
     np.add.at(flips, (row, col), 1)
