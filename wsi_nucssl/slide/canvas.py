@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
@@ -120,6 +121,23 @@ class Canvas:
         if not inside.is_empty:
             image[inside.relative_to(box.origin).rc] = self._read_inside(inside)
         return image
+
+    def look_up(self, plane: NDArray[np.bool_], scale: float, box: Box) -> NDArray[np.bool_]:
+        """A coarse plane over level 0 at the centres of the pixels of `box`: bool (row, col).
+
+        Parameters
+        ----------
+        plane : ndarray of bool
+            (row, col); pixel (x, y) covers level-0 [x · scale, (x + 1) · scale) and likewise in y.
+        scale : float
+            Level-0 px per px of it.
+        box : Box
+            In canvas px.
+        """
+        rows = ((np.arange(box.y0, box.y1) + 0.5) * self.scale_y / scale).astype(np.int64)
+        cols = ((np.arange(box.x0, box.x1) + 0.5) * self.scale_x / scale).astype(np.int64)
+        last_row, last_col = plane.shape[0] - 1, plane.shape[1] - 1
+        return np.asarray(plane[np.ix_(rows.clip(0, last_row), cols.clip(0, last_col))])
 
     def read_whole(self) -> RGB:
         """All of a coarse canvas, in blocks that keep the pixels read at a time bounded."""

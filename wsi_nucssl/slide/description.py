@@ -100,7 +100,7 @@ def thumbnail_with_mask(slide: Slide, mask: TissueMask, max_side: int = 1024) ->
     """The slide in at most `max_side` px a side: glass dimmed, tissue outlined. uint8 RGB (row, col, 3)."""
     canvas = Canvas.within(slide, max_side)
     image = canvas.read_whole()
-    tissue = _mask_on(canvas, mask)
+    tissue = canvas.look_up(mask.mask, mask.scale, canvas.box)
     outline = tissue & ~_eroded(tissue)
     image[~tissue] = (image[~tissue] * _GLASS_DIM).astype(np.uint8)
     image[outline] = _OUTLINE
@@ -112,14 +112,6 @@ def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     inner = cv2.erode(mask.view(np.uint8), cross, iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(inner, np.bool_)
-
-
-def _mask_on(canvas: Canvas, mask: TissueMask) -> NDArray[np.bool_]:
-    """The mask at the centres of the canvas's pixels."""
-    rows = ((np.arange(canvas.size.height) + 0.5) * canvas.scale_y / mask.scale).astype(np.int64)
-    cols = ((np.arange(canvas.size.width) + 0.5) * canvas.scale_x / mask.scale).astype(np.int64)
-    last_row, last_col = mask.mask.shape[0] - 1, mask.mask.shape[1] - 1
-    return np.asarray(mask.mask[np.ix_(np.minimum(rows, last_row), np.minimum(cols, last_col))])
 
 
 def _count_tiles(slide: Slide, mask: TissueMask, model_mpp: float) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.slide.base import RGB, WHITE
 from wsi_nucssl.slide.canvas import Canvas
+from wsi_nucssl.slide.stained import drop_specks
 
 _BLACK: Final = 30
 """No stain is as dark in all channels, averaged over a mask's pixel."""
@@ -71,19 +72,13 @@ class Fill:
 
         def read(box: Box) -> RGB:
             image = canvas.read(box)
-            cells = self._cells(near, canvas, box)
+            cells = canvas.look_up(near, self.scale, box)
             if cells.any():
                 image = np.array(image)  # a reader may keep what it gave
                 image[cells & self._alike(image)] = self.glass
             return image
 
         return read
-
-    def _cells(self, near: NDArray[np.bool_], canvas: Canvas, box: Box) -> NDArray[np.bool_]:
-        rows = ((np.arange(box.y0, box.y1) + 0.5) * canvas.scale_y / self.scale).astype(np.int64)
-        cols = ((np.arange(box.x0, box.x1) + 0.5) * canvas.scale_x / self.scale).astype(np.int64)
-        last_row, last_col = near.shape[0] - 1, near.shape[1] - 1
-        return np.asarray(near[np.ix_(rows.clip(0, last_row), cols.clip(0, last_col))])
 
     def _alike(self, image: RGB) -> NDArray[np.bool_]:
         alike = np.zeros(image.shape[:2], np.bool_)
@@ -137,7 +132,4 @@ def _colours(image: RGB, cores: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _large(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-    large = stats[:, cv2.CC_STAT_AREA] >= min(_LEAST_PX, mask.size // 8)
-    large[0] = False
-    return np.asarray(large[labels])
+    return drop_specks(mask, min(_LEAST_PX, mask.size // 8))

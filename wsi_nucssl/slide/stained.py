@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.base import RGB, WHITE
 from wsi_nucssl.slide.thresholding import otsu_threshold, smooth
 
 _SMOOTHING_PX: Final = 1.5
 _SMOOTHING_REACH_PX: Final = 6
 _STRIP_ROWS: Final = 256
 _BRIGHT: Final = 200
-_WHITE: Final = 255
 _CHROMA_RANGE: Final = (7.0, 15.0)
 """Glass never exceeds the first, H&E never stays below the second; Otsu's threshold counts in between."""
 _DARKNESS_RANGE: Final = (12.0, 30.0)
@@ -84,7 +83,7 @@ def everything(image: RGB, fill: NDArray[np.bool_]) -> NDArray[np.bool_]:  # noq
 
 def _glass(image: RGB, fill: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The glass's colour, (3,), and where white was filled in beside glass that is none, (row, col)."""
-    white = image.min(axis=2) == _WHITE
+    white = image.min(axis=2) == WHITE
     window = np.ones((3, 3), np.uint8)
     flat = (cv2.dilate(image, window) - cv2.erode(image, window)).max(axis=2) <= _FLAT
     glass = (
@@ -96,7 +95,9 @@ def _glass(image: RGB, fill: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ND
     if white.mean() > _GLASS_SHARE and glass.mean() > _GLASS_SHARE:
         return np.asarray(np.percentile(image[glass], 99, axis=0)), white
     sample, seen = image[::4, ::4], ~fill[::4, ::4]
-    return np.asarray(np.percentile(sample[seen] if seen.any() else image[~fill], 99, axis=0)), white & False
+    return np.asarray(np.percentile(sample[seen] if seen.any() else image[~fill], 99, axis=0)), np.zeros_like(
+        white
+    )
 
 
 def _smoothed(image: RGB, gain: NDArray[np.float32], strength: Strength) -> NDArray[np.float32]:
