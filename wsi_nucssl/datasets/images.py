@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import imagecodecs
-import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
@@ -27,19 +26,13 @@ _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 def read_rgb(path: Path) -> Image:
     """Read a PNG, TIFF, JPEG or WebP image as uint8 RGB (row, col, 3); transparency is composited on white.
 
-    What is not stored as RGB of 8 bits is converted as slides are: grey, palette, CMYK, deeper samples.
+    Damage is an error and colours are converted as for slides: grey, palette, CMYK, deeper samples.
 
     Raises
     ------
     DatasetError
         The file is damaged, of another format, or its colours are not certain.
     """
-    with path.open("rb") as file:
-        is_tiff = file.read(4) in _TIFF_MAGIC
-    if not is_tiff:
-        pixels = read_pixels(path)
-        if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
-            return np.ascontiguousarray(pixels)
     try:
         with open_slide(path, reader="image") as picture:
             return picture.read_level(0, Box.at(Point(0, 0), picture.dimensions))
