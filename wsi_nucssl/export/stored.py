@@ -5,15 +5,13 @@ What a file says is kept to the digit: its vertices, ids and measurements are th
 
 from __future__ import annotations
 
-import gzip
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import orjson
@@ -34,14 +32,13 @@ ENDINGS: Final = (".geojson", ".geojson.gz", ".parquet")
 """Of the formats that hold all there is to know of a nucleus."""
 _OURS: Final = "wsi_nucssl"
 _AT_A_TIME: Final = 4096
-_LINES_AT_A_TIME: Final = 512
+_FEATURES_AT_A_TIME: Final = 512
 """Fewer, since Python's collector looks at all lists of coordinates that there are, again and again."""
 _OFF_GRID_PX: Final = 0.02
 """Level-0 px that a vertex may lie off its px corner: it was rounded to 0.01 px."""
 _ON_GRID: Final = 0.98
 """Part of the vertices that lie on px corners, at least; those at the slide's rim may not."""
 _FARTHEST_PX: Final = 2e7
-_FIRST_LINE_END: Final = b'"features":['
 _DAMAGE: Final = (
     OSError,
     EOFError,
@@ -249,33 +246,14 @@ def _rows_of_columns(columns: Mapping[str, Any], *, typed: bool) -> _Rows:
 
 
 def _geojson(path: Path) -> Iterator[Any]:
-    """The header, then rows: line by line as this package writes, otherwise all at once."""
-    with _opened(path) as file:
-        first = file.readline()
-        if first.rstrip().endswith(_FIRST_LINE_END):
-            yield orjson.loads(first.rstrip() + b"]}")[_OURS]
-            lines, text = (line.strip() for line in file), b""
-            for some in iter(lambda: [*islice(lines, _LINES_AT_A_TIME)], []):
-                text = b"".join(some)
-                features = orjson.loads(b"[" + text.removesuffix(b"]}").rstrip(b",") + b"]")
-                if features:
-                    yield _rows_of_features(features)
-            if not text.endswith(b"]}"):
-                raise ValueError("it ends too early")
-            return
+    """The header, then rows."""
     nuclei = NucleiFile(path)
     if not nuclei.header:
         raise KeyError(_OURS)
     yield nuclei.header
     features = (nucleus.feature for nucleus in nuclei)
-    for block in iter(lambda: [*islice(features, _AT_A_TIME)], []):
+    for block in iter(lambda: [*islice(features, _FEATURES_AT_A_TIME)], []):
         yield _rows_of_features(block)
-
-
-def _opened(path: Path) -> AbstractContextManager[IO[bytes]]:
-    with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
-    return cast("AbstractContextManager[IO[bytes]]", gzip.open(path)) if is_packed else path.open("rb")
 
 
 def _rows_of_features(features: Sequence[Mapping[str, Any]]) -> _Rows:
