@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterable
@@ -131,6 +132,28 @@ def test_a_folder_where_the_manifest_should_be(tmp_path: Path) -> None:
         work(tmp_path, {}, "a", resume=True)
     with pytest.raises(OutputExists, match="no run"):
         work(tmp_path, {}, "a", overwrite=True)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_whose_folder_is_removed_under_it_goes_on_another_time(tmp_path: Path, fails: bool) -> None:
+    """What is made anew after that is no run without a manifest, which nobody could resume."""
+    path = tmp_path / "run"
+
+    def work() -> None:
+        with run_directory(path, {"a": 1}, resume=True, overwrite=False) as run:
+            shutil.rmtree(path)
+            (run / "blocks").mkdir(parents=True)
+            (run / "blocks" / "0").write_text("made after it")
+            if fails:
+                raise OutputError("the folder is gone")
+
+    if fails:
+        with pytest.raises(OutputError, match="gone"):
+            work()
+    else:
+        work()
+    with run_directory(path, {"a": 1}, resume=True, overwrite=False) as run:
+        assert (run / "blocks").exists() is not fails
 
 
 def test_what_a_run_reads_is_not_emptied_with_it(tmp_path: Path) -> None:

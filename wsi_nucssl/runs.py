@@ -63,13 +63,36 @@ def run_directory(
         _spare(path, inputs)
     with locked(path):
         _settle(path, manifest, resume=resume, overwrite=overwrite)
-        yield path
+        with _standing(path, manifest):
+            yield path
+
+
+@contextlib.contextmanager
+def _standing(path: Path, manifest: Manifest) -> Iterator[None]:
+    """See that a run whose folder was removed under it, and partly made anew, is a whole run afterwards or none."""
+    try:
+        yield
+    except BaseException:
+        if path.is_dir() and not (path / MANIFEST).exists():
+            for entry in _contents(path):
+                remove_path(entry)
+        raise
+    if not (path / MANIFEST).exists():
+        _write_manifest(path, manifest)
+
+
+def _contents(path: Path) -> list[Path]:
+    return [entry for entry in path.iterdir() if entry.name not in (_LOCK, MANIFEST)]
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
+    write_atomic(path / MANIFEST, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
 
 
 def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> None:
     here = path / MANIFEST
     remove_partials(path)
-    contents = [entry for entry in path.iterdir() if entry.name not in (_LOCK, MANIFEST)]
+    contents = _contents(path)
     if (not resume and not _is_ours(here)) if here.exists() else contents:
         raise OutputExists(
             "the folder holds other files and no run", path=path, remedy="Choose a new or empty folder"
@@ -87,7 +110,7 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
                 path=path,
                 remedy="Add ⟨resume⟩ to go on with it or ⟨overwrite⟩ to start again",
             )
-    write_atomic(here, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
+    _write_manifest(path, manifest)
 
 
 def _spare(path: Path, inputs: Iterable[Location]) -> None:
