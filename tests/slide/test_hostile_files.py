@@ -45,16 +45,15 @@ def test_a_library_that_crashes_hangs_or_swells_is_an_error(
     path = tmp_path / "slide"
     children = {
         "crashed": "import os; os.abort()",
-        "took longer than 1 s": "import sys, signal\nsignal.alarm(int(sys.argv[2]))\nwhile True: pass",
+        "took longer than 1 s": "while True: pass",
         "asks for more than": "print('memory')",
         "ended with code 3": "import sys; sys.exit(3)",
     }
-    monkeypatch.setattr(guard, "_SECONDS", 1)
     for number, (says, code) in enumerate(children.items()):
         path.write_bytes(b"x" * (number + 1))  # what was tried is remembered until the file changes
         monkeypatch.setattr(guard, "_CHILD", code)
         with pytest.raises(SlideError, match=says):
-            guard.knows(path)
+            guard.knows(path, seconds=1)
 
 
 def test_openslide_is_asked_in_a_child_once_a_file(pyramid: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
 
 _DAMAGED = (RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError, MemoryError, struct.error)
 """What imagecodecs and tifffile raise on files that are cut off or otherwise damaged, such as in their stated size."""
-_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def read_rgb(path: Path) -> Image:
@@ -60,6 +60,24 @@ def read_pixels(path: Path) -> NDArray[Any]:
     return pixels
 
 
+def tiff_shape(path: Path) -> tuple[int, ...]:
+    """The shape that the first page of a TIFF states, before anything is decoded: (row, col[, channel]).
+
+    Raises
+    ------
+    DatasetError
+        The file is damaged.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            shape: tuple[int, ...] = file.pages.first.shape
+    except _DAMAGED as error:
+        raise DatasetError(
+            f"the image cannot be decoded ({error})", path=path, remedy="Download or export it again"
+        ) from error
+    return shape
+
+
 def _decode(data: bytes) -> NDArray[Any]:
     if data.startswith(b"\x89PNG"):
         return imagecodecs.png_decode(data)
@@ -70,6 +88,6 @@ def _decode(data: bytes) -> NDArray[Any]:
         return imagecodecs.jpeg8_decode(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return imagecodecs.webp_decode(data)
-    if data.startswith(_TIFF_MAGIC):
+    if data.startswith(TIFF_MAGIC):
         return tifffile.imread(BytesIO(data), key=0)
     raise ValueError("it is neither PNG, JPEG, WebP nor TIFF")

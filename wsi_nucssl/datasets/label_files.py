@@ -4,45 +4,47 @@ XML.
 
 from __future__ import annotations
 
+import math
+import os
 import struct
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
-from numpy.lib.format import read_array
+from numpy.lib.format import read_array, read_array_header_1_0, read_array_header_2_0, read_magic
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from scipy.ndimage import label
 
 from wsi_nucssl.datasets.aperio_xml import read_xml_labels
-from wsi_nucssl.datasets.images import read_pixels
+from wsi_nucssl.datasets.images import TIFF_MAGIC, read_pixels, tiff_shape
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
-from wsi_nucssl.files import open_regular, read_bounded
+from wsi_nucssl.files import open_regular
+from wsi_nucssl.guarded import run_guarded
 
 _LARGEST_ID = np.iinfo(np.int32).max
 NPY_FAULTS: Final = (ValueError, EOFError, TokenError, MemoryError)
 """What numpy raises on damaged .npy files: the header is read as Python, the size that it states may be absurd."""
-_MAT_FAULTS: Final = (
-    ValueError,
-    MatReadError,
-    NotImplementedError,  # SciPy's of MATLAB 7.3
-    OSError,
-    EOFError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    zlib.error,
-)
+_MAT_CHILD: Final = """
+try:
+    content = scipy.io.loadmat(sys.argv[1], variable_names=["inst_map"])
+except Exception as error:
+    print("error", type(error).__name__, error)
+else:
+    values = content.get("inst_map")
+    if values is not None and values.size > int(sys.argv[2]):
+        print("error it holds", values.shape, "ids, more than the image has pixels")
+    elif values is not None:
+        numpy.lib.format.write_array(sys.stdout.buffer, values, allow_pickle=False)
+    else:
+        print("absent")
+"""
+"""SciPy reads MATLAB files in compiled code that a damaged one can crash: so it does that in a process of its own."""
 _BYTE, _MANY_IDS, _BLOB_PX, _APART, _TOO_MANY = 255, 200, 10, 3, 1.2
-_MOST_PX, _MOST_BYTES = 1 << 24, 1 << 31
+_MOST_PX = 1 << 24
 _ONE_ID_PER_NUCLEUS = "Store one integer id per nucleus, 0 for background"
 
 
@@ -95,23 +97,39 @@ def _check_one_each(values: NDArray[Any], high: int, path: Path) -> None:
 
 
 def _read_picture(path: Path, shape: Shape) -> NDArray[Any]:
-    """Only what may be labels of the image is decoded: a small PNG can state a huge size."""
+    """Only what may be labels of the image is decoded: a small file can state a huge size."""
     with open_regular(path) as file:
         head = file.read(24)
     if head.startswith(b"\x89PNG") and len(head) == 24:
         width, height = struct.unpack(">II", head[16:])
-        if width * height > max(_MOST_PX, 4 * shape[0] * shape[1]):
-            raise DatasetError(
-                f"it states {width} × {height} px, the image has {shape[1]} × {shape[0]}",
-                path=path,
-                remedy="Give labels of the image's own size",
-            )
+        _check_stated((height, width), shape, path)
+    elif head[:4] in TIFF_MAGIC:
+        _check_stated(tiff_shape(path), shape, path)
     return read_pixels(path)
 
 
-def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
+def _most_px(shape: Shape) -> int:
+    """What may be labels of the image, though it be of another size: that is said by name."""
+    return max(_MOST_PX, 4 * math.prod(shape))
+
+
+def _check_stated(stated: tuple[int, ...], shape: Shape, path: Path) -> None:
+    if math.prod(stated) > _most_px(shape):
+        raise DatasetError(
+            f"it states {' × '.join(map(str, stated[::-1]))} px, the image has {shape[1]} × {shape[0]}",
+            path=path,
+            remedy="Give labels of the image's own size",
+        )
+
+
+def _read_npy(path: Path, shape: Shape) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = read_array(BytesIO(read_bounded(path, _MOST_BYTES)), allow_pickle=False)
+        with open_regular(path) as file:
+            version = read_magic(file)
+            stated, _, _ = (read_array_header_1_0 if version == (1, 0) else read_array_header_2_0)(file)
+            _check_stated(stated, shape, path)
+            file.seek(0)
+            values: NDArray[Any] = read_array(file, allow_pickle=False)
     except NPY_FAULTS as error:
         raise DatasetError(
             f"not a readable .npy array ({error})", path=path, remedy="Save it with numpy.save, as integers"
@@ -119,20 +137,23 @@ def _read_npy(path: Path, _shape: Shape) -> NDArray[Any]:
     return values
 
 
-def _read_mat(path: Path, _shape: Shape) -> NDArray[Any]:
-    try:
-        content = loadmat(cast(Any, BytesIO(read_bounded(path, _MOST_BYTES))), variable_names=["inst_map"])
-    except _MAT_FAULTS as error:
+def _read_mat(path: Path, shape: Shape) -> NDArray[Any]:
+    with open_regular(path):
+        pass  # no pipe, no device
+    imports, most = "import numpy.lib.format\nimport scipy.io", str(_most_px(shape))
+    ended = run_guarded(imports, _MAT_CHILD, os.fspath(path), most)
+    if ended.fault or ended.said.startswith(b"error"):
+        why = ended.fault or ended.said.removeprefix(b"error").decode(errors="replace").strip()
         raise DatasetError(
-            f"not a readable MATLAB file ({error})", path=path, remedy="Save it with save -v7 in MATLAB"
-        ) from error
-    if "inst_map" not in content:
+            f"not a readable MATLAB file ({why})", path=path, remedy="Save it with save -v7 in MATLAB"
+        )
+    if ended.said.startswith(b"absent"):
         raise DatasetError(
             "no variable inst_map is in this MATLAB file",
             path=path,
             remedy="Name the label image inst_map, as HoVer-Net's tools do",
         )
-    values: NDArray[Any] = content["inst_map"]
+    values: NDArray[Any] = read_array(BytesIO(ended.said), allow_pickle=False)
     return values
 
 
