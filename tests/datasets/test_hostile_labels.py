@@ -42,7 +42,7 @@ def test_a_npy_that_states_more_than_the_image_takes_no_memory(tmp_path: Path, v
 def test_a_tiff_that_states_more_than_the_image_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "labels.tif"
     tifffile.imwrite(path, np.zeros(SHAPE, np.uint16), compression="zlib")
-    with tifffile.TiffFile(path, mode="r+b") as file:
+    with tifffile.TiffFile(path, mode="r+") as file:
         file.pages.first.tags["ImageWidth"].overwrite(70_000)
         file.pages.first.tags["ImageLength"].overwrite(60_000)
     with pytest.raises(DatasetError, match="70000 × 60000 px, the image has 80 × 60"):
