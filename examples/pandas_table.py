@@ -26,7 +26,7 @@ print(per_mm2.astype(int))
 table["is_large"] = table.area_um2 > table.area_um2.quantile(0.9)
 large = result[table.is_large]
 print(large)
-large.to_geojson(output / "large.geojson")
+large.to_geojson(output / "large.geojson", overwrite=True)
 table.to_csv(output / "nuclei.csv", index=False)
 
 # a file comes back as the same result

@@ -20,5 +20,5 @@ print(result)
 
 axes = result.plot(color_by="area_um2")
 axes.figure.savefig(output / "nuclei.png", dpi=150)
-result.to_geojson(output / "nuclei.geojson")
+result.to_geojson(output / "nuclei.geojson", overwrite=True)
 print("written:", output / "nuclei.png", output / "nuclei.geojson")

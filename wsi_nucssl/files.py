@@ -94,16 +94,27 @@ def replace(new: Path, path: Path) -> None:
     if not (new.is_dir() and path.is_dir()):
         new.replace(path)
         return
-    old = new
-    if not _exchange(new, path):
-        old = _beside(path, "aside")
-        path.rename(old)
-        try:
-            new.rename(path)
-        except OSError:
-            old.rename(path)
-            raise
+    if _exchange(new, path):
+        retire(new, path)
+        return
+    old = _beside(path, "aside")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
     remove_tree(old)
+
+
+def retire(old: Path, path: Path) -> None:
+    """Remove a folder that had or was to have the name `path`, whose present bearer stays; it is gone in one step.
+
+    What a kill leaves of it is removed by `restore`.
+    """
+    aside = _beside(path, "aside")
+    old.rename(aside)
+    remove_tree(aside)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -1,8 +1,8 @@
 """Run directories: work that can die anywhere and go on where it was.
 
 A run directory holds a manifest (everything that decides the result), the work done so far, and a lock for its one
-writer. It is resumed only by a run with the same manifest. Ctrl-C and SIGTERM are honoured where the work can be left
-safely.
+writer. It is resumed only by a run with the same manifest. A run that is replaced stays until the new one is whole,
+which is made beside it. Ctrl-C and SIGTERM are honoured where the work can be left safely.
 """
 
 from __future__ import annotations
@@ -18,8 +18,18 @@ from types import FrameType
 from typing import Any, Final
 
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
-from wsi_nucssl.files import locked, remove_partials, remove_path, write_atomic
+from wsi_nucssl.files import (
+    disk_errors,
+    locked,
+    remove_partials,
+    remove_path,
+    replace,
+    restore,
+    retire,
+    write_atomic,
+)
 from wsi_nucssl.locations import Location
+from wsi_nucssl.outputs import check_output
 
 MANIFEST: Final = "manifest.json"
 _LOCK: Final = ".lock"
@@ -41,9 +51,31 @@ def digest(manifest: Manifest) -> str:
 
 @contextlib.contextmanager
 def run_directory(
-    path: Path, manifest: Manifest, *, resume: bool, overwrite: bool, inputs: Iterable[Location] = ()
+    path: Path,
+    manifest: Manifest,
+    *,
+    resume: bool,
+    overwrite: bool,
+    inputs: Iterable[Location] = (),
+    keep: str = "",
 ) -> Iterator[Path]:
-    """Create, resume or replace the run at `path` and hold its lock.
+    """Create, resume or replace the run at `path` and hold its lock; yields where to work.
+
+    That is `path`, or, while an old run stays there, a folder beside it that takes the name when all is done. Until
+    then it is what ⟨resume⟩ goes on with.
+
+    Parameters
+    ----------
+    path : Path
+        The run.
+    manifest : Manifest
+        Everything that decides its result.
+    resume, overwrite : bool
+        Go on with a run that was stopped; replace what is there.
+    inputs : iterable of Location
+        What the run reads.
+    keep : str
+        Name of the file for whose sake an old run stays until the new one is done; one without it is emptied at once.
 
     Raises
     ------
@@ -60,11 +92,42 @@ def run_directory(
     if resume and overwrite:
         raise UsageError("a run is either resumed or overwritten", remedy="Give ⟨resume⟩ or ⟨overwrite⟩")
     if overwrite:
-        _spare(path, inputs)
+        check_output(path, inputs=inputs, may_exist=True, is_folder=True)
+    restore(path)
     with locked(path):
-        _settle(path, manifest, resume=resume, overwrite=overwrite)
-        with _standing(path, manifest):
-            yield path
+        beside = _beside(path)
+        if (beside / _LOCK).exists():  # it is the old run: only a run that has its name is locked
+            retire(beside, path)
+        if overwrite and keep and (path / keep).exists() and _is_ours(path / MANIFEST):
+            _drop(beside, path)
+            _settle(beside, manifest, resume=False, overwrite=False)
+        elif resume and beside.exists():
+            _settle(beside, manifest, resume=True, overwrite=False)
+        else:
+            _settle(path, manifest, resume=resume, overwrite=overwrite)
+            _drop(beside, path)
+        place = place_of_work(path)
+        with _standing(place, manifest):
+            yield place
+        if beside.exists():
+            with disk_errors(path):
+                replace(beside, path)
+
+
+def place_of_work(path: Path) -> Path:
+    """Where the run at `path` is being made, for a process that knows another one to hold it."""
+    beside = _beside(path)
+    return beside if beside.exists() else path
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _drop(beside: Path, path: Path) -> None:
+    """Remove a run that was to replace that at `path`, if there is one."""
+    if beside.exists():
+        retire(beside, path)
 
 
 @contextlib.contextmanager
@@ -90,6 +153,8 @@ def _write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> None:
+    with disk_errors(path):
+        path.mkdir(exist_ok=True)
     here = path / MANIFEST
     remove_partials(path)
     contents = _contents(path)
@@ -111,14 +176,6 @@ def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) ->
                 remedy="Add ⟨resume⟩ to go on with it or ⟨overwrite⟩ to start again",
             )
     _write_manifest(path, manifest)
-
-
-def _spare(path: Path, inputs: Iterable[Location]) -> None:
-    for each in inputs:
-        if isinstance(each, Path) and each.resolve().is_relative_to(path.resolve()):
-            raise OutputExists(
-                f"it lies in {path}, which would be emptied", path=each, remedy="Choose another output"
-            )
 
 
 def _is_ours(manifest: Path) -> bool:

@@ -32,7 +32,7 @@ from wsi_nucssl.datasets import (
     organ_of,
 )
 from wsi_nucssl.datasets.organs import patients_of
-from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.errors import DatasetError, OutputExists, UsageError
 
 FROZEN_VALIDATION = "38-6178 A7-A13E AY-A8YK B0-5698 G2-A2EK G9-6356"
 SHARES = (0.1, 0.3, 0.5, 0.7, 1.0)
@@ -252,6 +252,10 @@ def test_written_read_and_verified(tmp_path: Path) -> None:
     split = holdout(dataset, validation=1, seed=3)
     split.write(tmp_path / "split.json")
     assert Split.read(tmp_path / "split.json") == split
+    with pytest.raises(OutputExists, match="`overwrite`"):
+        holdout(dataset, validation=1, seed=4).write(tmp_path / "split.json")
+    assert Split.read(tmp_path / "split.json") == split
+    split.write(tmp_path / "split.json", overwrite=True)
     split.verify(dataset)
     changed = split.train_ids[0]
     factory.write_png(tmp_path / "data" / "labels" / f"{changed}.png", np.ones(factory.SHAPE, np.uint8))

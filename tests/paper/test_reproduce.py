@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tests.train.tiny import scene
 from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.datasets import Dataset, open_dataset
-from wsi_nucssl.errors import SomeSlidesFailed, UsageError, WeightsError
+from wsi_nucssl.errors import OutputExists, SomeSlidesFailed, UsageError, WeightsError
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.paper.experiments import Experiment, Setup, Steps
 from wsi_nucssl.paper.reproduce import reproduce
@@ -136,6 +136,21 @@ def test_a_distance_is_shown_in_px(dataset: Dataset, tmp_path: Path) -> None:
         "aji": ("%", 100),
         "hausdorff": ("px", 1),
     }
+
+
+def test_tables_replace_nothing_but_tables_of_the_same_runs(dataset: Dataset, tmp_path: Path) -> None:
+    config = table_of_ours(tmp_path / "tables.yaml", {"name": "plain", "strategy": "none"})
+    (thesis := tmp_path / "ours.md").write_text("somebody's")
+    pretend = Pretend()
+    with pytest.raises(OutputExists, match="there already"):
+        reproduce("ours", dataset, tmp_path, budget="smoke", config=config, steps=pretend.steps)
+    assert (thesis.read_text(), pretend.tuned) == ("somebody's", [])
+    (tmp_path / "runs").mkdir()
+    text = reproduce("ours", dataset, tmp_path, budget="smoke", config=config, steps=pretend.steps)
+    assert thesis.read_text() == text
+    named = config.rename(tmp_path / "ours.json")
+    with pytest.raises(OutputExists, match="input"):
+        reproduce("ours", dataset, tmp_path, budget="smoke", config=named, steps=pretend.steps)
 
 
 def test_tables_of_before_are_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.errors import InputError, OutputExists, UsageError
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.result import Result, read_nuclei
 from wsi_nucssl.result.outlines import paint
+from wsi_nucssl.result.picture import SlidePicture
 from wsi_nucssl.slide import open_slide
 
 COLUMNS = [
@@ -99,6 +101,22 @@ def test_painting_is_which_px_centres_lie_inside(corners: list[tuple[float, floa
     centres = shapely.points((cols + 0.5) * scale, (rows + 0.5) * scale)
     clear = shapely.distance(centres, outline.exterior) > 1e-6
     assert np.array_equal((painted == 1)[clear], shapely.contains(outline, centres)[clear])
+
+
+def test_a_file_is_replaced_only_where_that_is_said(result: Result, tmp_path: Path) -> None:
+    (path := tmp_path / "nuclei.geojson").write_text("somebody's")
+    with pytest.raises(OutputExists, match="`overwrite`"):
+        result.to_geojson(path)
+    assert path.read_text() == "somebody's"
+    _same(result, read_nuclei(result.to_geojson(path, overwrite=True)))
+
+
+def test_a_result_is_not_written_over_its_slide(result: Result, tmp_path: Path) -> None:
+    (slide := tmp_path / "slide.geojson").write_text("pixels")
+    of_it = replace(result, picture=SlidePicture(slide, "auto"))
+    with pytest.raises(OutputExists, match="input"):
+        of_it.to_geojson(tmp_path / "." / ".." / tmp_path.name / "slide.geojson", overwrite=True)
+    assert slide.read_text() == "pixels"
 
 
 @pytest.mark.parametrize("name", ["nuclei.geojson", "nuclei.geojson.gz"])

@@ -103,7 +103,11 @@ def test_regions_side_by_side_share_no_nucleus_and_miss_none(
         for x in (900, 1233)
     ]
     both = segment(sample, model=either_model, engine=engine, region=(900, 700, 666, 502))
-    lines = [line for part in found for line in _features(part.to_geojson(tmp_path / "part.geojson"))]
+    lines = [
+        line
+        for part in found
+        for line in _features(part.to_geojson(tmp_path / "part.geojson", overwrite=True))
+    ]
     assert sorted(lines) == sorted(_features(both.to_geojson(tmp_path / "both.geojson")))
     assert len(both) > 50
 

@@ -217,12 +217,34 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(dataset: P
 def test_overwriting_never_takes_the_data_with_it(dataset: Path, tmp_path: Path) -> None:
     finetune(job(dataset, epochs=1), tmp_path, device="cpu")
     data = shutil.copytree(dataset, tmp_path / "data")
-    with pytest.raises(OutputExists, match="would be emptied"):
+    with pytest.raises(OutputExists, match="would be replaced"):
         finetune(job(data), tmp_path, device="cpu", overwrite=True)
     again = replace(job(dataset), encoder=str(tmp_path))
-    with pytest.raises(OutputExists, match="would be emptied"):
+    with pytest.raises(OutputExists, match="would be replaced"):
         finetune(again, tmp_path, device="cpu", overwrite=True)
     assert (data / "images").is_dir()
+
+
+def test_the_old_weights_stay_until_the_new_run_is_done(
+    dataset: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    old = weights_of(run)
+
+    def die(_row: Mapping[str, float]) -> None:
+        assert weights_of(run) == old
+        raise KeyboardInterrupt
+
+    again = replace(job(dataset), seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(again, run, device="cpu", overwrite=True, report=die)
+    assert weights_of(run) == old
+    with pytest.raises(RunMismatch, match="seed"):
+        finetune(job(dataset), run, device="cpu", resume=True)
+    result = finetune(again, run, device="cpu", resume=True)
+    assert result.weights == run / "model.safetensors"
+    assert load_model(run).info.provenance["seed"] == 1
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
 def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> None:

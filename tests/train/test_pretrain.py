@@ -133,7 +133,7 @@ def test_a_finished_run_gives_its_encoder_again(images: Path, tmp_path: Path) ->
 def test_overwriting_never_takes_the_images_with_it(images: Path, tmp_path: Path) -> None:
     pretrain(job(images, steps=2), tmp_path, device="cpu")
     inside = shutil.copytree(images, tmp_path / "images")
-    with pytest.raises(OutputExists, match="would be emptied"):
+    with pytest.raises(OutputExists, match="would be replaced"):
         pretrain(job(inside), tmp_path, device="cpu", overwrite=True)
     assert len(list(inside.iterdir())) == 3
 

@@ -12,6 +12,7 @@ from wsi_nucssl import checks
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.outputs import check_output
 
 _FORMAT = "wsi-nucssl split 1"
 
@@ -95,8 +96,15 @@ class Split:
                     remedy="Use the dataset that the split was made on, or make a new split",
                 )
 
-    def write(self, path: Path) -> None:
-        """Write the split as JSON, whole or not at all."""
+    def write(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the split as JSON, whole or not at all.
+
+        Raises
+        ------
+        OutputExists
+            Something is there already and `overwrite` is not set.
+        """
+        check_output(path, overwrite=overwrite)
         write_atomic(path, json.dumps({"format": _FORMAT, **asdict(self)}, indent=1) + "\n")
 
     @classmethod

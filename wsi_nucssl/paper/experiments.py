@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import imagecodecs
 
@@ -21,6 +22,9 @@ from wsi_nucssl.train.job import SplitChoice
 from wsi_nucssl.train.pretrain import pretrain
 from wsi_nucssl.train.pretrain_job import PretrainJob
 from wsi_nucssl.train.recipe import merged
+
+RUNS: Final = "runs"
+"""Folder of all runs, in that of the tables."""
 
 
 def _pretrain(job: PretrainJob, run: Path, device: Device) -> Path:
@@ -83,7 +87,7 @@ class Setup:
     @property
     def runs(self) -> Path:
         """Folder of all runs."""
-        return self.out / "runs"
+        return self.out / RUNS
 
     def unlabelled_copy(self, name: str, sha256: str) -> Path:
         """An image alone in a file at the mpp that networks answer at, named by its own pixels and mpp."""

@@ -17,7 +17,8 @@ from wsi_nucssl.files import locked, write_atomic
 from wsi_nucssl.metrics.metric import Metric
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device
-from wsi_nucssl.paper.experiments import Experiment, Setup, Steps
+from wsi_nucssl.outputs import check_output
+from wsi_nucssl.paper.experiments import RUNS, Experiment, Setup, Steps
 from wsi_nucssl.paper.run_scores import MeanScores
 from wsi_nucssl.paper.tables import PAPER, Table, Tables
 
@@ -61,6 +62,8 @@ def reproduce(
     ------
     UsageError
         The file names a table, budget, strategy or setting that is not there.
+    OutputExists
+        A table is there, and not the runs that made it; or it is something that is read.
     SomeSlidesFailed
         At the end, if an experiment could not be run.
     """
@@ -68,18 +71,23 @@ def reproduce(
     table, spent = tables.table(name), tables.budget(budget)
     if spent.images is not None:
         dataset = dataset.subset(dataset.ids[: spent.images])
+    markdown, values = out / f"{name}.md", out / f"{name}.json"
+    images = {sample.source.parent for each in (dataset, test or ()) for sample in each}
+    for output in (markdown, values):
+        goes_on = (out / RUNS).is_dir()  # tables are made anew from the runs
+        check_output(output, inputs=(config, *unlabelled, *images), overwrite=goes_on)
     with locked(out):
         dataset, test = dataset.hashed(), test.hashed() if test else None
         setup = Setup(dataset, test, spent, out, device, tuple(unlabelled), steps or Steps())
         grid = _run(table, setup, on_experiment)
         text = _markdown(table, grid, _remarks(table, setup, budget))
-        write_atomic(out / f"{name}.json", _json(table, grid, budget))
-        write_atomic(out / f"{name}.md", text)
+        write_atomic(values, _json(table, grid, budget))
+        write_atomic(markdown, text)
     failed = _faults(grid)
     if failed:
         raise SomeSlidesFailed(
             f"{len(failed)} of {sum(map(len, grid))} experiments could not be run",
-            path=out / f"{name}.md",
+            path=markdown,
             remedy=failed[0],
         )
     return text

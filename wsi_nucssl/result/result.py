@@ -18,9 +18,10 @@ from wsi_nucssl import checks
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.result.features import Features
 from wsi_nucssl.result.outlines import Outlines, centroids, paint
-from wsi_nucssl.result.picture import Picture
+from wsi_nucssl.result.picture import Picture, SlidePicture
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -186,13 +187,15 @@ class Result:
         shown = None if region is None else Box.parse(region)
         return draw(self, ax, color_by=color_by, region=shown, picture=picture, cmap=cmap)
 
-    def to_geojson(self, path: str | PathLike[str]) -> Path:
+    def to_geojson(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write a .geojson or .geojson.gz that QuPath opens, atomically; the Features are those of `segment_slide`.
 
         Parameters
         ----------
         path : str or Path
-            Ends in `.geojson` or `.geojson.gz`; a file that is there is replaced.
+            Ends in `.geojson` or `.geojson.gz`.
+        overwrite : bool
+            Replace a file that is there.
 
         Returns
         -------
@@ -201,12 +204,16 @@ class Result:
 
         Raises
         ------
+        OutputExists
+            It is there already and `overwrite` is not set, or it is the slide.
         UsageError
             The file name has another ending.
         ResourceError
             The disk is full.
         """
         place = Path(checks.path("path", path))
+        inputs = (self.picture.path,) if isinstance(self.picture, SlidePicture) else ()
+        check_output(place, inputs=inputs, overwrite=overwrite)
         self._features.write(place, self.header)
         return place
 

@@ -29,7 +29,7 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
-from wsi_nucssl.segment.summary import SegmentSummary, finished_summary, keep_summary
+from wsi_nucssl.segment.summary import SUMMARY, SegmentSummary, finished_summary, keep_summary
 from wsi_nucssl.segment.tissue_files import tissue_output, tissue_record
 from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
 from wsi_nucssl.slide.resolution import require_detail
@@ -133,7 +133,9 @@ def segment_slide(
         tissue_path = tissue_output(options, slide.path, replace=overwrite or resume)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
-            run_directory(run_folder, setup.manifest, resume=resume, overwrite=overwrite) as run,
+            run_directory(
+                run_folder, setup.manifest, resume=resume, overwrite=overwrite, keep=SUMMARY
+            ) as run,
             stop_requests() as stop,
         ):
             for path in exporters:

@@ -13,7 +13,7 @@ from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import sha256_tree, write_atomic
 from wsi_nucssl.segment.seam_figure import SeamFigure
 
-_SUMMARY: Final = "summary.json"
+SUMMARY: Final = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def keep_summary(run: Path, summary: SegmentSummary) -> None:
     hashes = {output.name: sha256 for output, sha256 in summary.outputs.items()}
     before = _read(run) or {"outputs": {}}
     content = {**asdict(summary), "outputs": {**before["outputs"], **hashes}}
-    write_atomic(run / _SUMMARY, json.dumps(content, indent=2))
+    write_atomic(run / SUMMARY, json.dumps(content, indent=2))
 
 
 def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | None:
@@ -105,7 +105,7 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
 def _read(run: Path) -> dict[str, Any] | None:
     """What `keep_summary` wrote; None if it is absent or damaged."""
     try:
-        kept: dict[str, Any] = dict(json.loads((run / _SUMMARY).read_text()))
+        kept: dict[str, Any] = dict(json.loads((run / SUMMARY).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
     return kept if "outputs" in kept else None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.locations import Location
-from wsi_nucssl.runs import Manifest, run_directory
+from wsi_nucssl.runs import Manifest, place_of_work, run_directory
 
 Precision = Literal["bf16", "fp32"]
 
@@ -58,15 +58,18 @@ def shared_run_directory(
     resume: bool,
     overwrite: bool,
     inputs: Iterable[Location] = (),
+    keep: str = "",
 ) -> Iterator[Path]:
-    """As `run_directory`; the first process holds it for all, and the others begin once it does."""
+    """As `run_directory`; the first process holds it for all: the others begin once it does, and end before it."""
     if not accelerator.is_main_process:
         accelerator.wait_for_everyone()
-        yield path
-        return
-    with run_directory(path, manifest, resume=resume, overwrite=overwrite, inputs=inputs):
+        yield place_of_work(path)
         accelerator.wait_for_everyone()
-        yield path
+        return
+    with run_directory(path, manifest, resume=resume, overwrite=overwrite, inputs=inputs, keep=keep) as place:
+        accelerator.wait_for_everyone()
+        yield place
+        accelerator.wait_for_everyone()
 
 
 def mean_over_processes(values: Mapping[str, Tensor], accelerator: Accelerator) -> Mapping[str, Tensor]:

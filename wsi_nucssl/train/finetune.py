@@ -48,8 +48,9 @@ def finetune(
 ) -> FinetuneResult:
     """Train `job` in the run directory `run`; docs/finetune.md says what it leaves there.
 
-    Killed anywhere and resumed, it ends with the weights of an undisturbed run (on the CPU, bit for bit). Under
-    `torchrun`, the processes share every step: `batch_size` crops each; the first validates and writes for all.
+    Killed anywhere and resumed, it ends with the weights of an undisturbed run (on the CPU, bit for bit). An old run
+    that has weights stays until the new one is done. Under `torchrun`, the processes share every step: `batch_size`
+    crops each; the first validates and writes for all.
 
     Raises
     ------
@@ -64,12 +65,13 @@ def finetune(
     single_threaded_opencv()
     manifest = job.manifest(accelerator.num_processes)
     with shared_run_directory(
-        accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.inputs
-    ):
-        if not (run / DONE).exists():
-            _train(job, manifest, run, accelerator, loader_threads, report, warn)
+        accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.inputs, keep=MODEL
+    ) as place:
+        if not (place / DONE).exists():
+            _train(job, manifest, place, accelerator, loader_threads, report, warn)
         accelerator.wait_for_everyone()
-        return FinetuneResult(weights_path(run), _validation_aji(run / DONE))
+        weights, validation_aji = weights_path(place).name, _validation_aji(place / DONE)
+    return FinetuneResult(run / weights, validation_aji)
 
 
 def _train(

@@ -81,7 +81,7 @@ class FinetuneOutputs:
     def begin(self) -> None:
         """Write the split down."""
         if self.first:
-            self.job.split.write(self.directory / "split.json")
+            self.job.split.write(self.directory / "split.json", overwrite=True)
 
     def end_epoch(self, interval: Interval) -> None:
         """Validate where it is time, write weights, a row and the state."""

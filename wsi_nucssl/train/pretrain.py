@@ -43,7 +43,8 @@ def pretrain(
 
     Leaves encoder.safetensors for `finetune`, pretext.safetensors (with the head, for density maps and
     probes), history.csv and curves.png. Killed anywhere and resumed, it ends with the weights of an undisturbed run
-    (on the CPU, bit for bit). Under `torchrun`, the processes share every batch: `batch_size` tiles each.
+    (on the CPU, bit for bit). An old run that has weights stays until the new one is done. Under `torchrun`, the
+    processes share every batch: `batch_size` tiles each.
 
     Raises
     ------
@@ -61,15 +62,20 @@ def pretrain(
     with open_source(job.sources, job.tiles, job.seed) as source:
         manifest = job.manifest(source, accelerator.num_processes)
         with shared_run_directory(
-            accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.sources
-        ):
+            accelerator,
+            run,
+            manifest,
+            resume=resume,
+            overwrite=overwrite,
+            inputs=job.sources,
+            keep=ENCODER,
+        ) as place:
             batches = make_batches(job, source)
             loop = make_loop(job, batches, accelerator, loader_threads)
-            outputs = PretrainOutputs(job, manifest, run, loop, batches.task, report)
+            outputs = PretrainOutputs(job, manifest, place, loop, batches.task, report)
             loop.run(job.recipe.log_every, outputs.end_interval, outputs.state)
             outputs.finish()
-            accelerator.wait_for_everyone()
-            return PretrainResult(outputs.encoder, outputs.last)
+        return PretrainResult(run / ENCODER, outputs.last)
 
 
 def preview(job: PretrainJob, path: Path, *, overwrite: bool = False) -> None:
