@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 
+from wsi_nucssl.checks import shown
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.models.spec import architecture, is_architecture
-from wsi_nucssl.nuclei.settings import STRICT, InstanceConfig
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.schema import UNTYPED, OutputSchema
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
@@ -41,8 +41,6 @@ class ModelInfo:
         Data, split, recipe, seed, versions, scores: whatever its maker wrote down.
     """
 
-    __pydantic_config__: ClassVar = STRICT
-
     name: str
     arch: str
     mpp: float
@@ -52,6 +50,9 @@ class ModelInfo:
 
     def __post_init__(self) -> None:
         Mpp.square(self.mpp)  # refuses what is no resolution
+        for name, kind in (("name", str), ("provenance", dict)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise UsageError(f"{name} is no {kind.__name__} but {shown(value)}")
 
     @property
     def upscale(self) -> int:
@@ -140,17 +141,15 @@ def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
     WeightsError
         The header is not that of a model, or of one that this version does not know.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     try:
         raw = json.loads(header[MODEL_KEY])
+        raw["instances"] = InstanceConfig(**raw["instances"])
         schema = _schema(path, raw)
         raw = {key: value for key, value in raw.items() if key not in ("classes", "schema")}
-        info = replace(TypeAdapter(ModelInfo).validate_json(json.dumps(raw)), schema=schema)
+        info = ModelInfo(**raw, schema=schema)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
-        why = _first(error.errors()) if isinstance(error, ValidationError) else repr(error)
         raise WeightsError(
-            f"the header does not describe a wsi-nucssl model ({why})",
+            f"the header does not describe a wsi-nucssl model ({error!r})",
             path=path,
             remedy="Use a file written by wsi-nucssl finetune",
         ) from error
@@ -161,11 +160,6 @@ def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
             remedy="Update wsi-nucssl",
         )
     return info
-
-
-def _first(errors: Sequence[Mapping[str, Any]]) -> str:
-    place = ".".join(map(str, errors[0]["loc"]))
-    return f"{place}: {errors[0]['msg']}" + (f", and {len(errors) - 1} more" if len(errors) > 1 else "")
 
 
 def _schema(path: Path, raw: dict[str, Any]) -> OutputSchema:

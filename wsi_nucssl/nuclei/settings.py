@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,6 @@ Probabilities = NDArray[np.uint8]
 in steps of `stain.OD_STEP`."""
 LabelImage = NDArray[np.int32]
 """(row, col) int32, 0 is background."""
-
-
-STRICT: Final = {"extra": "forbid", "strict": True}
-"""How pydantic reads these from a file's header: no unknown name, nothing turned into another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +40,6 @@ class InstanceConfig:
     UsageError
         A value lies out of its range.
     """
-
-    __pydantic_config__: ClassVar = STRICT
 
     body: float = 0.5
     foreground: float = 0.5
