@@ -63,9 +63,15 @@ def test_tissue_does_not_go_where_the_nuclei_go(
 
 def test_one_file_is_not_for_several_slides(tmp_path: Path) -> None:
     slides = [locate("a.svs"), locate("b.svs")]
-    file = tmp_path / "t.geojson"
+    (file := tmp_path / "t.geojson").touch()
     for method, written in ((str(file), None), ("none", file)):
         check_tissue(slides[:1], method, written)
         with pytest.raises(UsageError, match="2 slides"):
             check_tissue(slides, method, written)
     check_tissue(slides, "none", tmp_path)
+
+
+@pytest.mark.parametrize("slides", [1, 2])
+def test_what_finds_no_tissue_is_refused_before_any_slide_is_opened(tmp_path: Path, slides: int) -> None:
+    with pytest.raises(UsageError, match="neither a file nor a way"):
+        check_tissue([locate(f"{number}.svs") for number in range(slides)], str(tmp_path / "nowhere"))

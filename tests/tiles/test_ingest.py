@@ -97,11 +97,11 @@ def test_tissue_by_another_way_is_another_store(tmp_path: Path, undisturbed: dic
 
 
 def test_one_file_of_tissue_is_not_for_several_slides(tmp_path: Path) -> None:
-    file = str(tmp_path / "t.geojson")
+    (file := tmp_path / "t.geojson").touch()
     with pytest.raises(UsageError, match="2 slides"):
         ingest_slides(
             {tmp_path / f"{name}.svs": tmp_path / f"{name}.zarr" for name in "ab"},
-            replace(CONFIG, tissue=file),
+            replace(CONFIG, tissue=str(file)),
             SlideSource(),
             on_slide=lambda _: lambda _: None,
             on_store=lambda *_: None,

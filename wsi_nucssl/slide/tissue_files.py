@@ -27,28 +27,33 @@ def tissue_file(method: str, slide: Slide) -> Path:
     UsageError
         There is no such file either.
     """
-    path = Path(method)
-    if path.is_dir():
-        path = tissue_path(path, slide.path)
+    path = tissue_path(_given(method), slide.path)
     if not path.is_file():
-        raise UsageError(
-            f"⟨tissue⟩ {method!r} is neither a file nor a way to find tissue"
-            if path == Path(method)
-            else f"⟨tissue⟩ {method} holds no {path.name}",
-            remedy=f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations",
-        )
+        raise UsageError(f"⟨tissue⟩ {method} holds no {path.name}", remedy=_remedy())
     return path
 
 
+def _given(method: str) -> Path:
+    """The file or folder that is no name of `TISSUES`."""
+    path = Path(method)
+    if path.is_file() or path.is_dir():
+        return path
+    raise UsageError(f"⟨tissue⟩ {method!r} is neither a file nor a way to find tissue", remedy=_remedy())
+
+
+def _remedy() -> str:
+    return f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations"
+
+
 def check_tissue(slides: Collection[Location], method: str, written: Path | None = None) -> None:
-    """See that one file of tissue is not read, nor `written`, for several slides.
+    """See that tissue can be found so, and that one file of it is not read, nor `written`, for several slides.
 
     Raises
     ------
     UsageError
-        It would be.
+        It cannot, or would be.
     """
-    given = [] if method in TISSUES else [Path(method)]
+    given = [] if method in TISSUES else [_given(method)]
     for path in (*given, *([written] if written else [])):
         if len(slides) > 1 and (path.is_file() or path.suffix == _ENDING):
             raise UsageError(

@@ -102,9 +102,8 @@ class StoreMetadata:
             Something is missing, of another type, or out of range.
         """
         found = cls(**{**stored, "size": Size(*stored["size"]), "mpp": Mpp(*stored["mpp"])})
-        for name, value in (("name", found.name), ("provenance", found.provenance)):
-            if not isinstance(value, str if name == "name" else dict):
-                raise TypeError(f"{name} is {value!r}")
+        if not (isinstance(found.name, str) and isinstance(found.provenance, dict)):
+            raise TypeError(f"name and provenance are {found.name!r}, {found.provenance!r}")
         for side in (found.size.width, found.size.height):
             checks.whole("size", side, 1, 2**31)
         checks.whole("tile_px", found.tile_px, 16, 16384)
