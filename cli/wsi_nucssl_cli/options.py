@@ -52,7 +52,7 @@ TissueName = Annotated[
     typer.Option(
         "--tissue",
         metavar="NAME|FILE|FOLDER",
-        help="Where nuclei are looked for. "
+        help="What counts as tissue. "
         + "; ".join(f"{each.name}: {each.help}" for each in TISSUES.own)
         + "; or annotations as GeoJSON, of QuPath or --write-tissue, in a folder by the slides' names.",
     ),

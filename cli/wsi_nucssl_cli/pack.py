@@ -24,12 +24,12 @@ def pack(
     """Write a model's weights compactly, to share; the file's name becomes the model's."""
     from dataclasses import replace
 
+    from wsi_nucssl.models.info import weights_path
     from wsi_nucssl.models.tensors import save_model
     from wsi_nucssl.models.weights import load_model
     from wsi_nucssl.outputs import check_output
 
-    check_output(output, overwrite=overwrite)
+    check_output(output, inputs=(weights_path(model),), overwrite=overwrite)
     loaded = load_model(model)
-    check_output(output, inputs=(loaded.path,), overwrite=overwrite)
     save_model(output, loaded.network, replace(loaded.info, name=output.stem), storage)
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", markup=False)

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import MAX_SEED, SlideDisplay, out, say_warning
-from wsi_nucssl_cli.options import ForceMpp, Slides
+from wsi_nucssl_cli.options import ForceMpp, Slides, TissueName
 
 if TYPE_CHECKING:
     from wsi_nucssl.probe.run import ProbeScores
@@ -47,6 +48,7 @@ def pretrain(
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
     force_mpp: ForceMpp = False,
+    tissue: TissueName = DEFAULT_TISSUE,
     seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     loader_threads: Annotated[int, typer.Option(help="Threads that read tiles.", min=1)] = 1,
@@ -78,6 +80,7 @@ def pretrain(
         mpp=mpp,
         slide_mpp=slide_mpp,
         force_mpp=force_mpp,
+        tissue=tissue,
         seed=seed,
     )
     recipe = job.recipe

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.display import SlideDisplay, out
-from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, listed_slides
+from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, TissueName, listed_slides
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -26,6 +27,7 @@ def tile(
     min_tissue: Annotated[
         float, typer.Option(help="Store tiles of which at least this part is tissue.")
     ] = 0.1,
+    tissue: TissueName = DEFAULT_TISSUE,
     codec: Annotated[
         Literal["zstd", "blosc", "none", "jpeg"],
         typer.Option(help="All lossless but jpeg; see docs/tiles.md."),
@@ -63,7 +65,7 @@ def tile(
     with display:
         ingest_slides(
             outputs_in(output, [each.slide for each in listed], ".zarr", names_of(listed)),
-            TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec),
+            TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue),
             SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed)),
             workers=workers,
             overwrite=overwrite,

@@ -84,10 +84,10 @@ def test_an_output_is_never_its_input(cli: Callable[..., Ended], run: Path, tmp_
     before = source.read_bytes()
     for output in (source, tmp_path / "link.geojson", tmp_path / "." / "n.geojson"):
         ended = cli("export", source, "-o", output, "--overwrite")
-        assert ended.code == 2
-        assert "is what is read" in ended.err
+        assert ended.code == 5
+        assert "is an input of this job" in ended.err
     ended = cli("export", source, "-o", tmp_path, "--format", "csv,geojson", "--overwrite")
-    assert ended.code == 2
+    assert ended.code == 5
     assert not (tmp_path / "n.csv").exists()
     assert source.read_bytes() == before
 

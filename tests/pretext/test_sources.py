@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.pretext.groups import SlideGroup, TileSettings, tile_boxes
 from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.pretext.sources import TileSource, open_source
-from wsi_nucssl.slide import open_slide
+from wsi_nucssl.slide import open_slide, tissue_mask, write_tissue
 from wsi_nucssl.tiles.ingest import TileConfig, ingest
 
 SMALL = TileSettings(tile_px=128)
@@ -153,6 +154,19 @@ class TestSlides:
             open_source([tmp_path], TileSettings(mpp=0.5, tile_px=250)),
         ):
             pass
+
+    def test_tissue_by_another_way_gives_other_tiles(self, cmu_slide: Path, tmp_path: Path) -> None:
+        settings = TileSettings(mpp=0.5, tile_px=500)
+        with open_slide(cmu_slide) as slide:
+            write_tissue(tmp_path / f"{cmu_slide.stem}.geojson", tissue_mask(slide), slide)
+
+        def facts(tissue: str) -> tuple[int, str]:
+            with open_source([cmu_slide], replace(settings, tissue=tissue)) as source:
+                return source.tiles, source.identity
+
+        usual, everywhere, drawn = map(facts, ("stain", "none", str(tmp_path)))
+        assert usual[0] == drawn[0] < everywhere[0]
+        assert len({usual[1], everywhere[1], drawn[1]}) == 3
 
     def test_a_slide_without_mpp_wants_one(self, tcga_slide: Path) -> None:
         with pytest.raises(MissingMpp, match="`mpp`"), open_source([tcga_slide], TileSettings()):

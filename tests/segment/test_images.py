@@ -39,7 +39,7 @@ def test_an_image_is_what_it_is_as_a_slide(
     mpp: float,
     shape: tuple[int, int],
 ) -> None:
-    steps = Steps(tissue_mask=TissueMask.everywhere)
+    steps = Steps(tissue_mask=lambda slide, _: TissueMask.everywhere(slide))
     image = np.tile(tissue, (2, 1, 1))[: shape[0], : shape[1]]
     slide = fakes.write_slide(tmp_path / "image.tif", image)
     model = models[upscale]

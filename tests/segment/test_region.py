@@ -65,6 +65,25 @@ def test_a_whole_slide_in_memory_is_its_run(
     assert len(lines) > 1000
 
 
+def test_tissue_by_another_way_in_memory_is_that_of_the_run(
+    sample: Path,
+    double_model: Model,
+    engine: fakes.DarkIsNucleus,
+    run: Callable[..., list[bytes]],
+    tmp_path: Path,
+) -> None:
+    region = (0, 0, 900, 700)
+    lines = run(tissue="none")
+    found = segment(sample, model=double_model, engine=engine, tissue="none", region=region)
+    usual = segment(sample, model=double_model, engine=engine, region=region)
+    assert {*_features(found.to_geojson(tmp_path / "found.geojson"))} <= {*lines}
+    assert found.header["tissue"] == "none"
+    assert "tissue" not in usual.header
+    assert len(found) >= len(usual)
+    with pytest.raises(UsageError, match="neither a file nor a way"):
+        segment(sample, model=double_model, engine=engine, tissue="nowhere")
+
+
 @few
 @given(
     x=st.integers(-100, 2900),

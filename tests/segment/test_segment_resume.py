@@ -186,6 +186,23 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.mark.parametrize("part", ["windows.zarr/c/*/*/0/0/0", "blocks/*.npz"])
+def test_what_lies_in_anothers_place_is_made_again(
+    segment: Segment, slide: Path, stopped: Path, part: str
+) -> None:
+    expected = segment(slide, stopped.with_name("undisturbed.geojson"), block_px=256).output.read_bytes()
+    first, *others = sorted(run_path(stopped).glob(part))
+    contents = first.read_bytes()
+    other = next(each for each in others if each.read_bytes() != contents)
+    first.write_bytes(other.read_bytes())
+    other.write_bytes(contents)
+    if "windows" in part:
+        for block in run_path(stopped).glob("blocks/*.npz"):
+            block.unlink()
+    segment(slide, stopped, block_px=256, resume=True)
+    assert stopped.read_bytes() == expected
+
+
 @pytest.mark.parametrize("damage", [truncate, garble, empty, Path.unlink])
 @pytest.mark.parametrize("part", ["windows.zarr/c/*/*/0/0/0", "blocks/*.npz", "windows.zarr/zarr.json"])
 def test_damage_between_two_runs_is_made_good(
@@ -204,6 +221,7 @@ def test_damage_between_two_runs_is_made_good(
 def test_any_changed_bit_of_a_table_is_noticed_or_without_effect(stopped: Path) -> None:
     table = sorted(run_path(stopped).glob("blocks/*.npz"))[1]
     whole = table.read_bytes()
+    row, col = map(int, table.stem.split("-"))
     rng = np.random.default_rng(0)
     noticed = 0
     for place in rng.integers(len(whole), size=400):
@@ -211,11 +229,11 @@ def test_any_changed_bit_of_a_table_is_noticed_or_without_effect(stopped: Path) 
         raw[place] ^= 1 << rng.integers(8)
         table.write_bytes(raw)
         try:
-            nuclei = Nuclei.load(table)
+            nuclei = Nuclei.load(table, (row, col))
         except InputError:
             noticed += 1
         else:
-            nuclei.save(table)
+            nuclei.save(table, (row, col))
             assert table.read_bytes() == whole
     assert noticed > 300
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,7 @@ import pytest
 
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.locations import locate
-from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.tissue_files import check_tissue
+from wsi_nucssl.slide.tissue_files import check_tissue
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -46,18 +46,32 @@ def test_tissue_is_not_replaced_and_never_its_own_input(
     before = tissue.read_bytes()
     with pytest.raises(OutputExists, match=r"t\.geojson"):
         segment(sample, tmp_path / "b.geojson", write_tissue=tissue)
-    with pytest.raises(UsageError, match="reads"):
+    with pytest.raises(OutputExists, match="input"):
         segment(sample, tmp_path / "b.geojson", tissue=str(tissue), write_tissue=tissue, overwrite=True)
     assert tissue.read_bytes() == before
 
 
+@pytest.mark.parametrize("given", ["a.geojson", "."])
+def test_tissue_does_not_go_where_the_nuclei_go(
+    sample: Path, tmp_path: Path, segment: Callable[..., Any], given: str
+) -> None:
+    slide = shutil.copy(sample, tmp_path / "a.svs")
+    with pytest.raises(UsageError, match="one file"):
+        segment(slide, tmp_path / "a.geojson", write_tissue=tmp_path / given)
+    assert not (tmp_path / "a.geojson").exists()
+
+
 def test_one_file_is_not_for_several_slides(tmp_path: Path) -> None:
     slides = [locate("a.svs"), locate("b.svs")]
-    for options in (
-        SegmentOptions(tissue=str(tmp_path / "t.geojson")),
-        SegmentOptions(write_tissue=tmp_path / "t.geojson"),
-    ):
-        check_tissue(options, slides[:1])
+    (file := tmp_path / "t.geojson").touch()
+    for method, written in ((str(file), None), ("none", file)):
+        check_tissue(slides[:1], method, written)
         with pytest.raises(UsageError, match="2 slides"):
-            check_tissue(options, slides)
-    check_tissue(SegmentOptions(tissue="none", write_tissue=tmp_path), slides)
+            check_tissue(slides, method, written)
+    check_tissue(slides, "none", tmp_path)
+
+
+@pytest.mark.parametrize("slides", [1, 2])
+def test_what_finds_no_tissue_is_refused_before_any_slide_is_opened(tmp_path: Path, slides: int) -> None:
+    with pytest.raises(UsageError, match="neither a file nor a way"):
+        check_tissue([locate(f"{number}.svs") for number in range(slides)], str(tmp_path / "nowhere"))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 from tests.test_replacing import die_at
 from wsi_nucssl.cohort import outputs_in
 from wsi_nucssl.errors import MissingMpp, OutputExists, RunMismatch, UsageError
+from wsi_nucssl.files import sha256_file
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.slide import Canvas, open_slide, tissue_mask
+from wsi_nucssl.slide import Canvas, open_slide, tissue_mask, write_tissue
 from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest
+from wsi_nucssl.tiles.slides import SlideSource, ingest_slides
 from wsi_nucssl.tiles.store import TileStore
 
 SAMPLE = Path(__file__).parents[2] / "sample_slides" / "sample.svs"
@@ -70,6 +73,40 @@ def test_glass_is_left_out(undisturbed: dict[str, bytes], tmp_path: Path) -> Non
     with open_slide(SAMPLE) as slide:
         everything = ingest(slide, tmp_path / "s.zarr", TileConfig(Mpp.square(0.25), 400, 0.0, "none"))
     assert 10 < len(chunks) < len(everything) == len(everything.metadata.grid)
+
+
+def test_tissue_by_another_way_is_another_store(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    annotations = tmp_path / "sample.geojson"
+    with open_slide(SAMPLE) as slide:
+        found = tissue_mask(slide)
+        write_tissue(annotations, found, slide)
+        usual = ingest(slide, tmp_path / "stain.zarr", CONFIG)
+        everywhere = ingest(slide, tmp_path / "none.zarr", replace(CONFIG, tissue="none"))
+        drawn = ingest(slide, tmp_path / "drawn.zarr", replace(CONFIG, tissue=str(tmp_path)))
+        assert contents(usual.path) == undisturbed
+        assert "tissue" not in usual.metadata.provenance
+        assert everywhere.metadata.provenance["tissue"] == "none"
+        assert drawn.metadata.provenance["tissue"] == sha256_file(annotations)
+        assert [*usual] == [*drawn]
+        assert len(everywhere) == len(everywhere.metadata.grid) > len(usual)
+        with pytest.raises(RunMismatch):
+            ingest(slide, tmp_path / "stain.zarr", replace(CONFIG, tissue="none"))
+        with pytest.raises(UsageError, match="neither a file nor a way"):
+            ingest(slide, tmp_path / "new.zarr", replace(CONFIG, tissue="nowhere"))
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_one_file_of_tissue_is_not_for_several_slides(tmp_path: Path) -> None:
+    (file := tmp_path / "t.geojson").touch()
+    with pytest.raises(UsageError, match="2 slides"):
+        ingest_slides(
+            {tmp_path / f"{name}.svs": tmp_path / f"{name}.zarr" for name in "ab"},
+            replace(CONFIG, tissue=str(file)),
+            SlideSource(),
+            on_slide=lambda _: lambda _: None,
+            on_store=lambda *_: None,
+            on_failure=lambda *_: None,
+        )
 
 
 @pytest.mark.parametrize("after", [0, 1, 7])

@@ -108,13 +108,13 @@ def quantise_on(model: Model, dataset: Dataset, *, overwrite: bool = False) -> t
         NNCF is not installed, or no image is left.
     """
     path = quantised_path(model.path)
-    check_output(path, inputs=(model.path, dataset.path), overwrite=overwrite)
     if not os.access(path.parent, os.W_OK):
         raise OutputError(
             "the folder of the weights cannot be written to",
             path=path.parent,
             remedy="Copy the weights to a folder of yours, and quantise them there",
         )
+    check_output(path, inputs=(model.path, dataset.path), overwrite=overwrite)
     known = KnownSplit.of(model.info)
     held_out = known.validation if known else frozenset()
     hashes = {sample.id: sample.hashes()[0] for sample in dataset}

@@ -23,7 +23,7 @@ from wsi_nucssl.benchmark.selection import Selection, SplitName, select
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
-from wsi_nucssl.files import locked, remove_partials, remove_tree, write_atomic
+from wsi_nucssl.files import locked, remove_partials, remove_tree, replace, restore, write_atomic
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import digest, run_directory
@@ -97,6 +97,7 @@ def benchmark(
     if stress:
         check_seeing(predictors)
     with locked(out):
+        restore(out / _OVERLAYS)
         _check_places(out, overwrite=overwrite, resume=resume and (out / _WORK).exists())
         dataset = dataset.hashed()
         selection = select(dataset, predictors, split, split_file)
@@ -182,14 +183,10 @@ def _publish(report: Report, out: Path, pictures: Path | None) -> None:
     """Put everything in its place, results.json last; done again after an interruption, it comes to the same."""
     (out / RESULTS).unlink(missing_ok=True)
     remove_partials(out)
-    old = out / f".{_OVERLAYS}.replaced"
-    if pictures is None or pictures.exists():
-        if (out / _OVERLAYS).exists():
-            remove_tree(old)
-            (out / _OVERLAYS).rename(old)
-        if pictures is not None:
-            pictures.rename(out / _OVERLAYS)
-    remove_tree(old)
+    if pictures is None:
+        remove_tree(out / _OVERLAYS)
+    elif pictures.exists():
+        replace(pictures, out / _OVERLAYS)
     if report.stress:
         write_atomic(out / _PICTURE, report.picture())
     else:

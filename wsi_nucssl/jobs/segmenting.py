@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, paths
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 
@@ -35,6 +35,8 @@ def segment_slide(
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
+    tissue: str = _DEFAULT.tissue,
+    write_tissue: PathArgument | None = None,
     min_area_um2: float = 0.0,
     min_probability: float = 0.0,
     resume: bool = False,
@@ -75,6 +77,10 @@ def segment_slide(
         Backend for the slide; "auto" chooses by content.
     keep_probabilities : bool
         Leave the probability zarr in the run directory.
+    tissue : str
+        How tissue is found, as `tissue_mask` takes it: a name, or a GeoJSON file of annotations.
+    write_tissue : str or Path, optional
+        A .geojson file for the tissue as annotations, to be corrected in QuPath.
     min_area_um2, min_probability : float
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     resume, overwrite : bool
@@ -121,6 +127,8 @@ def segment_slide(
         origin=origin,
         keep_probabilities=keep_probabilities,
         selection=Selection(min_area_um2, min_probability),
+        tissue=tissue,
+        write_tissue=None if write_tissue is None else one_path("write_tissue", write_tissue),
     )
     place, outputs, loaded = locate(slide, "slide"), paths("output", output), as_model(model)
     return run(

@@ -20,6 +20,7 @@ from wsi_nucssl.jobs.arguments import (
     recipe_of,
     several,
 )
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +72,7 @@ def pretrain(
     mpp: float | None = None,
     slide_mpp: float | None = None,
     force_mpp: bool = False,
+    tissue: str = DEFAULT_TISSUE,
     seed: int = 0,
     device: TrainDevice = "auto",
     loader_threads: int = 1,
@@ -102,6 +104,9 @@ def pretrain(
         µm per px of the slides' level 0, where they do not say.
     force_mpp : bool
         `slide_mpp` goes before what slides say, and an unusual resolution is not questioned.
+    tissue : str
+        How tissue is found: a name, as of the command's `--tissue`, or a GeoJSON file of annotations; of several slides
+        a folder with one for each, by the slide's stem.
     seed : int
         Of initialisation, tiles and views.
     device : {"auto", "cpu"}
@@ -149,6 +154,7 @@ def pretrain(
         mpp=mpp,
         slide_mpp=slide_mpp,
         force_mpp=force_mpp,
+        tissue=tissue,
         seed=seed,
     )
     result = train(
@@ -175,6 +181,7 @@ def pretrain_job(
     mpp: float | None,
     slide_mpp: float | None,
     force_mpp: bool,
+    tissue: str,
     seed: int,
 ) -> PretrainJob:
     """What `pretrain` is given, as the job that it is: for whoever looks at one without running it.
@@ -203,6 +210,7 @@ def pretrain_job(
         slide_mpp,
         force_mpp,
         seed,
+        tissue,
     )
 
 

@@ -40,6 +40,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
 )
 """What zipfile and numpy raise at one wrong byte, depending on where it is."""
+_PLACE = "place"
 _TYPES = frozenset({"type_id", "type_probability"})
 """Arrays that files of nuclei without types lack."""
 
@@ -187,23 +188,31 @@ class Nuclei:
             self.type_probability[rows],
         )
 
-    def save(self, path: Path) -> None:
-        """Write the table as .npz, atomically; equal tables give equal bytes."""
+    def save(self, path: Path, place: tuple[int, int] | None = None) -> None:
+        """Write the table as .npz, atomically; equal tables give equal bytes.
+
+        `place` is the (row, col) of the block that it is of, which `load` compares.
+        """
+        arrays = {name: getattr(self, name) for name in _arrays(typed=self.types > 0)}
+        if place is not None:
+            arrays[_PLACE] = np.array(place)
         with atomic_path(path) as partial, partial.open("wb") as file:
-            np.savez(file, **{name: getattr(self, name) for name in _arrays(typed=self.types > 0)})
+            np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a table that `save` wrote; one without types, of any version.
+    def load(cls, path: Path, place: tuple[int, int] | None = None) -> Self:
+        """Read a table that `save` wrote, of `place` if one is given; one without types, of any version.
 
         Raises
         ------
         InputError
-            The file is absent, damaged or something else.
+            The file is absent, damaged, something else or of another place.
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                names = _arrays(typed=len(arrays.files) > len(_arrays()))
+                names = _arrays(typed=not _TYPES.isdisjoint(arrays.files))
+                if place is not None and tuple(arrays[_PLACE].tolist()) != place:
+                    raise ValueError(f"it is not that of block {place}")
                 table = cls(**{name: arrays[name] for name in names})
             table._check()
         except _DAMAGE as error:

@@ -17,6 +17,8 @@ from wsi_nucssl.pretext.triplets import MIN_TILE_PX
 from wsi_nucssl.runs import digest
 from wsi_nucssl.slide import RGB, Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.resolution import require_detail
+from wsi_nucssl.slide.tissue_files import tissue_record
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl.tiles.store import TileStore
 
 
@@ -39,6 +41,8 @@ class TileSettings:
     mpp_factor : int
         Read slides that have the detail at mpp / mpp_factor, with tiles of tile_px · mpp_factor, so that a
         magnified view shows real detail instead of enlarged pixels.
+    tissue : str
+        How tissue is found, as `tissue_mask` takes it: a name, or annotations.
     """
 
     mpp: float = 0.25
@@ -47,6 +51,7 @@ class TileSettings:
     tile_px: int = 1000
     min_tissue: float = 0.1
     mpp_factor: int = 1
+    tissue: str = DEFAULT_TISSUE
 
     def __post_init__(self) -> None:
         Mpp.parse(self.mpp)
@@ -92,10 +97,11 @@ class SlideGroup:
             canvas, self.tile_px = _canvas(slide, settings)
             boxes = tile_boxes(canvas.size, self.tile_px)
             if not slide.is_plain_image:
-                mask = tissue_mask(slide)
+                mask = tissue_mask(slide, settings.tissue)
                 boxes = [b for b in boxes if mask.coverage(canvas.to_level0(b)) >= settings.min_tissue]
             self._boxes = boxes
-        self.identity = identity(path)
+            record = {} if slide.is_plain_image else tissue_record(settings.tissue, slide)
+        self.identity = digest({"slide": identity(path), **record}) if record else identity(path)
 
     def __len__(self) -> int:
         return len(self._boxes)

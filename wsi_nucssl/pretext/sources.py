@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import numpy as np
 
@@ -89,6 +89,8 @@ def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0
     ------
     InputError
         Nothing usable is there, or a store has another mpp.
+    UsageError
+        One file of tissue is given for several slides.
     MissingMpp
         A slide does not state its mpp and `settings.slide_mpp` is None.
     """
@@ -97,16 +99,20 @@ def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0
         StoreGroup,
     )  # here: images in memory need no slide library
     from wsi_nucssl.pretext.slide_pool import SlidePool
+    from wsi_nucssl.slide.tissue_files import check_tissue
 
     with contextlib.closing(SlidePool(GivenMpp(settings.slide_mpp, settings.force_mpp))) as pool:
         files = {_key(path): path for given in paths for path in _expand(given)}  # each once
+        check_tissue([path for path in files.values() if not _is_store(path)], settings.tissue)
         groups = [
-            StoreGroup(path, settings)
-            if isinstance(path, Path) and path.is_dir()
-            else SlideGroup(path, settings, pool)
+            StoreGroup(path, settings) if _is_store(path) else SlideGroup(path, settings, pool)
             for path in files.values()
         ]
         yield TileSource(groups, seed)
+
+
+def _is_store(path: Location) -> TypeGuard[Path]:
+    return isinstance(path, Path) and path.is_dir()
 
 
 def _key(path: Location) -> Location:

@@ -84,6 +84,16 @@ class SlideWork:
         """Where the nuclei of a block are kept."""
         return self.blocks / f"{block.row:05d}-{block.col:05d}.npz"
 
+    def table(self, block: Tile) -> Nuclei:
+        """The nuclei of a block that was extracted.
+
+        Raises
+        ------
+        InputError
+            They are not there yet, damaged, or those of another block.
+        """
+        return Nuclei.load(self.block_path(block), (block.row, block.col))
+
 
 class Execute(Protocol):
     """Does the work of a slide and gives its tables on."""
@@ -233,7 +243,7 @@ class _Threads:
         self.on_progress(self.progress)
         while coming and coming[0] in finishers.finished:
             self.stop.check()
-            yield Nuclei.load(self.work.block_path(coming.popleft()))
+            yield self.work.table(coming.popleft())
 
     def _look_for_blocks(self) -> tuple[set[Tile], deque[Tile]]:
         """The blocks with a whole table, and in raster order those without."""
@@ -241,7 +251,7 @@ class _Threads:
         todo: deque[Tile] = deque()
         for block in self.work.plan.active:
             try:
-                self.progress.nuclei += len(Nuclei.load(self.work.block_path(block)))
+                self.progress.nuclei += len(self.work.table(block))
             except InputError:
                 todo.append(block)
             else:

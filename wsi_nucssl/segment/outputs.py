@@ -12,6 +12,9 @@ from wsi_nucssl.export.base import Exporter
 from wsi_nucssl.export.registry import DEFAULT, EXPORTERS, endings, format_of, in_order
 from wsi_nucssl.locations import Location
 from wsi_nucssl.outputs import check_output
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.slide.tissue_files import tissue_path
+from wsi_nucssl.slide.tissue_methods import TISSUES
 
 
 def run_path(output: Path) -> Path:
@@ -124,6 +127,46 @@ def check_outputs(
                 path=output,
                 remedy="Add ⟨overwrite⟩ to replace it, or choose another output",
             )
+
+
+def tissue_output(
+    options: SegmentOptions,
+    inputs: Sequence[Location],
+    exported: Sequence[Path],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Path | None:
+    """Where a slide's tissue goes as annotations, None for nowhere.
+
+    Parameters
+    ----------
+    options : SegmentOptions
+        With `write_tissue`, and what `tissue` reads.
+    inputs : sequence of Location
+        What the job reads; the slide first.
+    exported : sequence of Path
+        Where the nuclei go.
+    resume, overwrite : bool
+        Leave what an earlier run wrote; replace what is there.
+
+    Raises
+    ------
+    OutputExists
+        Something is there and is not to be replaced, or it is read.
+    UsageError
+        The nuclei go there too.
+    """
+    if options.write_tissue is None:
+        return None
+    path = tissue_path(options.write_tissue, inputs[0])
+    if path.resolve() in [each.resolve() for each in exported]:
+        raise UsageError(
+            "tissue and nuclei would go into one file", path=path, remedy="Give ⟨write_tissue⟩ another name"
+        )
+    read = () if options.tissue in TISSUES else (Path(options.tissue),)
+    check_output(path, inputs=(*inputs, *read), overwrite=overwrite, may_exist=resume)
+    return path
 
 
 def _check_folder(output: Path, run: Path) -> None:

@@ -6,6 +6,7 @@ that should be there and is not never reads as background.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
+from wsi_nucssl.checksums import ChecksumLog
 from wsi_nucssl.errors import OutputError
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
@@ -26,6 +28,7 @@ from wsi_nucssl.segment.blending import blended
 from wsi_nucssl.segment.windows import WindowGrid
 from wsi_nucssl.slide.lru import TileCache
 
+_LOG: Final = "checksums.bin"
 _RECENT_BYTES: Final = 512 * 2**20
 """Enough for three rows of windows of a slide that is 50,000 px wide."""
 _COMPRESSORS: Final = (ZstdCodec(level=1), Crc32cCodec())
@@ -40,7 +43,8 @@ class ProbabilityStore:
     """uint8 (planes, row, col) over the whole extent: those that `schema.stored` names.
 
     On disk the array is (window row, window col, plane, row, col), each window with the margin that is blended: what
-    `blending.keep_window` keeps, as differences from row to row modulo 256, which take a fifth less space.
+    `blending.keep_window` keeps, as differences from row to row modulo 256, which take a fifth less space. Each chunk
+    ends with its checksum, and a log beside them says which checksum belongs where.
 
     Parameters
     ----------
@@ -61,6 +65,7 @@ class ProbabilityStore:
         self._places = {(tile.row, tile.col) for tile in self.selected}
         self._done: set[tuple[int, int]] = set()
         self._recent = TileCache(_RECENT_BYTES)
+        self._log = ChecksumLog(path / _LOG)
         with disk_errors(path):
             self._array = _open(path) if (path / "zarr.json").exists() else _create(path, grid, schema)
 
@@ -68,18 +73,19 @@ class ProbabilityStore:
     def resume(
         cls, path: Path, grid: WindowGrid, selected: Iterable[Tile], schema: OutputSchema = UNTYPED
     ) -> Self:
-        """Open a store and remove what is damaged: single windows, or all of them if it is the metadata."""
+        """Open a store and remove what is damaged or of another place: single windows, or all, by the metadata."""
         selected = tuple(selected)
         try:
             store = cls(path, grid, selected, schema)
         except ValueError:  # JSON's complaint, and zarr's
             remove_tree(path)
             store = cls(path, grid, selected, schema)
+        known = store._log.read()
         for tile in selected:
             chunk = store._chunk(tile)
             if not chunk.exists():
                 continue
-            if store._is_sound(tile):
+            if store._is_sound(tile, known.get((tile.row, tile.col))):
                 store._done.add((tile.row, tile.col))
             else:
                 chunk.unlink()
@@ -89,7 +95,10 @@ class ProbabilityStore:
         """A store pickles as its place, its windows, and those that are there; what it remembers stays behind."""
         return _reopen, (self.path, self.grid, self.selected, self.schema, self._done)
 
-    def _is_sound(self, tile: Tile) -> bool:
+    def _is_sound(self, tile: Tile, checksum: int | None) -> bool:
+        """True if the chunk ends with the checksum of its place, which is that of its bytes."""
+        if self._checksum(tile) != checksum:
+            return False
         try:
             self._array[tile.row, tile.col]
         except (ValueError, RuntimeError):  # the checksum's complaint, and the decompressor's
@@ -98,6 +107,12 @@ class ProbabilityStore:
 
     def _chunk(self, tile: Tile) -> Path:
         return self.path / "c" / str(tile.row) / str(tile.col) / "0" / "0" / "0"
+
+    def _checksum(self, tile: Tile) -> int:
+        """What the chunk ends with."""
+        with self._chunk(tile).open("rb") as file:
+            file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return int.from_bytes(file.read(), "little")
 
     def missing(self) -> Sequence[Tile]:
         """The selected windows that are not predicted yet, in raster order."""
@@ -113,6 +128,7 @@ class ProbabilityStore:
         """
         with disk_errors(self.path):
             self._array[tile.row, tile.col] = np.diff(planes, axis=1, prepend=np.uint8(0))
+            self._log.add(tile.row, tile.col, self._checksum(tile))
         self._recent.put((tile.row, tile.col), planes)
         self._done.add((tile.row, tile.col))
 

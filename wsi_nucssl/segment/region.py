@@ -40,6 +40,7 @@ from wsi_nucssl.segment.windows import ReadRGB
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
 from wsi_nucssl.slide.resolution import check_enlargement, require_detail
+from wsi_nucssl.slide.tissue_files import tissue_record
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -61,6 +62,7 @@ def segment(
     workers: int = _DEFAULT.workers,
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
+    tissue: str = _DEFAULT.tissue,
     on_windows: OnWindows = lambda _: None,
 ) -> Result:
     """Find the nuclei of a slide, a region of it, or an image, in memory.
@@ -97,6 +99,9 @@ def segment(
         What coordinates in GeoJSON count from: the slide's bounds, as QuPath's reader does, or its corner.
     reader : str
         Backend for a slide given by its path.
+    tissue : str
+        How tissue is found, as `tissue_mask` takes it: a name, or a GeoJSON file of annotations. Of an
+        image, all is looked at.
     on_windows : callable
         Is called with the number of windows predicted by now.
 
@@ -132,6 +137,7 @@ def segment(
         batch_size=batch_size,
         workers=workers,
         origin=origin,
+        tissue=tissue,
     )
     box = None if region is None else Box.parse(region)
     if isinstance(source, np.ndarray):
@@ -179,7 +185,7 @@ def _segment_slide(
     canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
     assert slide.mpp is not None  # the canvas has asked for it
     shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
-    tissue = tissue_mask(slide)
+    tissue = tissue_mask(slide, options.tissue)
     plan = make_plan(canvas, tissue, upscale=engine.upscale)
     batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
     windows = _Windows(
@@ -197,6 +203,7 @@ def _segment_slide(
         "reader": slide.reader,
         **_provenance(model, engine, batch_size),
         "origin": options.origin,
+        **tissue_record(options.tissue, slide),
     }
     nuclei = Nuclei.concatenate(_blocks(windows, plan, core, model))
     mm2 = tissue.coverage(shown) * shown.size.area * slide.mpp.x * slide.mpp.y / 1e6

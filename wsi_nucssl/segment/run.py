@@ -24,16 +24,15 @@ from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
 from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, SlideWork, run_in_threads
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path
+from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path, tissue_output
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import SUMMARY, SegmentSummary, finished_summary, keep_summary
-from wsi_nucssl.segment.tissue_files import tissue_output, tissue_record
 from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
 from wsi_nucssl.slide.resolution import require_detail
-from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
+from wsi_nucssl.slide.tissue_files import tissue_record
 
 _STORE: Final = "windows.zarr"
 _KEPT: Final = "probabilities.zarr"
@@ -49,7 +48,7 @@ class Steps:
     open_slide : callable
         Opens a slide: path, `reader`, `mpp`, `force_mpp`.
     tissue_mask : callable
-        Finds its tissue.
+        Finds its tissue: slide, and the way to find it.
     make_plan : callable
         Lays windows and blocks over it: canvas, tissue, `upscale`, `block_px`. The size of windows is its choice.
     open_engine : callable
@@ -61,7 +60,7 @@ class Steps:
     """
 
     open_slide: Callable[..., Slide] = open_slide
-    tissue_mask: Callable[[Slide], TissueMask] = tissue_mask
+    tissue_mask: Callable[[Slide, str], TissueMask] = tissue_mask
     make_plan: Callable[..., Plan] = make_plan
     open_engine: Callable[..., Engine] = open_engine
     execute: Execute = run_in_threads
@@ -125,12 +124,12 @@ def segment_slide(
     run_folder = run_path(next(iter(exporters)))
     inputs = (locate(slide_path), model.path)
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
+    tissue_path = tissue_output(options, inputs, [*exporters], resume=resume, overwrite=overwrite)
     with steps.open_slide(
         slide_path, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp
     ) as slide:
         require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
-        tissue_path = tissue_output(options, slide.path, replace=overwrite or resume)
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
             run_directory(
@@ -170,13 +169,12 @@ class _Setup:
     @classmethod
     def of(cls, slide: Slide, model: Model, options: SegmentOptions, engine: Engine, steps: Steps) -> _Setup:
         canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
-        is_default = options.tissue == DEFAULT_TISSUE
-        tissue = steps.tissue_mask(slide) if is_default else tissue_mask(slide, options.tissue)
+        tissue = steps.tissue_mask(slide, options.tissue)
         plan = steps.make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
         batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
         manifest = {
             **_manifest(slide, model, options, engine.name, batch_size, plan),
-            **tissue_record(options, slide),
+            **tissue_record(options.tissue, slide),
             **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
         }
         return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, manifest)

@@ -20,7 +20,7 @@ from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import ordered
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
-from wsi_nucssl.segment.tissue_files import check_tissue
+from wsi_nucssl.slide.tissue_files import check_tissue
 
 
 def segment_slides(
@@ -73,7 +73,7 @@ def segment_slides(
     for paths in targets.values():
         for path in (paths,) if isinstance(paths, Path) else paths:
             check_output(path, inputs=targets, may_exist=True, is_folder=path.is_dir())
-    check_tissue(options, targets)
+    check_tissue(targets, options.tissue, options.write_tissue)
     book = _Book.of(ledger, targets)
     engine = steps.open_engine(model, options.device, options.engine, options.views)
 

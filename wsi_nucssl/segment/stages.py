@@ -129,5 +129,5 @@ def extract(
         The disk is full.
     """
     nuclei = extract_block(read_probabilities, block.core, extent, config, halo=halo, max_halo=max_halo)
-    nuclei.save(path)
+    nuclei.save(path, (block.row, block.col))
     return len(nuclei)

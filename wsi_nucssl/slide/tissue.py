@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.files import safe_stem
 from wsi_nucssl.geometry import Box, Mpp, Size
 from wsi_nucssl.slide.annotations import read_annotations, write_annotations
 from wsi_nucssl.slide.base import RGB, Slide, require_slide
 from wsi_nucssl.slide.canvas import Canvas
 from wsi_nucssl.slide.fill import Fill, find_fill
 from wsi_nucssl.slide.stained import drop_specks, fill_holes
+from wsi_nucssl.slide.tissue_files import tissue_file
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
 
 _TARGET_UM = 4.0
@@ -134,27 +134,6 @@ def tissue_mask(slide: Slide, method: str = DEFAULT_TISSUE) -> TissueMask:
         path = tissue_file(method, slide)
         mask = read_annotations(path, canvas.size.shape_rc, canvas.scale_x, slide.bounds.origin)
     return TissueMask(mask, canvas.scale_x, _mask_mpp(slide, canvas.scale_x), fill)
-
-
-def tissue_file(method: str, slide: Slide) -> Path:
-    """The file that `method` stands for where it is no name of `TISSUES`.
-
-    Raises
-    ------
-    UsageError
-        There is no such file either.
-    """
-    path = Path(method)
-    if path.is_dir():
-        path /= f"{safe_stem(slide.path)}.geojson"
-    if not path.is_file():
-        raise UsageError(
-            f"⟨tissue⟩ {method!r} is neither a file nor a way to find tissue"
-            if path == Path(method)
-            else f"⟨tissue⟩ {method} holds no {path.name}",
-            remedy=f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations",
-        )
-    return path
 
 
 def write_tissue(path: Path, mask: TissueMask, slide: Slide) -> None:

@@ -24,6 +24,8 @@ from wsi_nucssl.runs import MANIFEST, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
 from wsi_nucssl.slide.resolution import require_detail
+from wsi_nucssl.slide.tissue_files import tissue_record
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.store import STORE_NAMES, StoreMetadata, TileStore
@@ -49,12 +51,15 @@ class TileConfig:
         A tile is stored if at least this part of it is tissue; 0 stores all.
     codec : CodecName
         "none", "zstd" or "blosc" (all lossless), or "jpeg".
+    tissue : str
+        How tissue is found, as `tissue_mask` takes it: a name, or annotations.
     """
 
     mpp: Mpp
     tile_px: int = TILE_PX
     min_tissue: float = MIN_TISSUE
     codec: CodecName = "zstd"
+    tissue: str = DEFAULT_TISSUE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mpp", Mpp.parse(self.mpp))  # a float, as people type it
@@ -105,6 +110,8 @@ def ingest(
     ------
     MissingMpp, SlideError
         The slide's resolution is unknown or implausible, or its px would be enlarged more than three times.
+    UsageError
+        `config.tissue` is neither a way to find tissue nor a file.
     OutputExists
         Something else is there; it is never replaced.
     RunMismatch
@@ -115,7 +122,7 @@ def ingest(
     require_detail(slide, config.mpp)
     canvas, destination = Canvas(slide, config.mpp), Path(destination)
     metadata = _metadata(canvas, config)
-    inputs = (slide.path,)
+    inputs = (slide.path, *([] if config.tissue in TISSUES else [Path(config.tissue)]))
     check_output(destination, inputs=inputs, overwrite=overwrite, may_exist=True, is_folder=True)
     existing = _existing(destination, overwrite=overwrite)
     if existing and not overwrite:
@@ -126,7 +133,7 @@ def ingest(
         return existing  # it was replaced already, and would come to the same bytes
     goes_on = _begun(workshop, metadata) or not overwrite
     with run_directory(workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on):
-        store = _unfinished(workshop / _STORE, metadata, canvas)
+        store = _unfinished(workshop / _STORE, metadata, canvas, config.tissue)
         _fill(store, canvas, workers or os.cpu_count() or 1, on_progress)
         store.finish()
         with disk_errors(destination):
@@ -135,9 +142,9 @@ def ingest(
     return TileStore.open(destination)
 
 
-def _tissue_parts(canvas: Canvas, grid: TileGrid) -> NDArray[np.float32]:
+def _tissue_parts(canvas: Canvas, grid: TileGrid, tissue: str) -> NDArray[np.float32]:
     """The part of each tile's core that is tissue, float32 (row, col)."""
-    mask = tissue_mask(canvas.slide)
+    mask = tissue_mask(canvas.slide, tissue)
     parts = [mask.coverage(canvas.to_level0(tile.core)) for tile in grid]
     return np.array(parts, np.float32).reshape(grid.rows, grid.cols)
 
@@ -148,6 +155,7 @@ def _metadata(canvas: Canvas, config: TileConfig) -> StoreMetadata:
         "slide": identity(slide),
         "reader": slide.reader,
         "slide_mpp_source": slide.mpp_source,
+        **tissue_record(config.tissue, slide),
         "versions": {"wsi-nucssl": __version__, "zarr": zarr.__version__},
     }
     return StoreMetadata(
@@ -206,7 +214,7 @@ def _begun(workshop: Path, metadata: StoreMetadata) -> bool:
         return False
 
 
-def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas) -> TileStore:
+def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas, tissue: str) -> TileStore:
     """The store of an earlier run, or a new one."""
     try:
         store = TileStore.open(path, unfinished=True)
@@ -217,7 +225,7 @@ def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas) -> TileStor
             return store
         remove_tree(path)  # what was replaced a moment before a kill
     empty = path.with_name("empty.zarr")
-    TileStore.create(empty, metadata, _tissue_parts(canvas, metadata.grid))
+    TileStore.create(empty, metadata, _tissue_parts(canvas, metadata.grid, tissue))
     empty.rename(path)
     return TileStore.open(path, unfinished=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from wsi_nucssl.cohort import OnFailure, for_each_slide
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import open_slide
+from wsi_nucssl.slide.tissue_files import check_tissue
 from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest
 from wsi_nucssl.tiles.store import TileStore
 
@@ -42,7 +43,11 @@ def ingest_slides(
         At the end, naming every slide that failed (a lone slide's own error instead).
     ResourceError
         At once; what was done is kept.
+    UsageError
+        At once, if one file of tissue is given for several slides.
     """
+
+    check_tissue(targets, config.tissue)
 
     def ingest_one(path: Location) -> None:
         mpp = source.mpps.get(path, source.mpp)

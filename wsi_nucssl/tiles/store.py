@@ -3,7 +3,7 @@
     NAME.zarr/            group: attributes "ome" (multiscales) and "wsi_nucssl" (StoreMetadata)
         0/                uint8 (c, y, x), chunk = one tile; only tissue tiles are written
         tissue/           float32 (row, col): the part of each tile that is tissue
-        checksums.bin     while tiles are written: row, col and CRC of each, 16 bytes a tile
+        checksums.bin     while tiles are written: place and CRC of each (`ChecksumLog`)
 
 A tile is stored if its tissue reaches `min_tissue`. Zarr reads a chunk that is not there as background; here a
 stored tile whose chunk is lost is an error.
@@ -24,6 +24,7 @@ import zarr
 from numpy.typing import NDArray
 
 from wsi_nucssl import checks
+from wsi_nucssl.checksums import ChecksumLog, Checksums
 from wsi_nucssl.errors import InputError, WsiNucsslError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Mpp, Size
@@ -101,9 +102,8 @@ class StoreMetadata:
             Something is missing, of another type, or out of range.
         """
         found = cls(**{**stored, "size": Size(*stored["size"]), "mpp": Mpp(*stored["mpp"])})
-        for name, value in (("name", found.name), ("provenance", found.provenance)):
-            if not isinstance(value, str if name == "name" else dict):
-                raise TypeError(f"{name} is {value!r}")
+        if not (isinstance(found.name, str) and isinstance(found.provenance, dict)):
+            raise TypeError(f"name and provenance are {found.name!r}, {found.provenance!r}")
         for side in (found.size.width, found.size.height):
             checks.whole("size", side, 1, 2**31)
         checks.whole("tile_px", found.tile_px, 16, 16384)
@@ -113,9 +113,6 @@ class StoreMetadata:
             raise ValueError(f"{len(found.grid)} tiles are more than {_MAX_TILES}")
         return found
 
-
-Checksums = dict[tuple[int, int], int]
-"""CRC-32C of each stored tile's packed bytes, by (row, col)."""
 
 _DAMAGE: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError, WsiNucsslError)
 
@@ -218,7 +215,7 @@ class TileStore:
         if ours["complete"] is True:
             listed = {(int(row), int(col)): int(crc) for row, col, crc in ours["checksums"]}
         else:
-            listed = _logged(path / _LOG)
+            listed = ChecksumLog(path / _LOG).read()
         return cls(path, metadata, tissue.reshape(grid.rows, grid.cols), listed)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -272,8 +269,7 @@ class TileStore:
             file.write(checksum)
         partial.replace(chunk)
         crc = int.from_bytes(checksum, "little")
-        with (self.path / _LOG).open("ab", buffering=0) as log:
-            log.write(np.array([tile.row, tile.col, crc, tile.row ^ tile.col ^ crc], "<u4").tobytes())
+        ChecksumLog(self.path / _LOG).add(tile.row, tile.col, crc)
         self._checksums[tile.row, tile.col] = crc
 
     def holds(self, tile: Tile) -> bool:
@@ -347,21 +343,6 @@ def _sealed(path: Path, said: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("its tissue array is too large")
     digest.update(tissue.read_bytes())
     return {**content, "sha256": digest.hexdigest()}
-
-
-def _logged(path: Path) -> Checksums:
-    """The checksums of the tiles written so far; a record that a crash cut off is left out."""
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    if len(data) % 16:  # what is appended from now on has to begin where a record begins
-        data = data[: len(data) // 16 * 16]
-        write_atomic(path, data)
-    return {
-        (row, col): crc
-        for row, col, crc, check in np.frombuffer(data, "<u4").reshape(-1, 4).tolist()
-        if row ^ col ^ crc == check
-    }
 
 
 def _open_again(path: Path) -> TileStore:

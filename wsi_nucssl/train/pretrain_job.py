@@ -15,6 +15,7 @@ from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.tasks import TASKS
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class PretrainJob:
         `slide_mpp` goes before what slides state, and an unusual resolution is not questioned.
     seed : int
         Of initialisation, of the order of tiles, of every view.
+    tissue : str
+        How tissue is found, as `tissue_mask` takes it: a name, or annotations.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class PretrainJob:
     slide_mpp: float | None = None
     force_mpp: bool = False
     seed: int = 0
+    tissue: str = DEFAULT_TISSUE
 
     def __post_init__(self) -> None:
         one_of("task", self.task, TASKS.names)
@@ -72,7 +76,13 @@ class PretrainJob:
         """Which tiles to take from the sources."""
         recipe = self.recipe
         return TileSettings(
-            self.mpp, self.slide_mpp, self.force_mpp, recipe.tile_px, recipe.min_tissue, recipe.mpp_factor
+            self.mpp,
+            self.slide_mpp,
+            self.force_mpp,
+            recipe.tile_px,
+            recipe.min_tissue,
+            recipe.mpp_factor,
+            self.tissue,
         )
 
     @property
