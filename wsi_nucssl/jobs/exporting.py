@@ -7,8 +7,9 @@ from pathlib import Path
 
 import orjson
 
-from wsi_nucssl.errors import OutputExists, UsageError
+from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths
+from wsi_nucssl.outputs import check_output
 
 
 def export(
@@ -45,9 +46,11 @@ def export(
     InputError
         The file cannot be read, or another program wrote it.
     UsageError
-        An output has another ending, or is the source itself.
+        An output has another ending.
     OutputExists
-        An output is there, or something else has its name.
+        An output is there, is the source itself, or something else has its name.
+    OutputError
+        A place takes no files.
     ResourceError
         The disk is full.
 
@@ -66,30 +69,21 @@ def export(
     read_from = one_path("source", source)
     exporters = {path: EXPORTERS.get(name) for path, name in ordered(paths("output", output)).items()}
     for path, exporter in exporters.items():
-        _check(read_from, path, is_folder=exporter.is_folder, overwrite=overwrite)
+        check_output(path, inputs=[read_from], overwrite=overwrite, is_folder=exporter.is_folder)
+        _spare(path)
     context, tables = read_stored(read_from)
     context = replace(context, header={**context.header, **selection.header()})
     return run(exporters, selection.of(tables, context), context)
 
 
-def _check(source: Path, output: Path, *, is_folder: bool, overwrite: bool) -> None:
-    """See that an output may be written: it never takes the place of what is read, nor of what is not ours."""
-    if output.exists() and (
-        (source.exists() and source.samefile(output)) or output.resolve() in source.resolve().parents
-    ):
-        raise UsageError("the output is what is read", path=output, remedy="Choose another output")
-    if output.exists() and not overwrite:
-        raise OutputExists(
-            "the output is there already", path=output, remedy="Add ⟨overwrite⟩, or choose another output"
-        )
-    if output.is_dir() and not (is_folder and _is_ours(output)):
+def _spare(output: Path) -> None:
+    """A folder is replaced only if it is a label image of this package."""
+    if output.is_dir() and not _is_ours(output):
         raise OutputExists(
             "a folder that this package did not write has the output's name",
             path=output,
             remedy="Remove it, or choose another output",
         )
-    if output.exists() and not output.is_dir() and is_folder:
-        raise OutputExists("a file has the output's name", path=output, remedy="Remove it")
 
 
 def _is_ours(folder: Path) -> bool:
