@@ -40,7 +40,7 @@ class KnownSplit:
         if not known:
             return None
         seen = seen_images(info)
-        return cls(seen, frozenset(str(e["image_sha256"]) for e in known["validation"]) - seen)
+        return cls(seen, frozenset(str(e["image_sha256"]) for e in known.get("validation", ())) - seen)
 
 
 class Predictor(Protocol):

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.header import check_types
 from wsi_nucssl.models.spec import architecture, is_architecture
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.schema import UNTYPED, OutputSchema
@@ -139,17 +140,18 @@ def parse_info(path: Path, header: dict[str, str]) -> ModelInfo:
     """
     try:
         raw = json.loads(header[MODEL_KEY])
+        check_types(raw)
         raw["instances"] = InstanceConfig(**raw["instances"])
         schema = _schema(path, raw)
         raw = {key: value for key, value in raw.items() if key not in ("classes", "schema")}
         info = ModelInfo(**raw, schema=schema)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
         raise WeightsError(
             f"the header does not describe a wsi-nucssl model ({error!r})",
             path=path,
             remedy="Use a file written by wsi-nucssl finetune",
         ) from error
-    if not isinstance(info.arch, str) or not is_architecture(info.arch):
+    if not is_architecture(info.arch):
         raise WeightsError(
             f"architecture {info.arch!r} is unknown to this version",
             path=path,
