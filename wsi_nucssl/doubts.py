@@ -7,6 +7,7 @@ command line prints it. With ⟨strict⟩ the slide fails instead.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,16 @@ class Doubt:
 
     def __str__(self) -> str:
         return spelled(self.message)
+
+
+class DoubtWarning(UserWarning):
+    """What Python warns of where a doubt has no summary to stand in; the command line says it as words."""
+
+
+def warn_of(doubts: Sequence[Doubt], path: Location) -> None:
+    """Warn the caller's caller of the doubts about one file."""
+    for doubt in doubts:
+        warnings.warn(f"{path}: {doubt}", DoubtWarning, stacklevel=3)
 
 
 def refuse_doubtful(doubts: Sequence[Doubt], path: Location) -> None:

@@ -11,12 +11,14 @@ import io
 import shlex
 import signal
 import sys
+import warnings
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl.files import disk_error
 from wsi_nucssl_cli import (
@@ -35,7 +37,7 @@ from wsi_nucssl_cli import (
     segment,
     tile,
 )
-from wsi_nucssl_cli.display import say_error
+from wsi_nucssl_cli.display import say_error, say_warning
 
 if TYPE_CHECKING:
     from wsi_nucssl.segment.run import Steps
@@ -93,6 +95,7 @@ def main(steps: Steps | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     _share_one_heap()
+    warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is said
     try:
@@ -118,6 +121,21 @@ def _share_one_heap() -> None:
     """Let all threads allocate from one heap: glibc's heap of each keeps what another could use, and memory creeps."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Doubts in words; all else as Python shows it."""
+    if issubclass(category, DoubtWarning):
+        say_warning(str(message))
+    else:
+        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,23 @@ def test_an_output_is_never_its_input(cli: Callable[..., Ended], run: Path, tmp_
     assert ended.code == 5
     assert not (tmp_path / "n.csv").exists()
     assert source.read_bytes() == before
+
+
+def test_links_pipes_and_protected_files_stay_even_with_overwrite(
+    cli: Callable[..., Ended], run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").write_text("three years")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real")
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "protected.csv").write_text("three years")
+    (tmp_path / "protected.csv").chmod(0o444)
+    for name in ("link.csv", "pipe.csv", "protected.csv"):
+        before = (tmp_path / name).lstat()
+        ended = cli("export", run / "n.geojson", "-o", tmp_path / name, "--overwrite")
+        assert ended.code == 5, name
+        assert name in ended.err
+        assert (tmp_path / name).lstat() == before
+    assert (tmp_path / "real").read_text() == "three years"
 
 
 def test_small_and_uncertain_nuclei_are_left_out(

@@ -73,6 +73,19 @@ def test_overlay_names_a_file_that_is_no_geojson(
     assert not (tmp_path / "picture.png").exists()
 
 
+@pytest.mark.filterwarnings("default::wsi_nucssl.doubts.DoubtWarning")
+def test_overlay_says_in_words_what_was_taken_for_what(cli: Callable[..., Ended], tmp_path: Path) -> None:
+    path = tmp_path / "class.geojson"
+    moved = [[x + 100, y] for x, y in SQUARE[0]]
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": [SQUARE, [moved]]}))
+    ended = cli("overlay", SAMPLE, path, "-o", tmp_path / "a.png", "--region", 1000, 1000, 60, 60)
+    assert ended.code == 0
+    assert ended.err == (
+        f"warning: {path}: 1 MultiPolygons or collections were taken for many nuclei, one a part. "
+        "Export one Polygon a nucleus\n"
+    )
+
+
 @pytest.mark.parametrize("size", [(0, 60), (60, -1)])
 def test_overlay_refuses_a_region_without_a_pixel(
     cli: Callable[..., Ended], square: Callable[[list[int]], Path], tmp_path: Path, size: tuple[int, int]

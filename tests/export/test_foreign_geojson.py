@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
+from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import DatasetError, InputError
 from wsi_nucssl.export import json_stream
 from wsi_nucssl.export.reading import NucleiFile
@@ -136,8 +137,9 @@ def test_a_region_among_annotations_is_refused(tmp_path: Path) -> None:
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.geojson"
     path.write_text(json.dumps(RIGHT["qupath_region_first"]))
-    with pytest.warns(UserWarning, match="1 annotations, tiles"):
-        read_nuclei(path)
+    for read in (read_nuclei, lambda path: read_geojson_labels(path, TRUTH.shape)):
+        with pytest.warns(DoubtWarning, match=f"{path}: 1 annotations, tiles"):
+            read(path)
 
 
 @pytest.mark.parametrize("after", [False, True])

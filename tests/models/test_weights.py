@@ -14,9 +14,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from wsi_nucssl.benchmark.predictors import KnownSplit
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.models.encoders import build_encoder, resnet
-from wsi_nucssl.models.info import ModelInfo
+from wsi_nucssl.models.info import ModelInfo, seen_images
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import Storage, load_encoder, rewrite_info, save_encoder, save_model
 from wsi_nucssl.models.weights import load_model
@@ -163,6 +164,16 @@ def other_tensors(path: Path) -> None:
         header(instances={"body": "0.5"}),
         header(instances={"foreground": float("inf")}),
         header(colour="red"),
+        header(name=["a"]),
+        header(instances={"body": float("nan")}),
+        header(classes=7),
+        header(provenance=[]),
+        header(provenance={"split": "all"}),
+        header(provenance={"split": None}),
+        header(provenance={"split": {"train": [7]}}),
+        header(provenance={"split": {"train": [{"id": "a"}]}}),
+        header(provenance={"split": {"validation": [{"image_sha256": 7}]}}),
+        header(provenance={"seen_before": 7}),
         other_tensors,
     ],
 )
@@ -172,6 +183,35 @@ def test_a_file_that_is_not_a_model_is_named_with_a_remedy(saved: Path, harm: Ca
         _ = load_model(saved).network
     assert caught.value.path == str(saved)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(saved: Path, network: Any, value: float) -> None:
+    harmed = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first = next(iter(harmed))
+    harmed[first].view(-1)[0] = value
+    with safe_open(saved, framework="pt") as file:
+        header = file.metadata()
+    save_file(harmed, saved, metadata=header)
+    with pytest.raises(
+        WeightsError, match=f"1 of its {len(harmed)} tensors .* not finite, {first} the first"
+    ):
+        _ = load_model(saved).network
+
+
+def test_what_is_at_fault_in_a_header_is_named(saved: Path) -> None:
+    header(provenance={"split": {"train": [{"image_sha256": "0"}, {}]}})(saved)
+    with pytest.raises(WeightsError, match=r"provenance\.split\.train\.1\.image_sha256 is no str but None"):
+        load_model(saved)
+
+
+def test_a_maker_may_note_more_than_is_read(saved: Path) -> None:
+    noted = {"split": {"train": [{"image_sha256": "0", "organ": "Liver"}], "seed": 1}, "scores": [1, None]}
+    header(provenance=noted)(saved)
+    info = load_model(saved).info
+    assert info.provenance == noted
+    assert seen_images(info) == {"0"}
+    assert KnownSplit.of(info) == KnownSplit(frozenset({"0"}), frozenset())
 
 
 def test_a_network_is_that_of_the_file_that_was_opened(saved: Path) -> None:

@@ -21,6 +21,11 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     assert Recipe.load(write(tmp_path, "")) == Recipe()
 
 
+def test_a_deep_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a YAML file"):
+        Recipe.load(write(tmp_path, "[" * 20_000))
+
+
 def test_what_is_named_changes_and_nothing_else(tmp_path: Path) -> None:
     loaded = Recipe.load(write(tmp_path, "epochs: 3\naugmentation:\n  stain: 0.1\n"))
     assert (loaded.epochs, loaded.augmentation.stain) == (3, 0.1)

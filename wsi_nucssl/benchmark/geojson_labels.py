@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 
 from wsi_nucssl.datasets.polygons import Polygon, area_of, rasterise
 from wsi_nucssl.datasets.sample import LabelImage, Shape
+from wsi_nucssl.doubts import warn_of
 from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.export.objects import Nucleus
 from wsi_nucssl.export.reading import NucleiFile
@@ -48,8 +48,7 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
     if not nuclei.header:  # ours are in px, and hold nuclei alone
         _check_unit(outlines, shape, path)
         _check_frames(outlines, shape, path)
-    for doubt in nuclei.doubts:
-        warnings.warn(f"{path}: {doubt}", stacklevel=2)
+    warn_of(nuclei.doubts, path)
     labels = rasterise(outlines, shape)
     if outlines and not labels.any():
         raise DatasetError(

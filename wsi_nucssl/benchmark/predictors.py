@@ -17,7 +17,7 @@ from wsi_nucssl.datasets.sample import LabelImage, Types
 from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.errors import DatasetError, UsageError
 from wsi_nucssl.files import sha256_file
-from wsi_nucssl.models.info import ModelInfo, seen_images
+from wsi_nucssl.models.info import ModelInfo, seen_images, split_images
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.mpp import same_mpp
 from wsi_nucssl.runs import digest
@@ -36,11 +36,10 @@ class KnownSplit:
     @classmethod
     def of(cls, info: ModelInfo) -> KnownSplit | None:
         """What a model's provenance says, if anything."""
-        known = info.provenance.get("split")
-        if not known:
+        if not info.provenance.get("split"):
             return None
         seen = seen_images(info)
-        return cls(seen, frozenset(str(e["image_sha256"]) for e in known["validation"]) - seen)
+        return cls(seen, split_images(info)[1] - seen)
 
 
 class Predictor(Protocol):

@@ -48,6 +48,8 @@ def export(
         An output has another ending.
     OutputExists
         An output is there, is the source itself, or something else has its name.
+    OutputError
+        A place takes no files.
     ResourceError
         The disk is full.
 
@@ -67,16 +69,21 @@ def export(
     read_from = one_path("source", source)
     exporters = {path: EXPORTERS.get(name) for path, name in ordered(paths("output", output)).items()}
     for path, exporter in exporters.items():
-        check_output(path, inputs=(read_from,), overwrite=overwrite, is_folder=exporter.is_folder)
-        if path.exists() and exporter.is_folder and not _is_ours(path):
-            raise OutputExists(
-                "a folder that this package did not write has the output's name",
-                path=path,
-                remedy="Remove it, or choose another output",
-            )
+        check_output(path, inputs=[read_from], overwrite=overwrite, is_folder=exporter.is_folder)
+        _spare(path)
     context, tables = read_stored(read_from)
     context = replace(context, header={**context.header, **selection.header()})
     return run(exporters, selection.of(tables, context), context)
+
+
+def _spare(output: Path) -> None:
+    """A folder is replaced only if it is a label image of this package."""
+    if output.is_dir() and not _is_ours(output):
+        raise OutputExists(
+            "a folder that this package did not write has the output's name",
+            path=output,
+            remedy="Remove it, or choose another output",
+        )
 
 
 def _is_ours(folder: Path) -> bool:

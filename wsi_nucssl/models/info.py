@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -19,6 +19,8 @@ from wsi_nucssl.schema import UNTYPED, OutputSchema
 BUNDLED: Final = Path(__file__).parent / "bundled"
 MODEL_KEY: Final = "wsi_nucssl"
 ENCODER_KEY: Final = "wsi_nucssl_encoder"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,9 @@ class ModelInfo:
 
     def __post_init__(self) -> None:
         Mpp.square(self.mpp)  # refuses what is no resolution
-        for name, kind in (("name", str), ("provenance", dict)):
-            if not isinstance(value := getattr(self, name), kind):
-                raise UsageError(f"{name} is no {kind.__name__} but {shown(value)}")
+        _of_type(self.name, str, "name")
+        _of_type(self.provenance, dict, "provenance")
+        seen_images(self)  # refuses a provenance that it cannot read
 
     @property
     def upscale(self) -> int:
@@ -66,10 +68,47 @@ class ModelInfo:
 
 
 def seen_images(info: ModelInfo) -> frozenset[str]:
-    """SHA-256 of the images that a model says it was trained on, itself or by what it started from."""
-    split = info.provenance.get("split", {})
-    before = info.provenance.get("seen_before", ())
-    return frozenset((*before, *(entry["image_sha256"] for entry in split.get("train", ()))))
+    """SHA-256 of the images that a model says it was trained on, itself or by what it started from.
+
+    Raises
+    ------
+    UsageError
+        The provenance has other types than `finetune` writes.
+    """
+    train, _ = split_images(info)
+    return train.union(_items(info.provenance.get("seen_before", []), str, "provenance.seen_before"))
+
+
+def split_images(info: ModelInfo) -> tuple[frozenset[str], frozenset[str]]:
+    """SHA-256 of the images of a model's own training and validation parts; empty if it says nothing of them.
+
+    Raises
+    ------
+    UsageError
+        The provenance has other types than `finetune` writes.
+    """
+    split = _of_type(info.provenance.get("split", {}), dict, "provenance.split")
+    train, validation = (
+        _image_hashes(split.get(part, []), f"provenance.split.{part}") for part in ("train", "validation")
+    )
+    return train, validation
+
+
+def _image_hashes(entries: object, where: str) -> frozenset[str]:
+    return frozenset(
+        _of_type(entry.get("image_sha256"), str, f"{where}.{at}.image_sha256")
+        for at, entry in enumerate(_items(entries, dict, where))
+    )
+
+
+def _items(values: object, kind: type[T], where: str) -> list[T]:
+    return [_of_type(value, kind, f"{where}.{at}") for at, value in enumerate(_of_type(values, list, where))]
+
+
+def _of_type(value: object, kind: type[T], where: str) -> T:
+    if not isinstance(value, kind):
+        raise UsageError(f"{where} is no {kind.__name__} but {shown(value)}")
+    return value
 
 
 def bundled_models() -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from wsi_nucssl import checks
+from wsi_nucssl.doubts import warn_of
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.ids import spelled_ids
@@ -83,8 +83,7 @@ def read_nuclei(
     nuclei = NucleiFile(path)
     header = nuclei.header
     features = [nucleus.feature for nucleus in nuclei]
-    for doubt in nuclei.doubts:
-        warnings.warn(str(doubt), stacklevel=2)
+    warn_of(nuclei.doubts, path)
     picture, bounds, stated = _of_slide(slide)
     try:
         origin = Point.parse(header.get("origin_l0", bounds.origin if bounds and not header else (0, 0)))

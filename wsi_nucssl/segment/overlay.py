@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.doubts import warn_of
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.geometry import Box, Point
@@ -47,7 +47,9 @@ def draw_overlay(slide: Slide, geojson: Path, region: Box | None = None, zoom: f
     picture = canvas.read(
         Box(*corner, max(corner[0] + 1, round(region.x1 * zoom)), max(corner[1] + 1, round(region.y1 * zoom)))
     )
-    _draw(picture, NucleiFile(geojson), zoom, corner)
+    nuclei = NucleiFile(geojson)
+    _draw(picture, nuclei, zoom, corner)
+    warn_of(nuclei.doubts, geojson)
     return picture
 
 
@@ -74,8 +76,6 @@ def _draw(picture: RGB, nuclei: NucleiFile, zoom: float, corner: tuple[int, int]
         raise InputError(
             f"a feature is not a polygon ({error!r})", path=nuclei.path, remedy="Give polygons only"
         ) from error
-    for doubt in nuclei.doubts:
-        warnings.warn(str(doubt), stacklevel=3)
 
 
 def _outline(picture: RGB, place: NDArray[np.float64], color: tuple[int, int, int]) -> None:
