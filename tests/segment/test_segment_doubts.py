@@ -111,6 +111,22 @@ def test_a_usual_slide_is_not_in_doubt(segment: Segment, sample: Path, tmp_path:
     assert 10 < summary.median_um2 < 80
 
 
+def test_weights_that_are_not_those_of_their_card_are_doubted(
+    segment: Segment, tissue: RGB, double_model: Model, tmp_path: Path
+) -> None:
+    weights = tmp_path / "double.safetensors"
+    weights.write_bytes(b"damaged")
+    weights.with_suffix(".md").write_text(f"`{weights.name}`, 1 MB, SHA-256 `{64 * '0'}`")
+    model = replace(double_model, path=weights)
+    slide = fakes.write_slide(tmp_path / "tissue.tif", tissue)
+    with pytest.raises(SlideError, match=r"double\.safetensors .* another SHA-256"):
+        segment(slide, tmp_path / "a.geojson", model=model, strict=True)
+    summary = segment(slide, tmp_path / "a.geojson", model=model, resume=True)
+    pixels = wn.segment(tissue, mpp=0.25, model=model, engine=fakes.DarkIsNucleus())
+    for doubts in (summary.doubts, pixels.doubts):
+        assert [doubt.kind for doubt in doubts] == ["weights-card"]
+
+
 def test_glass_is_no_tissue(segment: Segment, tmp_path: Path) -> None:
     slide = fakes.write_slide(tmp_path / "glass.tif", np.full((600, 800, 3), 240, np.uint8))
     summary = segment(slide, tmp_path / "a.geojson")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from wsi_nucssl.doubts import Doubt
+from wsi_nucssl.files import sha256_file
 
 _FILE: Final = re.compile(r"`([^`\s]+)`, [\d.]+ MB, SHA-256 `([0-9a-f]{64})`")
 _LICENCE: Final = re.compile(r"^\| licence \| ([^|,]+)", re.MULTILINE)
@@ -50,4 +54,24 @@ def read_card(weights: Path) -> Card | None:
         dict(_FILE.findall(text)),
         licence[1].strip() if licence else "",
         {name: float(value) for name, value in scores},
+    )
+
+
+def doubts_of_weights(weights: Path) -> tuple[Doubt, ...]:
+    """A doubt for each file, the weights and what lies beside them, that is not the one of its card by SHA-256."""
+    card = read_card(weights)
+    named = card.sha256 if card else {}
+    others = [
+        path.name
+        for path in weights.parent.glob(f"{glob.escape(weights.stem)}.*")
+        if path.name in named and path.is_file() and sha256_file(path) != named[path.name]
+    ]
+    return tuple(
+        Doubt(
+            "weights-card",
+            f"{name} in {weights.parent} has another SHA-256 than its card names: the file is damaged, or the card "
+            "is of another version",
+            "Install the package or copy the model again; of a model of your own, mend or remove the card",
+        )
+        for name in others
     )

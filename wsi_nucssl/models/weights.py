@@ -14,6 +14,7 @@ from wsi_nucssl.files import sha256_file
 from wsi_nucssl.models.info import ENCODER_KEY, ModelInfo, parse_info, read_header, seen_images, weights_path
 
 if TYPE_CHECKING:
+    from wsi_nucssl.doubts import Doubt
     from wsi_nucssl.models.resunet import ResUNet
 
 DEFAULT_MODEL: Final = "liteunet0x2-nuclei"
@@ -49,6 +50,13 @@ class Model:
         from wsi_nucssl.models.tensors import read_network
 
         return read_network(self.path, self.info, self.sha256)
+
+    @cached_property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What is doubtful of its files: those that are not the ones of their card."""
+        from wsi_nucssl.models.cards import doubts_of_weights
+
+        return doubts_of_weights(self.path)
 
 
 def seen_by(source: str | Path) -> frozenset[str]:

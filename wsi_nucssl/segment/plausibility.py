@@ -9,6 +9,7 @@ import numpy as np
 
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.plausible import (
     FEWEST,
     LARGEST_MEDIAN_UM2,
@@ -54,9 +55,9 @@ class AreaTally:
         return float(np.searchsorted(reached, (self.nuclei + 1) // 2)) if self.nuclei else 0.0
 
 
-def doubts_before(slide: Slide, tissue: TissueMask) -> tuple[Doubt, ...]:
-    """What is doubtful of a slide before the network has seen it: its resolution, and tissue that is not there."""
-    found = [doubtful_mpp(slide), None if tissue.fraction else _NO_TISSUE]
+def doubts_before(slide: Slide, tissue: TissueMask, model: Model) -> tuple[Doubt, ...]:
+    """What is doubtful before the network has seen the slide: weights, resolution, tissue that is not there."""
+    found = [*model.doubts, doubtful_mpp(slide), None if tissue.fraction else _NO_TISSUE]
     return tuple(doubt for doubt in found if doubt is not None)
 
 

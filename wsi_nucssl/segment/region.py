@@ -221,7 +221,7 @@ def _segment_slide(
         picture=SlidePicture.of(slide),
         types=model.info.schema.types,
     )
-    return replace(result, doubts=(*doubts_before(slide, tissue), *_doubts(nuclei, model, mm2)))
+    return replace(result, doubts=(*doubts_before(slide, tissue, model), *_doubts(nuclei, model, mm2)))
 
 
 def _doubts(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]:
@@ -331,7 +331,7 @@ def _segment_array(
         picture=ArrayPicture(image),
         types=model.info.schema.types,
     )
-    return replace(result, doubts=_doubts(nuclei, model))
+    return replace(result, doubts=(*model.doubts, *_doubts(nuclei, model)))
 
 
 def _inside(region: Box | None, whole: Box) -> Box:

@@ -257,7 +257,7 @@ def _segment(
 ) -> SegmentSummary:
     """Do all that is not done yet, and stream all blocks into the outputs."""
     seams, areas, tissue = SeamFigure(), AreaTally(), setup.tissue
-    doubts = doubts_before(setup.slide, tissue)
+    doubts = doubts_before(setup.slide, tissue, setup.model)
     work, progress = setup.work(run), SlideProgress()
     if setup.options.strict:
         refuse_doubtful(doubts, setup.slide.path)
