@@ -10,14 +10,20 @@ from types import MappingProxyType
 from wsi_nucssl.errors import ResourceError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
 from wsi_nucssl.files import safe_stem
 from wsi_nucssl.locations import Location
+from wsi_nucssl.runs import stop_requests
+from wsi_nucssl.threads import prefetch, thread_pool
 
 OnFailure = Callable[[Location, WsiNucsslError], None]
 
 
 def for_each_slide(
-    slides: Iterable[Location], job: Callable[[Location], None], on_failure: OnFailure
+    slides: Iterable[Location],
+    job: Callable[[Location], None],
+    on_failure: OnFailure,
+    *,
+    at_once: int = 1,
 ) -> None:
-    """Run `job` on every slide.
+    """Run `job` on every slide; with `at_once`, on as many at a time, in threads.
 
     Whatever one slide raises is that slide's failure: an error of its own, memory that it alone asked for, or a bug,
     which is said to be one.
@@ -30,8 +36,8 @@ def for_each_slide(
         At once, since they concern every slide.
     """
     slides = list(slides)
-    failed: list[str] = []
-    for slide in slides:
+
+    def error_of(slide: Location) -> Exception | None:
         try:
             job(slide)
         except (ResourceError, Stopped):
@@ -39,10 +45,23 @@ def for_each_slide(
         except Exception as error:
             if len(slides) == 1:
                 raise
-            failed.append(slide.name)
             on_failure(slide, _in_words(slide, error))
+            return error
+        return None
+
+    errors = _of_all(error_of, slides, at_once)
+    failed = [slide.name for slide, error in zip(slides, errors, strict=True) if error]
     if failed:
         raise SomeSlidesFailed(f"{len(failed)} of {len(slides)} slides failed: {', '.join(failed)}")
+
+
+def _of_all(
+    error_of: Callable[[Location], Exception | None], slides: list[Location], at_once: int
+) -> list[Exception | None]:
+    if at_once == 1 or len(slides) == 1:
+        return [error_of(slide) for slide in slides]
+    with stop_requests(), thread_pool(at_once) as pool:
+        return [*prefetch(pool, at_once, error_of, slides)]
 
 
 def _in_words(slide: Location, error: Exception) -> WsiNucsslError:

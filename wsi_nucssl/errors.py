@@ -13,6 +13,7 @@
     │   ├── OutputLocked                … is being written by another process
     │   └── RunMismatch                 … holds a run made with other settings
     ├── ResourceError              6    disk or memory ran out
+    │   └── ClusterError                … or a cluster's scheduler or workers are gone
     └── Stopped              130, 143    Ctrl-C or SIGTERM; what was done is kept
 
 Each error says what went wrong, in which file, and what to do about it. Anything else that escapes is a bug.
@@ -131,6 +132,10 @@ class ResourceError(WsiNucsslError):
     """Disk or memory ran out."""
 
     exit_code = 6
+
+
+class ClusterError(ResourceError):
+    """A cluster's scheduler is gone, or none of its workers can do the work."""
 
 
 class Stopped(WsiNucsslError):

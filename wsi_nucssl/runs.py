@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,25 +235,31 @@ class StopRequest:
             raise Stopped(self.signal)
 
 
+_main: StopRequest | None = None
+"""What the main thread has asked for."""
+
+
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Turn Ctrl-C and SIGTERM into a request, honoured where `check` is called, at the end at the latest.
 
-    A no-op outside the main thread.
+    Outside the main thread it is the main thread's request, if that asked for one around it, or one that never comes.
     """
-    request = StopRequest()
+    global _main
+    if threading.current_thread() is not threading.main_thread():
+        yield _main or StopRequest()
+        return
+    request, outer = StopRequest(), _main
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.signal = number
 
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # signals belong to the main thread
-        yield request
-        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    _main = request
     try:
         yield request
     finally:
+        _main = outer
         for number, handler in before.items():
             signal.signal(number, handler)
     request.check()

@@ -58,6 +58,20 @@ TissueName = Annotated[
     ),
 ]
 
+ClusterName = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="local:N|tcp://…|FILE.json|slurm:N|…",
+        help="Have the work done by the workers of a dask cluster (docs/cluster.md); the results are the same.",
+        show_default="threads of this process",
+    ),
+]
+TaskTimeout = Annotated[
+    float,
+    typer.Option("--task-timeout", help="Seconds after which a worker of a cluster counts as hung.", min=1),
+]
+
 
 def listed_slides(
     slides: list[str] | None, slide_list: Path | None, *, force_mpp: bool

@@ -13,22 +13,27 @@ from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
+from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
 from wsi_nucssl_cli.options import (
     FORMATS_HELP,
+    ClusterName,
     ForceMpp,
     MinArea,
     MinProbability,
     ReaderName,
     SlideList,
     SomeSlides,
+    TaskTimeout,
     TissueName,
     listed_slides,
 )
 
 if TYPE_CHECKING:
+    from wsi_nucssl.cluster.pool import Pool
     from wsi_nucssl.locations import Location
     from wsi_nucssl.segment.executor import OnProgress, SlideProgress
+    from wsi_nucssl.segment.run import Steps
     from wsi_nucssl.segment.summary import SegmentSummary
 
 
@@ -106,6 +111,8 @@ def segment(
     ] = None,
     min_area: MinArea = 0.0,
     min_probability: MinProbability = 0.0,
+    cluster: ClusterName = "",
+    task_timeout: TaskTimeout = 900.0,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
@@ -140,7 +147,7 @@ def segment(
     )
     listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
     display = _Display(quiet=quiet, verbose=verbose)
-    with display:
+    with display, workers_of(cluster, task_timeout) as pool:
         segment_slides(
             outputs(
                 [each.slide for each in listed],
@@ -156,9 +163,18 @@ def segment(
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
-            steps=context.obj,
+            steps=_steps(context.obj, pool),
             ledger=None if format_of(output) else Ledger(output),
         )
+
+
+def _steps(given: Steps | None, pool: Pool | None) -> Steps | None:
+    """What a run does at each step: as it usually does, or on the workers of a cluster."""
+    if pool is None:
+        return given
+    from wsi_nucssl.cluster.executor import steps_on
+
+    return steps_on(pool, given)
 
 
 class _Display(SlideDisplay):

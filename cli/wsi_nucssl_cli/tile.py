@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
+from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.display import SlideDisplay, out
-from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, TissueName, listed_slides
+from wsi_nucssl_cli.options import (
+    ClusterName,
+    ForceMpp,
+    ReaderName,
+    SlideList,
+    SomeSlides,
+    TaskTimeout,
+    TissueName,
+    listed_slides,
+)
 
 if TYPE_CHECKING:
+    from wsi_nucssl.cluster.pool import Pool
     from wsi_nucssl.locations import Location
-    from wsi_nucssl.tiles.ingest import TileProgress
+    from wsi_nucssl.tiles.ingest import CopyTiles, TileProgress
     from wsi_nucssl.tiles.store import TileStore
 
 
@@ -41,6 +52,8 @@ def tile(
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stores that are there.")] = False,
+    cluster: ClusterName = "",
+    task_timeout: TaskTimeout = 900.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
@@ -62,7 +75,7 @@ def tile(
         if not quiet:
             out.print(f"{slide.name}: {len(store)} tiles in {store.path}", markup=False)
 
-    with display:
+    with display, workers_of(cluster, task_timeout) as pool:
         ingest_slides(
             outputs_in(output, [each.slide for each in listed], ".zarr", names_of(listed)),
             TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue),
@@ -72,4 +85,15 @@ def tile(
             on_slide=begin,
             on_store=finish,
             on_failure=display.fail,
+            copy=_copy(pool),
+            at_once=2 if pool else 1,
         )
+
+
+def _copy(pool: Pool | None) -> CopyTiles | None:
+    """What copies tiles: threads of this process, or the workers of a cluster."""
+    if pool is None:
+        return None
+    from wsi_nucssl.cluster.tiling import copy_on
+
+    return copy_on(pool)

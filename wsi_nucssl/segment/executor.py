@@ -91,7 +91,7 @@ class SlideWork:
 
     def block_path(self, block: Tile) -> Path:
         """Where the nuclei of a block are kept."""
-        return self.blocks / f"{block.row:05d}-{block.col:05d}.npz"
+        return self.blocks / stages.block_name(block)
 
     def table(self, block: Tile) -> Nuclei:
         """The nuclei of a block that was extracted.

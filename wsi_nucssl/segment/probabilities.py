@@ -155,15 +155,27 @@ class ProbabilityStore:
             self._log.add(tile.row, tile.col, crc)
         self._done[tile.row, tile.col] = crc
 
+    def near(self, box: Box) -> tuple[Tile, ...]:
+        """The selected windows that may have a say in `box`."""
+        tiles = self.grid.overlapping(box.grow(self.grid.blend))
+        return tuple(tile for tile in tiles if (tile.row, tile.col) in self._places)
+
     def noted(self, box: Box) -> Checksums:
         """The checksums of the windows that may have a say in `box` and are there."""
-        tiles = self.grid.overlapping(box.grow(self.grid.blend))
-        return {place: self._done[place] for tile in tiles if (place := (tile.row, tile.col)) in self._done}
+        places = ((tile.row, tile.col) for tile in self.near(box))
+        return {place: self._done[place] for place in places if place in self._done}
 
     def learn(self, tiles: Iterable[Tile], done: Checksums) -> None:
         """What a store elsewhere knows: windows that are selected, and of those that are there the checksums."""
         self._places.update((tile.row, tile.col) for tile in tiles)
         self._done.update(done)
+
+    def unlearn_lost(self, places: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """Those of some windows that are not there, or of other bytes than was said; they are predicted no longer."""
+        lost = [place for place in places if not self._is_at_its_place(self.grid.at(*place))]
+        for place in lost:
+            self._done.pop(place, None)
+        return lost
 
     def forget(self, places: Iterable[tuple[int, int]]) -> Sequence[Tile]:
         """Take windows for missing, since their chunks are lost; returns them."""
@@ -174,8 +186,7 @@ class ProbabilityStore:
 
     def has(self, box: Box) -> bool:
         """True if every selected window that may have a say in `box` is there."""
-        tiles = self.grid.overlapping(box.grow(self.grid.blend))
-        return {(tile.row, tile.col) for tile in tiles} & self._places <= self._done.keys()
+        return all((tile.row, tile.col) in self._done for tile in self.near(box))
 
     def read(self, box: Box) -> Probabilities:
         """The planes of `box`, inside the extent; background where no window was selected.
@@ -208,7 +219,7 @@ class ProbabilityStore:
 
     def _is_at_its_place(self, tile: Tile) -> bool:
         try:
-            return self._checksum(tile) == self._done[tile.row, tile.col]
+            return self._checksum(tile) == self._done.get((tile.row, tile.col))
         except FileNotFoundError:
             return False
 

@@ -57,6 +57,8 @@ class Steps:
         Predicts and extracts.
     exporter : callable
         The exporter of a format.
+    at_once : int
+        How many slides a batch does at a time: two where one slide's end would leave workers idle.
     """
 
     open_slide: Callable[..., Slide] = open_slide
@@ -65,6 +67,7 @@ class Steps:
     open_engine: Callable[..., Engine] = open_engine
     execute: Execute = run_in_threads
     exporter: Callable[[str], Exporter] = EXPORTERS.get
+    at_once: int = 1
 
 
 def segment_slide(

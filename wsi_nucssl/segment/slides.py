@@ -93,7 +93,7 @@ def segment_slides(
 
         on_summary(slide, book.keep(slide, work))
 
-    for_each_slide(targets, segment_one, on_failure)
+    for_each_slide(targets, segment_one, on_failure, at_once=steps.at_once)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,11 @@ def predict_windows(
             keep(grid, window, write)
 
 
+def block_name(block: Tile) -> str:
+    """What the table of a block is called in its folder."""
+    return f"{block.row:05d}-{block.col:05d}.npz"
+
+
 def extract(
     read_probabilities: Callable[[Box], Probabilities],
     block: Tile,

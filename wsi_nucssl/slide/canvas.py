@@ -61,10 +61,10 @@ class Canvas:
         self._lay_out(slide, wanted.x / own.x, wanted.y / own.y)
 
     @classmethod
-    def at_scale(cls, slide: Slide, scale: float) -> Self:
-        """The canvas of `scale` level-0 px per px, for slides of any or unknown resolution."""
+    def at_scale(cls, slide: Slide, scale: float, scale_y: float | None = None) -> Self:
+        """The canvas of `scale` level-0 px per px, or another number in y, for slides of any or unknown resolution."""
         canvas = cls.__new__(cls)
-        canvas._lay_out(slide, scale, scale)
+        canvas._lay_out(slide, scale, scale_y or scale)
         return canvas
 
     @classmethod

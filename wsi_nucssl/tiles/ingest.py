@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import zarr
@@ -77,6 +78,28 @@ class TileProgress:
     total: int
 
 
+class CopyTiles(Protocol):
+    """Copies tiles of a canvas into a store."""
+
+    def __call__(
+        self, store: TileStore, canvas: Canvas, tiles: Sequence[Tile], workers: int
+    ) -> Generator[None, None, None]:
+        """Yields once for each tile that is in the store; closed, nothing of it is at work any longer."""
+        ...
+
+
+def copy_in_threads(
+    store: TileStore, canvas: Canvas, tiles: Sequence[Tile], workers: int
+) -> Generator[None, None, None]:
+    """See `CopyTiles`: by threads of this process."""
+
+    def copy(tile: Tile) -> None:
+        store.write(tile, canvas.read(tile.core))
+
+    with thread_pool(workers) as pool:
+        yield from prefetch(pool, 2 * workers, copy, tiles)
+
+
 def ingest(
     slide: Slide,
     destination: str | os.PathLike[str],
@@ -85,6 +108,7 @@ def ingest(
     workers: int | None = None,
     overwrite: bool = False,
     on_progress: Callable[[TileProgress], None] = lambda _: None,
+    copy: CopyTiles | None = None,
 ) -> TileStore:
     """Store the tissue tiles of `slide` at `destination`.
 
@@ -105,6 +129,8 @@ def ingest(
         Replace a store or an unfinished run that is there; the old store stays until the new one is whole.
     on_progress : callable
         Called after each tile, from the calling thread.
+    copy : CopyTiles, optional
+        What reads and writes the tiles; threads of this process by default.
 
     Raises
     ------
@@ -134,7 +160,7 @@ def ingest(
     goes_on = _begun(workshop, metadata) or not overwrite
     with run_directory(workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on):
         store = _unfinished(workshop / _STORE, metadata, canvas, config.tissue)
-        _fill(store, canvas, workers or os.cpu_count() or 1, on_progress)
+        _fill(store, canvas, workers or os.cpu_count() or 1, on_progress, copy or copy_in_threads)
         store.finish()
         with disk_errors(destination):
             replace(store.path, destination)
@@ -231,17 +257,17 @@ def _unfinished(path: Path, metadata: StoreMetadata, canvas: Canvas, tissue: str
 
 
 def _fill(
-    store: TileStore, canvas: Canvas, workers: int, on_progress: Callable[[TileProgress], None]
+    store: TileStore,
+    canvas: Canvas,
+    workers: int,
+    on_progress: Callable[[TileProgress], None],
+    copy: CopyTiles,
 ) -> None:
     """Write the tiles that are not there yet."""
     tiles = sorted(store, key=lambda tile: (tile.col // _STRIP_COLS, tile.row, tile.col))
     missing = [tile for tile in tiles if not store.is_sound(tile)]
     resumed = len(tiles) - len(missing)
     on_progress(TileProgress(resumed, resumed, len(tiles)))
-
-    def copy(tile: Tile) -> None:
-        store.write(tile, canvas.read(tile.core))
-
-    with disk_errors(store.path), thread_pool(workers) as pool:
-        for count, _ in enumerate(prefetch(pool, 2 * workers, copy, missing), start=1):
+    with disk_errors(store.path), closing(copy(store, canvas, missing, workers)) as copied:
+        for count, _ in enumerate(copied, start=1):
             on_progress(TileProgress(resumed + count, resumed, len(tiles)))

@@ -10,7 +10,7 @@ from wsi_nucssl.cohort import OnFailure, for_each_slide
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import open_slide
 from wsi_nucssl.slide.tissue_files import check_tissue
-from wsi_nucssl.tiles.ingest import TileConfig, TileProgress, ingest
+from wsi_nucssl.tiles.ingest import CopyTiles, TileConfig, TileProgress, ingest
 from wsi_nucssl.tiles.store import TileStore
 
 
@@ -34,8 +34,12 @@ def ingest_slides(
     on_slide: Callable[[Location], Callable[[TileProgress], None]],
     on_store: Callable[[Location, TileStore], None],
     on_failure: OnFailure,
+    copy: CopyTiles | None = None,
+    at_once: int = 1,
 ) -> None:
     """Store the tissue tiles of each slide at its target. A slide that fails is reported, and the others go on.
+
+    `copy` is as `ingest` has it; `at_once` slides are done at a time.
 
     Raises
     ------
@@ -53,8 +57,14 @@ def ingest_slides(
         mpp = source.mpps.get(path, source.mpp)
         with open_slide(path, reader=source.reader, mpp=mpp, force_mpp=source.force_mpp) as slide:
             store = ingest(
-                slide, targets[path], config, workers=workers, overwrite=overwrite, on_progress=on_slide(path)
+                slide,
+                targets[path],
+                config,
+                workers=workers,
+                overwrite=overwrite,
+                on_progress=on_slide(path),
+                copy=copy,
             )
         on_store(path, store)
 
-    for_each_slide(targets, ingest_one, on_failure)
+    for_each_slide(targets, ingest_one, on_failure, at_once=at_once)

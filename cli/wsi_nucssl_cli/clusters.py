@@ -1,0 +1,31 @@
+"""The workers that `--cluster` names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl_cli.display import say_warning
+
+if TYPE_CHECKING:
+    from wsi_nucssl.cluster.pool import Pool
+
+
+@contextlib.contextmanager
+def workers_of(cluster: str, task_s: float) -> Iterator[Pool | None]:
+    """The pool of a cluster's workers; None where none is asked for. What was started for it ends with it."""
+    if not cluster:
+        yield None
+        return
+    try:
+        from wsi_nucssl.cluster.connecting import connected
+        from wsi_nucssl.cluster.pool import Pool
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"⟨cluster⟩ needs {error.name}, which is not installed",
+            remedy="Install it: pip install 'wsi-nucssl[cluster]'",
+        ) from error
+    with connected(cluster) as client:
+        yield Pool(client, task_s=task_s, warn=say_warning)

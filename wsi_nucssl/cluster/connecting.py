@@ -1,0 +1,135 @@
+"""From what a person types to a dask client: workers on this machine, a scheduler that runs, or a batch system."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import dask
+from distributed import Client, LocalCluster
+
+from wsi_nucssl.checks import whole
+from wsi_nucssl.cluster.cores import WORKERS
+from wsi_nucssl.errors import ClusterError, UsageError
+
+KINDS: Final = (
+    "local:N, tcp://HOST:PORT, a scheduler's .json file, or slurm:N, sge:N, pbs:N, lsf:N, kubernetes:N"
+)
+_BATCH_SYSTEMS: Final = {
+    "slurm": ("dask_jobqueue", "SLURMCluster"),
+    "sge": ("dask_jobqueue", "SGECluster"),
+    "pbs": ("dask_jobqueue", "PBSCluster"),
+    "lsf": ("dask_jobqueue", "LSFCluster"),
+    "htcondor": ("dask_jobqueue", "HTCondorCluster"),
+    "kubernetes": ("dask_kubernetes.operator", "KubeCluster"),
+}
+_PROTOCOLS: Final = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
+_CONNECT_S: Final = 30
+
+
+@contextlib.contextmanager
+def connected(cluster: str | Client) -> Iterator[Client]:
+    """A client of a cluster; what was started for it ends with it.
+
+    Parameters
+    ----------
+    cluster : str or distributed.Client
+        A client, which stays the caller's to close, or a text. `local:N` starts N worker processes that share this
+        machine's cores; `tcp://HOST:PORT` and the path of a scheduler file join a scheduler that runs; `slurm:N` and
+        the like submit N jobs by dask-jobqueue, as its own configuration says.
+
+    Raises
+    ------
+    UsageError
+        It is none of these, or a package is missing.
+    ClusterError
+        The scheduler does not answer.
+    """
+    if isinstance(cluster, Client):
+        yield cluster
+        return
+    with (
+        contextlib.ExitStack() as stack,
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}),
+    ):
+        yield stack.enter_context(_client(_address(cluster, stack)))
+
+
+def _address(cluster: str, stack: contextlib.ExitStack) -> Any:
+    """What `Client` connects to."""
+    kind, _, number = cluster.partition(":")
+    if cluster.startswith(_PROTOCOLS):
+        return cluster
+    if cluster.endswith(".json"):
+        return Path(cluster)
+    if kind == "local":
+        return stack.enter_context(_local(_number(cluster, number)))
+    if kind in _BATCH_SYSTEMS:
+        return stack.enter_context(_batch_system(kind, _number(cluster, number)))
+    raise UsageError(f"⟨cluster⟩ {cluster!r} is no cluster", remedy=f"Give {KINDS}")
+
+
+def _number(cluster: str, text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError(f"⟨cluster⟩ {cluster!r} does not say how many workers", remedy=f"Give {KINDS}")
+    whole("cluster", int(text), 1, 100_000)
+    return int(text)
+
+
+@contextlib.contextmanager
+def _client(address: Any) -> Iterator[Client]:
+    where: dict[str, Any] = {"address": address}
+    if isinstance(address, Path):
+        if not address.is_file():
+            raise UsageError(
+                "there is no such scheduler file", remedy="Start a scheduler with it: dask scheduler"
+            )
+        where = {"scheduler_file": str(address)}
+    try:
+        client = Client(**where, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ClusterError(
+            f"the scheduler at {address} does not answer ({error})", remedy="Start it, or correct the address"
+        ) from error
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+            client.close()
+
+
+def _local(workers: int) -> LocalCluster:
+    """Worker processes that share out this machine's cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=max(1, cores // workers),
+        processes=True,
+        memory_limit=0,  # what a worker holds is bounded by its caches; being killed for it would only repeat
+        dashboard_address=None,
+        silence_logs="ERROR",
+        preload=["wsi_nucssl.cluster.cores"],
+        env={WORKERS: str(workers)},
+    )
+
+
+def _batch_system(kind: str, jobs: int) -> Any:
+    """A cluster of a batch system, by the user's own configuration of dask-jobqueue or dask-kubernetes."""
+    module, name = _BATCH_SYSTEMS[kind]
+    try:
+        made = getattr(importlib.import_module(module), name)()
+    except ImportError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise UsageError(f"⟨cluster⟩ {kind} needs {package}", remedy=f"pip install {package}") from error
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{name} does not know what a job is to be: {error}",
+            remedy=f"Describe it in ~/.config/dask/jobqueue.yaml, under jobqueue: {kind}:",
+        ) from error
+    made.scale(**{"jobs" if module == "dask_jobqueue" else "n": jobs})
+    return made

@@ -1,0 +1,238 @@
+"""The workers behind a dask client: who of them may work, how many tasks they take, and whether they still do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from distributed import Client, Future
+
+from wsi_nucssl.cluster import tasks
+from wsi_nucssl.cluster.facts import Facts, NetworkSpec, WorkerRefused
+from wsi_nucssl.errors import ClusterError, SlideError
+
+TASK_S: Final = 900.0
+"""A task that a worker has had for so long counts as hung."""
+_SILENT_S: Final = 30.0
+"""After so long without a worker that takes a task, somebody is told."""
+_LOOK_S: Final = 3.0
+_EXAMINE_S: Final = 600.0
+
+Warn = Callable[[str], None]
+
+
+class Pool:
+    """The workers of a client. Safe from several threads, one a slide.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Stays the caller's to close.
+    task_s : float
+        Seconds after which a task that has not ended is taken from its worker, which is restarted or left out.
+    warn : callable
+        Is told of workers that are refused, and of tasks that nobody takes.
+    """
+
+    def __init__(self, client: Client, *, task_s: float = TASK_S, warn: Warn = lambda _: None) -> None:
+        self.client, self._task_s, self._warn = client, task_s, warn
+        self._refused: dict[str, str] = {}
+        self._lock = threading.RLock()
+        self._workers: dict[str, Mapping[str, Any]] = {}
+        self._looked = self._busy = time.monotonic()
+        self._told = False
+        self._since: dict[tuple[str, str], float] = {}
+        self._renew()
+
+    def examine(self, network: NetworkSpec) -> Facts:
+        """Open a network on every worker; what most of them are is what all have to be.
+
+        Raises
+        ------
+        ClusterError
+            There is no package of ours on the scheduler, or on any worker, or none of them can open the network.
+        """
+        self.require_package()
+        found = self.client.run(tasks.examine, network, on_error="return")
+        usable = {where: facts for where, facts in found.items() if isinstance(facts, Facts)}
+        if not usable:
+            error = next(iter(found.values()), None)
+            reason = error.reason if isinstance(error, WorkerRefused) else repr(error)
+            raise ClusterError(
+                f"no worker can open the network: {reason}",
+                remedy="Give all workers the same environment and file system as this machine",
+            )
+        (facts, _), *_ = Counter(usable[where] for where in sorted(usable)).most_common(1)
+        for where, other in found.items():
+            if isinstance(other, Facts):
+                difference = other.difference(facts)
+                reason = f"would give other bytes: it has {difference}" if difference else ""
+            else:
+                reason = other.reason if isinstance(other, WorkerRefused) else repr(other)
+            if reason:
+                host = other.host if isinstance(other, Facts | WorkerRefused) else ""
+                self.refuse(WorkerRefused(where, host, reason), self._refused, "")
+        return facts
+
+    def submit(
+        self,
+        run: Callable[..., Any],
+        *arguments: Any,
+        key: str,
+        priority: int = 0,
+        on_gpu: bool = False,
+        refused: Mapping[str, str],
+    ) -> Future[Any]:
+        """Send a task to a worker that is not refused."""
+        self.check()
+        with self._lock:
+            out = {*self._refused, *refused} & {*self._workers}
+            allowed = [where for where in self._workers if where not in out] if out else None
+            gpu = on_gpu and any("GPU" in each.get("resources", {}) for each in self._workers.values())
+        return self.client.submit(
+            run,
+            *arguments,
+            key=key,
+            pure=False,
+            priority=priority,
+            workers=allowed,
+            resources={"GPU": 1} if gpu else None,
+        )
+
+    def cancel(self, futures: Iterable[Future[Any]]) -> None:
+        """Give tasks up, if there is still somebody to tell."""
+        if self.client.status == "running" and (given_up := [*futures]):
+            self.client.cancel(given_up, force=True)
+
+    def check(self) -> None:
+        """See that the scheduler is there.
+
+        Raises
+        ------
+        ClusterError
+            It is not.
+        """
+        if self.client.status != "running":
+            raise ClusterError(
+                "the scheduler is gone", remedy="Start it, and run the same command again with ⟨resume⟩"
+            )
+
+    def refuse(self, refusal: WorkerRefused, by_slide: dict[str, str], slide: str) -> None:
+        """Leave a worker out, for one slide or altogether.
+
+        Raises
+        ------
+        SlideError, ClusterError
+            None is left for this slide, or at all.
+        """
+        with self._lock:
+            refused = by_slide if refusal.for_slide else self._refused
+            if refusal.address not in refused:
+                refused[refusal.address] = refusal.reason
+                self._warn(f"worker {refusal.host} ({refusal.address}) is left out: it {refusal.reason}")
+            self._renew()
+            if not {*self._workers} - {*self._refused}:
+                raise ClusterError(
+                    f"no worker is left: the last {refusal.reason}",
+                    remedy="Give all workers the same environment, file system and kind of processor",
+                )
+            if not {*self._workers} - {*self._refused} - {*by_slide}:
+                raise SlideError(
+                    f"no worker can read it: the last {refusal.reason}",
+                    path=slide,
+                    remedy="Put it where all workers see it under the same name",
+                )
+
+    @property
+    def threads(self) -> int:
+        """Tasks that all workers do at a time."""
+        with self._lock:
+            able = self._workers.keys() - self._refused.keys()
+            return max(1, sum(int(self._workers[where]["nthreads"]) for where in able))
+
+    @property
+    def most_in_flight(self) -> int:
+        """Tasks of one slide that are sent before one has ended: nobody waits, and nothing piles up."""
+        return 2 * self.threads + 1
+
+    def watch(self, running: Mapping[Future[Any], Any]) -> list[Future[Any]]:
+        """Look, every few seconds, whether all is well; returns tasks that hung and have to be begun again."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._looked < _LOOK_S:
+                return []
+            self._looked = now
+            self.check()
+            self._renew()
+            processing: Mapping[str, Iterable[str]] = self.client.processing()
+            held = {(where, key) for where, keys in processing.items() for key in keys}
+            self._since = {each: self._since.get(each, now) for each in held}
+            self._tell_if_nobody_works(held or not running, now)
+            late = {each for each, since in self._since.items() if now - since > self._task_s}
+            if not late:
+                return []
+            self._end_hung({where for where, _ in late})
+            keys = {key for _, key in late}
+            return [future for future in running if future.key in keys]
+
+    def _end_hung(self, hung: set[str]) -> None:
+        """Restart the workers that hang, by their nannies; one without is left out."""
+        for where in hung:
+            self._warn(f"worker {where} has had a task for {self._task_s:.0f} s and is restarted")
+            try:
+                self.client.restart_workers([where], timeout=60, raise_for_error=False)
+            except (ValueError, TimeoutError):
+                self._refused[where] = "does not answer, and has no nanny that could restart it"
+                self._warn(f"worker {where} {self._refused[where]}: it is left out")
+        self._since = {each: since for each, since in self._since.items() if each[0] not in hung}
+
+    def _tell_if_nobody_works(self, well: object, now: float) -> None:
+        if well:
+            self._busy, self._told = now, False
+        elif now - self._busy > _SILENT_S and not self._told:
+            self._told = True
+            self._warn(
+                f"for {now - self._busy:.0f} s no worker has taken a task ({len(self._workers)} are there); "
+                "start workers that are as the others were, GPU included, or press Ctrl-C and resume later"
+            )
+
+    def _await_workers(self) -> None:
+        """Wait for the first worker; say so if it takes long."""
+        begun, told = time.monotonic(), False
+        while not self._workers:
+            self.check()
+            if time.monotonic() - begun > _SILENT_S and not told:
+                told = True
+                self._warn(
+                    f"the cluster has had no worker for {_SILENT_S:.0f} s: start some; waiting for them"
+                )
+            time.sleep(0.2)
+            self._renew()
+
+    def require_package(self) -> None:
+        """See that there is a worker, and that it and the scheduler can import this package.
+
+        Raises
+        ------
+        ClusterError
+            They cannot.
+        """
+        self._await_workers()
+        future = self.client.submit(tasks.here, pure=False)
+        try:
+            future.result(timeout=_EXAMINE_S)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"no worker has taken a task for {_EXAMINE_S:.0f} s", remedy="Wait until the cluster has room"
+            ) from error
+        except (ImportError, RuntimeError, AttributeError) as error:
+            raise ClusterError(
+                f"the scheduler or a worker cannot import this package ({error})",
+                remedy="Install the same versions of wsi-nucssl and its requirements for scheduler and workers",
+            ) from error
+
+    def _renew(self) -> None:
+        self._workers = dict(self.client.scheduler_info()["workers"])
