@@ -20,12 +20,11 @@ def workers_of(cluster: str, task_s: float) -> Iterator[Pool | None]:
         yield None
         return
     try:
-        from wsi_nucssl.cluster.connecting import connected
-        from wsi_nucssl.cluster.pool import Pool
+        from wsi_nucssl.cluster.connecting import pool_of
     except ModuleNotFoundError as error:
         raise UsageError(
             f"⟨cluster⟩ needs {error.name}, which is not installed",
             remedy="Install it: pip install 'wsi-nucssl[cluster]'",
         ) from error
-    with connected(cluster) as client:
-        yield Pool(client, task_s=task_s, warn=say_warning)
+    with pool_of(cluster, task_s=task_s, warn=say_warning) as pool:
+        yield pool

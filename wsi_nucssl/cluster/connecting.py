@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 
 from wsi_nucssl.checks import whole
 from wsi_nucssl.cluster.cores import WORKERS
+from wsi_nucssl.cluster.pool import TASK_S, Pool, Warn
 from wsi_nucssl.errors import ClusterError, UsageError
 
 KINDS: Final = (
@@ -30,18 +31,26 @@ _BATCH_SYSTEMS: Final = {
 }
 _PROTOCOLS: Final = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 _CONNECT_S: Final = 30
+_SETTINGS: Final = {
+    "distributed.scheduler.allowed-failures": 0,  # of a cluster of ours: who is to blame is found out by `Jobs`
+    "distributed.deploy.lost-worker-timeout": "30s",
+    "distributed.admin.large-graph-warning-threshold": "1GiB",
+}
 
 
 @contextlib.contextmanager
-def connected(cluster: str | Client) -> Iterator[Client]:
-    """A client of a cluster; what was started for it ends with it.
+def pool_of(cluster: str | Client, *, task_s: float = TASK_S, warn: Warn = lambda _: None) -> Iterator[Pool]:
+    """The workers of a cluster; what was started for it ends with it.
 
     Parameters
     ----------
     cluster : str or distributed.Client
         A client, which stays the caller's to close, or a text. `local:N` starts N worker processes that share this
         machine's cores; `tcp://HOST:PORT` and the path of a scheduler file join a scheduler that runs; `slurm:N` and
-        the like submit N jobs by dask-jobqueue, as its own configuration says.
+        the like submit N jobs by dask-jobqueue, as its own configuration says. Workers and jobs that end before the
+        work does are replaced.
+    task_s, warn
+        As `Pool` has them.
 
     Raises
     ------
@@ -51,27 +60,20 @@ def connected(cluster: str | Client) -> Iterator[Client]:
         The scheduler does not answer.
     """
     if isinstance(cluster, Client):
-        yield cluster
+        yield Pool(cluster, task_s=task_s, warn=warn)
         return
-    with (
-        contextlib.ExitStack() as stack,
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}),
-    ):
-        yield stack.enter_context(_client(_address(cluster, stack)))
-
-
-def _address(cluster: str, stack: contextlib.ExitStack) -> Any:
-    """What `Client` connects to."""
     kind, _, number = cluster.partition(":")
-    if cluster.startswith(_PROTOCOLS):
-        return cluster
-    if cluster.endswith(".json"):
-        return Path(cluster)
-    if kind == "local":
-        return stack.enter_context(_local(_number(cluster, number)))
-    if kind in _BATCH_SYSTEMS:
-        return stack.enter_context(_batch_system(kind, _number(cluster, number)))
-    raise UsageError(f"⟨cluster⟩ {cluster!r} is no cluster", remedy=f"Give {KINDS}")
+    with contextlib.ExitStack() as stack, dask.config.set(_SETTINGS):
+        if cluster.startswith(_PROTOCOLS) or cluster.endswith(".json"):
+            client = stack.enter_context(_client(cluster))
+            yield Pool(client, task_s=task_s, warn=warn)
+        elif kind == "local" or kind in _BATCH_SYSTEMS:
+            count = _number(cluster, number)
+            made = stack.enter_context(_local(count) if kind == "local" else _batch_system(kind, count))
+            client = stack.enter_context(_client(made))
+            yield Pool(client, task_s=task_s, warn=warn, keep_up=lambda: made.scale(count))
+        else:
+            raise UsageError(f"⟨cluster⟩ {cluster!r} is no cluster", remedy=f"Give {KINDS}")
 
 
 def _number(cluster: str, text: str) -> int:
@@ -131,5 +133,5 @@ def _batch_system(kind: str, jobs: int) -> Any:
             f"{name} does not know what a job is to be: {error}",
             remedy=f"Describe it in ~/.config/dask/jobqueue.yaml, under jobqueue: {kind}:",
         ) from error
-    made.scale(**{"jobs" if module == "dask_jobqueue" else "n": jobs})
+    made.scale(jobs)
     return made

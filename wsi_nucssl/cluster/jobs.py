@@ -21,6 +21,7 @@ from wsi_nucssl.runs import StopRequest
 _MOST_DEATHS: Final = 3
 """So often a task may be what its worker died of; from the second time on it runs beside no other suspect."""
 _POLL_S: Final = 1.0
+_FETCH_S: Final = 10.0
 
 Out = TypeVar("Out")
 
@@ -99,6 +100,9 @@ class Jobs:
             on_gpu=job.on_gpu,
             refused=self._refused,
         )
+        self._watch(future, job)
+
+    def _watch(self, future: Future[Any], job: Job[Any]) -> None:
         self._running[future] = job
         future.add_done_callback(self._ended.put)
 
@@ -134,7 +138,9 @@ class Jobs:
     def _results(self, future: Future[Any], job: Job[Any]) -> list[tuple[Job[Any], Any]]:
         """The result of an ended future, if it is one; what can be done again is."""
         try:
-            return [(job, future.result())]
+            return [(job, future.result(timeout=_FETCH_S))]
+        except TimeoutError:  # its worker died before the result was fetched, so that it is computed again
+            self._watch(future, job)
         except KilledWorker:
             self._blame(job, "ended its worker")
         except WorkerRefused as refusal:

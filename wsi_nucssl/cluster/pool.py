@@ -35,10 +35,19 @@ class Pool:
         Seconds after which a task that has not ended is taken from its worker, which is restarted or left out.
     warn : callable
         Is told of workers that are refused, and of tasks that nobody takes.
+    keep_up : callable
+        Is called every few seconds, to start workers in place of those that ended.
     """
 
-    def __init__(self, client: Client, *, task_s: float = TASK_S, warn: Warn = lambda _: None) -> None:
-        self.client, self._task_s, self._warn = client, task_s, warn
+    def __init__(
+        self,
+        client: Client,
+        *,
+        task_s: float = TASK_S,
+        warn: Warn = lambda _: None,
+        keep_up: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.client, self._task_s, self._warn, self.keep_up = client, task_s, warn, keep_up
         self._refused: dict[str, str] = {}
         self._lock = threading.RLock()
         self._workers: dict[str, Mapping[str, Any]] = {}
@@ -166,6 +175,7 @@ class Pool:
                 return []
             self._looked = now
             self.check()
+            self.keep_up()
             self._renew()
             processing: Mapping[str, Iterable[str]] = self.client.processing()
             held = {(where, key) for where, keys in processing.items() for key in keys}
@@ -210,6 +220,7 @@ class Pool:
                     f"the cluster has had no worker for {_SILENT_S:.0f} s: start some; waiting for them"
                 )
             time.sleep(0.2)
+            self.keep_up()
             self._renew()
 
     def require_package(self) -> None:

@@ -1,0 +1,156 @@
+"""What workers of `local:N` make has the bytes of the plain run, whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cluster.conftest import run
+from wsi_nucssl.cluster.cores import share
+from wsi_nucssl.cluster.executor import RemoteEngine
+from wsi_nucssl.cluster.pool import Pool
+from wsi_nucssl.cluster.tiling import copy_on
+from wsi_nucssl.errors import SomeSlidesFailed, UsageError
+from wsi_nucssl.files import sha256_file, sha256_tree
+from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.segment.executor import SlideProgress
+from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.slide import open_slide
+from wsi_nucssl.tiles.ingest import TileConfig, ingest
+
+OnPool = Callable[..., Steps]
+
+
+def test_the_bytes_are_those_of_the_plain_run(
+    on_pool: OnPool, slide: Path, plain: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "a.geojson"
+    seen: list[SlideProgress] = []
+    run({slide: output}, on_pool(), on_slide=lambda _: lambda now: seen.append(now))
+    assert sha256_file(output) == plain
+    assert seen[-1].windows == seen[-1].windows_done > 6
+    assert seen[-1].blocks == seen[-1].blocks_done > 2
+    assert seen[-1].nuclei > 100
+    assert {each.name for each in (tmp_path / "a.geojson.run").iterdir()} == {
+        "manifest.json", "summary.json", ".lock"
+    }  # fmt: skip
+
+
+def test_tiles_are_those_of_the_plain_run(local: Pool, slide: Path, tmp_path: Path) -> None:
+    config = TileConfig(0.25, tile_px=128)  # type: ignore[arg-type]
+    with open_slide(slide) as opened:
+        plain = ingest(opened, tmp_path / "plain.zarr", config)
+        seen: list[int] = []
+        made = ingest(
+            opened,
+            tmp_path / "made.zarr",
+            config,
+            copy=copy_on(local),
+            on_progress=lambda now: seen.append(now.done),
+        )
+    assert sha256_tree(made.path) == sha256_tree(plain.path)
+    assert seen == [*range(len(made) + 1)]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_workers_that_are_killed_are_replaced(
+    on_pool: OnPool, local: Pool, slide: Path, plain: str, troubles: Path, tmp_path: Path, times: int
+) -> None:
+    (troubles / "slow").write_text("0.2")
+    kills = [2, 5, 8][:times]
+
+    def watch(now: SlideProgress) -> None:
+        if kills and now.windows_done >= kills[0]:
+            kills.pop(0)
+            pids = (troubles / "pids").read_text().split()
+            os.kill(int(pids[-1]), signal.SIGKILL)
+
+    run({slide: tmp_path / "a.geojson"}, on_pool(), on_slide=lambda _: watch)
+    assert not kills
+    assert sha256_file(tmp_path / "a.geojson") == plain
+
+
+def test_a_window_that_ends_its_workers_fails_its_slide_alone(
+    on_pool: OnPool, slide: Path, poisoned: Path, plain: str, tmp_path: Path
+) -> None:
+    outputs = {poisoned: tmp_path / "poisoned.geojson", slide: tmp_path / "a.geojson"}
+    failures: list[tuple[Any, Exception]] = []
+    with pytest.raises(SomeSlidesFailed, match=r"1 of 2 slides failed: poisoned\.tif"):
+        run(outputs, on_pool(), on_failure=lambda *each: failures.append(each))
+    ((failed, error),) = failures
+    assert failed == poisoned
+    assert "row" in str(error)
+    assert "ended its worker" in str(error)
+    assert not outputs[poisoned].exists()
+    assert sha256_file(outputs[slide]) == plain
+
+
+def test_a_worker_that_hangs_is_restarted(
+    on_pool: OnPool, slide: Path, plain: str, troubles: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    (troubles / "hang").touch()
+    run({slide: tmp_path / "a.geojson"}, on_pool(task_s=6.0, warn=said.append))
+    assert sha256_file(tmp_path / "a.geojson") == plain
+    assert any("for 6 s and is restarted" in each for each in said)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/cwd").exists(), reason="needs a path that means another file to each process"
+)
+def test_a_slide_that_no_worker_sees_fails_by_name_and_the_others_do_not(
+    on_pool: OnPool, slide: Path, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.tif").write_bytes(slide.read_bytes())
+    mine, said, failures = Path("/proc/self/cwd/mine.tif"), [], []  # type: ignore[var-annotated]
+    with pytest.raises(SomeSlidesFailed, match=r"mine\.tif"):
+        run(
+            {mine: tmp_path / "mine.geojson", slide: tmp_path / "a.geojson"},
+            on_pool(warn=said.append),
+            on_failure=lambda _, error: failures.append(str(error)),
+        )
+    assert "no worker can read it: the last cannot see /proc/self/cwd/mine.tif" in failures[0]
+    assert sum("is left out: it cannot see" in each for each in said) == 2
+    assert sha256_file(tmp_path / "a.geojson") == plain
+
+
+def test_the_engine_of_a_pool_predicts_what_the_workers_predict(local: Pool, troubles: Path) -> None:
+    engine = RemoteEngine.open(local, load_model(), "cpu", "troubled", 1)
+    windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    assert engine.name == "double-plain"
+    assert engine.predict(windows).shape == (2, 2, 128, 128)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 7, 16])
+@pytest.mark.parametrize("workers", [1, 2, 3, 5, 16, 40])
+def test_workers_share_out_all_cores(cores: int, workers: int) -> None:
+    there = [*range(100, 100 + cores)]
+    shares = [share(there, number, workers) for number in range(workers)]
+    assert set.union(*shares) == {*there}
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    if workers <= cores and cores % workers == 0:
+        assert sum(map(len, shares)) == cores
+
+
+@pytest.mark.parametrize(
+    "text", ["local", "local:0", "local:-1", "local:x", "somewhere", "slurm", "http://x"]
+)
+def test_what_is_no_cluster_is_refused(text: str) -> None:
+    from wsi_nucssl.cluster.connecting import pool_of
+
+    with pytest.raises(UsageError, match="cluster"), pool_of(text):
+        pass
+
+
+def test_a_scheduler_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    from wsi_nucssl.cluster.connecting import pool_of
+
+    with pytest.raises(UsageError, match="no scheduler file"), pool_of(str(tmp_path / "a.json")):
+        pass
