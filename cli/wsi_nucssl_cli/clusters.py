@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -26,5 +27,6 @@ def workers_of(cluster: str, task_s: float) -> Iterator[Pool | None]:
             f"⟨cluster⟩ needs {error.name}, which is not installed",
             remedy="Install it: pip install 'wsi-nucssl[cluster]'",
         ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what concerns people is said by errors and warnings
     with pool_of(cluster, task_s=task_s, warn=say_warning) as pool:
         yield pool

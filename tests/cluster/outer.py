@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from distributed import Client
@@ -56,7 +57,9 @@ class Outer:
         until(lambda: self.file.exists() and self.file.stat().st_size)
         return process
 
-    def worker(self, *options: str, nanny: bool = True, **env: str) -> subprocess.Popen[bytes]:
+    def worker(
+        self, *options: str, nanny: bool = True, env: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
         """Start one, of one thread."""
         mode = "--nanny" if nanny else "--no-nanny"
         common = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60", mode)

@@ -18,6 +18,7 @@ from wsi_nucssl.cluster.pool import Pool
 from wsi_nucssl.cluster.tiling import copy_on
 from wsi_nucssl.errors import SomeSlidesFailed, UsageError
 from wsi_nucssl.files import sha256_file, sha256_tree
+from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.executor import SlideProgress
 from wsi_nucssl.segment.run import Steps
@@ -60,7 +61,7 @@ def test_tiles_are_those_of_the_plain_run(local: Pool, slide: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_workers_that_are_killed_are_replaced(
-    on_pool: OnPool, local: Pool, slide: Path, plain: str, troubles: Path, tmp_path: Path, times: int
+    on_pool: OnPool, slide: Path, plain: str, troubles: Path, tmp_path: Path, times: int
 ) -> None:
     (troubles / "slow").write_text("0.2")
     kills = [2, 5, 8][:times]
@@ -79,14 +80,14 @@ def test_workers_that_are_killed_are_replaced(
 def test_a_window_that_ends_its_workers_fails_its_slide_alone(
     on_pool: OnPool, slide: Path, poisoned: Path, plain: str, tmp_path: Path
 ) -> None:
-    outputs = {poisoned: tmp_path / "poisoned.geojson", slide: tmp_path / "a.geojson"}
+    outputs: dict[Location, Path] = {poisoned: tmp_path / "poisoned.geojson", slide: tmp_path / "a.geojson"}
     failures: list[tuple[Any, Exception]] = []
     with pytest.raises(SomeSlidesFailed, match=r"1 of 2 slides failed: poisoned\.tif"):
         run(outputs, on_pool(), on_failure=lambda *each: failures.append(each))
     ((failed, error),) = failures
     assert failed == poisoned
     assert "row" in str(error)
-    assert "ended its worker" in str(error)
+    assert "the worker ended, 4 times" in str(error)
     assert not outputs[poisoned].exists()
     assert sha256_file(outputs[slide]) == plain
 
@@ -121,7 +122,7 @@ def test_a_slide_that_no_worker_sees_fails_by_name_and_the_others_do_not(
     assert sha256_file(tmp_path / "a.geojson") == plain
 
 
-def test_the_engine_of_a_pool_predicts_what_the_workers_predict(local: Pool, troubles: Path) -> None:
+def test_the_engine_of_a_pool_predicts_what_the_workers_predict(local: Pool) -> None:
     engine = RemoteEngine.open(local, load_model(), "cpu", "troubled", 1)
     windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     assert engine.name == "double-plain"

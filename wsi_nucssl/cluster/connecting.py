@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ _CONNECT_S: Final = 30
 _SETTINGS: Final = {
     "distributed.scheduler.allowed-failures": 0,  # of a cluster of ours: who is to blame is found out by `Jobs`
     "distributed.deploy.lost-worker-timeout": "30s",
+    "distributed.comm.timeouts.connect": "15s",
+    "distributed.deploy.lost-worker-timeout": "8s",  # then another is started, where a nanny did not do so
     "distributed.admin.large-graph-warning-threshold": "1GiB",
 }
 
@@ -71,7 +74,7 @@ def pool_of(cluster: str | Client, *, task_s: float = TASK_S, warn: Warn = lambd
             count = _number(cluster, number)
             made = stack.enter_context(_local(count) if kind == "local" else _batch_system(kind, count))
             client = stack.enter_context(_client(made))
-            yield Pool(client, task_s=task_s, warn=warn, keep_up=lambda: made.scale(count))
+            yield Pool(client, task_s=task_s, warn=warn, keep_up=partial(_scale, made, count))
         else:
             raise UsageError(f"⟨cluster⟩ {cluster!r} is no cluster", remedy=f"Give {KINDS}")
 
@@ -86,10 +89,11 @@ def _number(cluster: str, text: str) -> int:
 @contextlib.contextmanager
 def _client(address: Any) -> Iterator[Client]:
     where: dict[str, Any] = {"address": address}
-    if isinstance(address, Path):
-        if not address.is_file():
+    if isinstance(address, str) and address.endswith(".json"):
+        if not Path(address).is_file():
             raise UsageError(
-                "there is no such scheduler file", remedy="Start a scheduler with it: dask scheduler"
+                f"⟨cluster⟩: there is no scheduler file {address}",
+                remedy="Start a scheduler that writes it: dask scheduler --scheduler-file",
             )
         where = {"scheduler_file": str(address)}
     try:
@@ -113,7 +117,7 @@ def _local(workers: int) -> LocalCluster:
         threads_per_worker=max(1, cores // workers),
         processes=True,
         memory_limit=0,  # what a worker holds is bounded by its caches; being killed for it would only repeat
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs="ERROR",
         preload=["wsi_nucssl.cluster.cores"],
         env={WORKERS: str(workers)},
@@ -133,5 +137,10 @@ def _batch_system(kind: str, jobs: int) -> Any:
             f"{name} does not know what a job is to be: {error}",
             remedy=f"Describe it in ~/.config/dask/jobqueue.yaml, under jobqueue: {kind}:",
         ) from error
-    made.scale(jobs)
+    _scale(made, jobs)
     return made
+
+
+def _scale(cluster: Any, count: int) -> None:
+    """Have so many workers, or jobs of a batch system; those that ended are started again."""
+    cluster.scale(**{"jobs" if hasattr(cluster, "job_cls") else "n": count})

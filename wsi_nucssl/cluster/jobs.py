@@ -21,7 +21,7 @@ from wsi_nucssl.runs import StopRequest
 _MOST_DEATHS: Final = 3
 """So often a task may be what its worker died of; from the second time on it runs beside no other suspect."""
 _POLL_S: Final = 1.0
-_FETCH_S: Final = 10.0
+_FETCH_S: Final = 2.0
 
 Out = TypeVar("Out")
 
@@ -79,7 +79,9 @@ class Jobs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give up what has not ended."""
-        running, self._running = [*self._running], {}
+        running, self._running = {**self._running}, {}
+        for future, job in running.items():
+            self._pool.release(future.key, job)
         self._pool.cancel(running)
 
     @property
@@ -99,6 +101,7 @@ class Jobs:
             priority=int(job.first),
             on_gpu=job.on_gpu,
             refused=self._refused,
+            alone=self._deaths[job] > 0,
         )
         self._watch(future, job)
 
@@ -130,19 +133,27 @@ class Jobs:
                 futures.append(self._ended.get())
             for future in futures:
                 if (job := self._running.pop(future, None)) is not None:
+                    self._pool.release(future.key, job)
                     results.extend(self._results(future, job))
-            for future in self._pool.watch(self._running):
-                self._blame(self._running.pop(future), "did not end in time")
+            hung, stranded = self._pool.watch(self._running)
+            for future in (*hung, *stranded):
+                self._pool.release(future.key, job := self._running.pop(future))
+                if future in hung:
+                    self._blame(job, "no end in time")
+                else:
+                    self._again.append(job)
         return results
 
     def _results(self, future: Future[Any], job: Job[Any]) -> list[tuple[Job[Any], Any]]:
         """The result of an ended future, if it is one; what can be done again is."""
         try:
             return [(job, future.result(timeout=_FETCH_S))]
-        except TimeoutError:  # its worker died before the result was fetched, so that it is computed again
-            self._watch(future, job)
+        except TimeoutError:
+            if future.status == "error":
+                raise
+            self._watch(future, job)  # its worker died before the result was fetched: it is computed again
         except KilledWorker:
-            self._blame(job, "ended its worker")
+            self._blame(job, "the worker ended")
         except WorkerRefused as refusal:
             self._pool.refuse(refusal, self._refused, self._slide)
             self._again.append(job)
@@ -157,19 +168,17 @@ class Jobs:
         self._deaths[job] += 1
         if self._deaths[job] > _MOST_DEATHS:
             raise SlideError(
-                f"{job.what} {how}, {_MOST_DEATHS + 1} times",
+                f"{job.what}: {how}, {_MOST_DEATHS + 1} times",
                 path=self._slide,
                 remedy="Run this slide alone without ⟨cluster⟩ to see why; the workers' logs may say more",
             )
         self._again.append(job)
 
     def _begin_again(self) -> None:
-        """Begin what has to be done again; of what a worker may have died of, one at a time."""
-        suspected = any(self._deaths[job] for job in self._running.values())
+        """Begin what has to be done again; of what a worker may have died of, one at a time, of all slides."""
         for _ in range(len(self._again)):
             job = self._again.popleft()
-            if self._deaths[job] and suspected:
+            if self._deaths[job] and not self._pool.claim(job):
                 self._again.append(job)
-                continue
-            suspected |= self._deaths[job] > 0
-            self.submit(job)
+            else:
+                self.submit(job)

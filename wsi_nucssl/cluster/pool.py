@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from distributed import Client, Future
+from distributed.client import ClosedClientError
 
 from wsi_nucssl.cluster import tasks
 from wsi_nucssl.cluster.facts import Facts, NetworkSpec, WorkerRefused
@@ -20,6 +22,7 @@ _SILENT_S: Final = 30.0
 """After so long without a worker that takes a task, somebody is told."""
 _LOOK_S: Final = 3.0
 _EXAMINE_S: Final = 600.0
+_RESTART_S: Final = 15
 
 Warn = Callable[[str], None]
 
@@ -53,6 +56,9 @@ class Pool:
         self._workers: dict[str, Mapping[str, Any]] = {}
         self._looked = self._busy = time.monotonic()
         self._told = False
+        self._suspect: object = None
+        self._quarantine = ""
+        self._bound: dict[Any, frozenset[str]] = {}
         self._since: dict[tuple[str, str], float] = {}
         self._renew()
 
@@ -65,7 +71,8 @@ class Pool:
             There is no package of ours on the scheduler, or on any worker, or none of them can open the network.
         """
         self.require_package()
-        found = self.client.run(tasks.examine, network, on_error="return")
+        with _answered():
+            found = self.client.run(tasks.examine, network, on_error="return")
         usable = {where: facts for where, facts in found.items() if isinstance(facts, Facts)}
         if not usable:
             error = next(iter(found.values()), None)
@@ -94,12 +101,23 @@ class Pool:
         priority: int = 0,
         on_gpu: bool = False,
         refused: Mapping[str, str],
+        alone: bool = False,
     ) -> Future[Any]:
-        """Send a task to a worker that is not refused."""
+        """Send a task to a worker that is not refused; one `alone` has a worker to itself, if there are two."""
         self.check()
         with self._lock:
-            out = {*self._refused, *refused} & {*self._workers}
-            allowed = [where for where in self._workers if where not in out] if out else None
+            if alone:
+                with _answered():
+                    self._renew()  # others may have died a moment ago
+            able = self._workers.keys() - self._refused.keys() - refused.keys()
+            if alone:
+                self._quarantine = min(able, default="")
+                able = {self._quarantine}
+            elif len(able) > 1:
+                able = able - {self._quarantine}
+            allowed = sorted(able) if able != self._workers.keys() else None
+            if allowed is not None:
+                self._bound[key] = frozenset(allowed)
             gpu = on_gpu and any("GPU" in each.get("resources", {}) for each in self._workers.values())
         return self.client.submit(
             run,
@@ -110,6 +128,20 @@ class Pool:
             workers=allowed,
             resources={"GPU": 1} if gpu else None,
         )
+
+    def claim(self, suspect: object) -> bool:
+        """True if no other task that a worker may have died of is at work; until `release`, none other is begun."""
+        with self._lock:
+            if self._suspect is None:
+                self._suspect = suspect
+            return self._suspect is suspect
+
+    def release(self, key: Any, suspect: object) -> None:
+        """A task has ended; if it was the suspect, its worker is there for all again."""
+        with self._lock:
+            self._bound.pop(key, None)
+            if self._suspect is suspect:
+                self._suspect, self._quarantine = None, ""
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
         """Give tasks up, if there is still somebody to tell."""
@@ -125,9 +157,7 @@ class Pool:
             It is not.
         """
         if self.client.status != "running":
-            raise ClusterError(
-                "the scheduler is gone", remedy="Start it, and run the same command again with ⟨resume⟩"
-            )
+            raise _gone()
 
     def refuse(self, refusal: WorkerRefused, by_slide: dict[str, str], slide: str) -> None:
         """Leave a worker out, for one slide or altogether.
@@ -167,33 +197,47 @@ class Pool:
         """Tasks of one slide that are sent before one has ended: nobody waits, and nothing piles up."""
         return 2 * self.threads + 1
 
-    def watch(self, running: Mapping[Future[Any], Any]) -> list[Future[Any]]:
-        """Look, every few seconds, whether all is well; returns tasks that hung and have to be begun again."""
+    def watch(self, running: Mapping[Future[Any], Any]) -> tuple[list[Future[Any]], list[Future[Any]]]:
+        """Look, every few seconds, whether all is well.
+
+        Returns
+        -------
+        hung, stranded : list of Future
+            Tasks that have to be begun again: those that did not end, and those whose workers are all gone.
+        """
         with self._lock:
             now = time.monotonic()
             if now - self._looked < _LOOK_S:
-                return []
+                return [], []
             self._looked = now
             self.check()
-            self.keep_up()
-            self._renew()
-            processing: Mapping[str, Iterable[str]] = self.client.processing()
+            with _answered():
+                self.keep_up()
+                self._renew()
+                processing: Mapping[str, Iterable[str]] = self.client.processing()
             held = {(where, key) for where, keys in processing.items() for key in keys}
             self._since = {each: self._since.get(each, now) for each in held}
             self._tell_if_nobody_works(held or not running, now)
+            there = {key for _, key in held}
+            stranded = [each for each in running if self._is_stranded(each, there)]
             late = {each for each, since in self._since.items() if now - since > self._task_s}
-            if not late:
-                return []
-            self._end_hung({where for where, _ in late})
+            if late:
+                self._end_hung({where for where, _ in late})
             keys = {key for _, key in late}
-            return [future for future in running if future.key in keys]
+            return [each for each in running if each.key in keys], stranded
+
+    def _is_stranded(self, future: Future[Any], there: set[str]) -> bool:
+        """True of a task that waits for workers of which none is left."""
+        bound = self._bound.get(future.key)
+        waits = future.status == "pending" and future.key not in there
+        return bound is not None and waits and not bound & self._workers.keys()
 
     def _end_hung(self, hung: set[str]) -> None:
         """Restart the workers that hang, by their nannies; one without is left out."""
         for where in hung:
             self._warn(f"worker {where} has had a task for {self._task_s:.0f} s and is restarted")
             try:
-                self.client.restart_workers([where], timeout=60, raise_for_error=False)
+                self.client.restart_workers([where], timeout=_RESTART_S, raise_for_error=False)
             except (ValueError, TimeoutError):
                 self._refused[where] = "does not answer, and has no nanny that could restart it"
                 self._warn(f"worker {where} {self._refused[where]}: it is left out")
@@ -220,8 +264,9 @@ class Pool:
                     f"the cluster has had no worker for {_SILENT_S:.0f} s: start some; waiting for them"
                 )
             time.sleep(0.2)
-            self.keep_up()
-            self._renew()
+            with _answered():
+                self.keep_up()
+                self._renew()
 
     def require_package(self) -> None:
         """See that there is a worker, and that it and the scheduler can import this package.
@@ -247,3 +292,18 @@ class Pool:
 
     def _renew(self) -> None:
         self._workers = dict(self.client.scheduler_info()["workers"])
+
+
+@contextlib.contextmanager
+def _answered() -> Iterator[None]:
+    """What is asked of the scheduler within is answered, or the scheduler is gone."""
+    try:
+        yield
+    except (OSError, ClosedClientError) as error:
+        raise _gone() from error
+
+
+def _gone() -> ClusterError:
+    return ClusterError(
+        "the scheduler is gone", remedy="Start it, and run the same command again with ⟨resume⟩"
+    )
