@@ -27,6 +27,11 @@ def workers_of(cluster: str, task_s: float) -> Iterator[Pool | None]:
             f"⟨cluster⟩ needs {error.name}, which is not installed",
             remedy="Install it: pip install 'wsi-nucssl[cluster]'",
         ) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what concerns people is said by errors and warnings
+    for name in ("distributed", *filter(_is_of_dask, logging.root.manager.loggerDict)):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors and warnings of ours say what concerns people
     with pool_of(cluster, task_s=task_s, warn=say_warning) as pool:
         yield pool
+
+
+def _is_of_dask(logger: str) -> bool:
+    return logger.startswith("distributed.")
