@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from wsi_nucssl.errors import ResourceError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
+from wsi_nucssl.errors import (
+    OutputLocked,
+    ResourceError,
+    SomeSlidesFailed,
+    Stopped,
+    UsageError,
+    WsiNucsslError,
+)
 from wsi_nucssl.files import safe_stem
 from wsi_nucssl.locations import Location
 
@@ -15,34 +22,52 @@ OnFailure = Callable[[Location, WsiNucsslError], None]
 
 
 def for_each_slide(
-    slides: Iterable[Location], job: Callable[[Location], None], on_failure: OnFailure
+    slides: Iterable[Location],
+    job: Callable[[Location], None],
+    on_failure: OnFailure,
+    *,
+    is_lone: bool | None = None,
 ) -> None:
     """Run `job` on every slide.
 
     Whatever one slide raises is that slide's failure: an error of its own, memory that it alone asked for, or a bug,
-    which is said to be one.
+    which is said to be one. One that another process is at work on is told to `on_failure`, and has not failed.
+
+    Parameters
+    ----------
+    slides : iterable of Location
+        The slides.
+    job : callable
+        What is to be done with each.
+    on_failure : callable
+        Is told of each failure when it happens.
+    is_lone : bool, optional
+        A slide that is the only one raises its own error; True by default where one is given.
 
     Raises
     ------
     SomeSlidesFailed
-        At the end, naming every slide that failed; a lone slide's own error instead.
+        At the end, with every slide that failed, its error and the remedy; a lone slide's own error instead.
     ResourceError, Stopped
         At once, since they concern every slide.
     """
     slides = list(slides)
     failed: list[str] = []
+    is_lone = len(slides) == 1 if is_lone is None else is_lone
     for slide in slides:
         try:
             job(slide)
         except (ResourceError, Stopped):
             raise
         except Exception as error:
-            if len(slides) == 1:
+            if is_lone:
                 raise
-            failed.append(slide.name)
-            on_failure(slide, _in_words(slide, error))
+            told = _in_words(slide, error)
+            if not isinstance(error, OutputLocked):
+                failed.append(told.message if told.path else f"{slide}: {told.message}")
+            on_failure(slide, told)
     if failed:
-        raise SomeSlidesFailed(f"{len(failed)} of {len(slides)} slides failed: {', '.join(failed)}")
+        raise SomeSlidesFailed("\n  ".join([f"{len(failed)} of {len(slides)} slides failed:", *failed]))
 
 
 def _in_words(slide: Location, error: Exception) -> WsiNucsslError:

@@ -13,8 +13,9 @@ from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import MAX_SEED, SlideDisplay, out, say_warning
+from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
 from wsi_nucssl_cli.options import ForceMpp, Slides, TissueName
+from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
     from wsi_nucssl.probe.run import ProbeScores

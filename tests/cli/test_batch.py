@@ -36,6 +36,7 @@ def test_a_batch_leaves_a_ledger(cli: Cli, slide: Path, glass: Path, weights: Pa
     assert "no slide or image format" in failed["error"]
     assert "Give a slide" in failed["remedy"]
     assert [line.split()[1] for line in (out / "batch.log").read_text().splitlines()] == [
+        "batch",
         *("running", "done"),
         *("running", "failed"),
         *("running", "done"),
