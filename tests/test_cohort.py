@@ -66,7 +66,7 @@ def test_one_that_another_process_works_on_has_not_failed() -> None:
 
 def test_failures_are_listed_with_error_and_remedy() -> None:
     def job(slide: Location) -> None:
-        raise SlideError(f"{slide.stem} is damaged", path=slide, remedy="Scan it again with ⟨mpp⟩")
+        raise SlideError(f"{slide.stem} is damaged", path=str(slide), remedy="Scan it again with ⟨mpp⟩")
 
     with pytest.raises(SomeSlidesFailed) as failed:
         for_each_slide(SLIDES[:1], job, lambda *_: None, is_lone=False)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from filelock import FileLock
 
@@ -44,8 +44,12 @@ class Shard:
     index: int
     count: int
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise _no_shard(f"{self.index}/{self.count}")
+
     @classmethod
-    def parse(cls, text: str | Shard) -> Self:
+    def parse(cls, text: str | Shard) -> Shard:
         """The shard that `2/8` stands for.
 
         Raises
@@ -54,15 +58,18 @@ class Shard:
             It is none.
         """
         if isinstance(text, Shard):
-            return cls(text.index, text.count)
+            return text
         found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text) if isinstance(text, str) else None
-        index, count = (int(found[1]), int(found[2])) if found else (0, 0)
-        if not 1 <= index <= count:
-            raise UsageError(
-                f"⟨shard⟩ must be such as 2/8, from 1/8 to 8/8, not {text!r}",
-                remedy="Number the jobs of an array from 1, as in --array=1-8",
-            )
-        return cls(index, count)
+        if found is None:
+            raise _no_shard(text)
+        return cls(int(found[1]), int(found[2]))
+
+
+def _no_shard(given: object) -> UsageError:
+    return UsageError(
+        f"⟨shard⟩ must be such as 2/8, from 1/8 to 8/8, not {given}",
+        remedy="Number the jobs of an array from 1, as in --array=1-8",
+    )
 
 
 def assign(weights: Mapping[str, float], count: int) -> dict[str, int]:
