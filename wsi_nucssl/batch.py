@@ -158,7 +158,7 @@ class Batch:
     ) -> None:
         self._ledger, self._paths, self._keeps_done = ledger, {**slides}, keeps_done
         self._names = {slide: self._name(path) for slide, path in {**(others or {}), **slides}.items()}
-        self._earlier: set[str] = set()
+        self._retries, self._earlier = retry_failed, set[str]()
         self.is_lone = len(self._names) == 1
         known = self._known(retry_failed)
         if retry_failed:
@@ -210,7 +210,10 @@ class Batch:
         try:
             value = job()
         except Stopped:
-            self._enter(slide, replace(begun, state="waiting"))
+            stopped = (
+                replace(before, attempts=begun.attempts) if self._retries else replace(begun, state="waiting")
+            )
+            self._enter(slide, stopped)
             raise
         except _SPARED as error:
             self._spare(slide, before, begun, error)
