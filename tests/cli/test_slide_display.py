@@ -21,7 +21,7 @@ from wsi_nucssl_cli.slide_display import SlideDisplay, TimeLeft, duration, progr
     st.floats(0, 1),
     st.sampled_from(["", "4.2 tiles/s", "12 tiles/s · 1234567 nuclei"]),
     st.none() | st.floats(0, 1e7),
-    st.integers(40, 60),
+    st.integers(46, 60),
 )
 def test_it_fits(place: str, name: str, fraction: float, remark: str, left: float | None, width: int) -> None:
     line = progress_line(place, name, fraction, remark, left, width)

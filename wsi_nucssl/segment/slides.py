@@ -16,7 +16,7 @@ from wsi_nucssl.files import safe_stem
 from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
-from wsi_nucssl.outputs import check_output
+from wsi_nucssl.outputs import Inputs, check_output
 from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import ordered, outputs
@@ -80,9 +80,10 @@ def segment_slides(
         At once; what was done is kept.
     """
     steps = steps or Steps()
+    inputs = Inputs(targets)
     for paths in targets.values():
         for path in (paths,) if isinstance(paths, Path) else paths:
-            check_output(path, inputs=targets, may_exist=True, is_folder=path.is_dir())
+            check_output(path, inputs=inputs, may_exist=True, is_folder=path.is_dir())
     check_tissue(targets, options.tissue, options.write_tissue)
     batch = batch or Batch(first_outputs(targets))
     start = batch.start()
