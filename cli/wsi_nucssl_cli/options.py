@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,6 +17,7 @@ from wsi_nucssl_cli.display import say_line
 
 if TYPE_CHECKING:
     from wsi_nucssl.batch import Batch
+    from wsi_nucssl.locations import Location
     from wsi_nucssl.slide_list import ListedSlide
 
 ReaderName = Annotated[
@@ -96,6 +97,15 @@ def gathered(
         if not quiet or not found.slides:
             say_line(found.message)
     return inputs.slides
+
+
+def say_searched(sources: Sequence[Location]) -> None:
+    """Say what each folder of slides, images and stores holds, and what is left out of it."""
+    from wsi_nucssl.slide.finding import is_store, slides_in
+
+    for place in sources:
+        if isinstance(place, Path) and place.is_dir() and not is_store(place):
+            say_line(slides_in(place).message_with_stores)
 
 
 @contextlib.contextmanager

@@ -55,8 +55,11 @@ def test_what_is_ours_is_no_input(tmp_path: Path) -> None:
     write_atomic(tmp_path / "look.png", picture)
     found = slides_in(tmp_path)
     assert _found(tmp_path) == ["a.svs"]
-    assert found.left_out == {"results of ours": 3, ".geojson": 1, ".csv": 1}
+    assert found.left_out == {"results of ours": 2, "zarr stores": 1, ".geojson": 1, ".csv": 1}
     assert found.stores == (tmp_path / "tiles" / "a.zarr",)
+    assert found.message_with_stores == (
+        f"{tmp_path}: 1 slide, 1 store; left out: 2 results of ours, 1 .csv, 1 .geojson"
+    )
     for ours in ("results/a.geojson.run", "tiles/a.zarr"):
         with pytest.raises(InputError, match="a run or a store"):
             slides_in(tmp_path / ours)

@@ -123,7 +123,7 @@ def _expand(path: Location) -> Sequence[Location]:
     stores = [store for store in found.stores if (store / "zarr.json").exists()]
     if not (found.slides or stores):
         raise InputError(
-            f"the folder holds no slide, image or tile store ({found.message})",
+            f"the folder holds no slide, image or tile store ({found.message_with_stores})",
             path=path,
             remedy="Give the folder that holds them",
         )

@@ -18,6 +18,7 @@ from wsi_nucssl.slide.registry import PICTURE_ENDINGS, READERS
 
 HIDDEN: Final = "hidden"
 OURS: Final = "results of ours"
+STORES: Final = "zarr stores"
 PARTS: Final = "parts of slides"
 ANNOTATIONS: Final = "annotations of images"
 UNREADABLE: Final = "folders that may not be read"
@@ -58,9 +59,23 @@ class Found:
     @property
     def message(self) -> str:
         """What was found and what was left out, in one line."""
-        kinds = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))
+        return self._told(_counted(len(self.slides), "slide"), self.left_out)
+
+    @property
+    def message_with_stores(self) -> str:
+        """Likewise, for a job that takes stores too."""
+        left_out = {kind: count for kind, count in self.left_out.items() if kind != STORES}
+        stores = [_counted(len(self.stores), "store")] if self.stores else []
+        return self._told(", ".join([_counted(len(self.slides), "slide"), *stores]), left_out)
+
+    def _told(self, taken: str, left_out: Mapping[str, int]) -> str:
+        kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
         others = f"; left out: {', '.join(f'{count} {kind}' for kind, count in kinds)}" if kinds else ""
-        return f"{self.folder}: {len(self.slides)} slide{'' if len(self.slides) == 1 else 's'}{others}"
+        return f"{self.folder}: {taken}{others}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def slide_endings() -> frozenset[str]:
@@ -137,7 +152,7 @@ class _Search:
                 self._leave_out(ANNOTATIONS)
             elif is_store(folder):
                 self.stores.append(folder)
-                self._leave_out(OURS)
+                self._leave_out(STORES)
             elif is_run(folder):
                 self._leave_out(OURS)
             else:
