@@ -159,6 +159,7 @@ class Batch:
         self._ledger, self._paths, self._keeps_done = ledger, {**slides}, keeps_done
         self._names = {slide: self._name(path) for slide, path in {**(others or {}), **slides}.items()}
         self._retries, self._earlier = retry_failed, set[str]()
+        self._kept: frozenset[Location] = frozenset()
         self.is_lone = len(self._names) == 1
         known = self._known(retry_failed)
         if retry_failed:
@@ -190,13 +191,13 @@ class Batch:
         """Enter the slides in the ledger; one over which a process died comes last, so that it cannot stop others."""
         if self._ledger is not None and self._paths:
             self._ledger.enter((str(slide), name) for slide, name in self._names.items())
-        earlier = frozenset(
+        self._kept = frozenset(
             slide
             for slide, path in self._paths.items()
             if self._keeps_done and self._rows[slide].state == "done" and path.exists()
         )
         order = sorted(self._paths, key=lambda slide: self._rows[slide].state == "running")
-        start = BatchStart(tuple(order), earlier)
+        start = BatchStart(tuple(order), self._kept)
         if self._ledger is not None and order:
             self._ledger.note(f"begins: {start.message}")
         return start
@@ -204,12 +205,17 @@ class Batch:
     def keep(
         self, slide: Location, job: Callable[[], T], outcome_of: Callable[[T], Outcome], versions: str
     ) -> T:
-        """Do a slide's work, and enter that it is begun and how it ends."""
+        """Do a slide's work, and enter that it is begun and how it ends.
+
+        Of one that was done earlier, and is found as it was left, nothing is entered.
+        """
         before, begun = self._begin(slide, versions)
         started = perf_counter()
         try:
             value = job()
         except Stopped:
+            if slide in self._kept:
+                raise
             stopped = (
                 replace(before, attempts=begun.attempts) if self._retries else replace(begun, state="waiting")
             )
@@ -226,6 +232,9 @@ class Batch:
         outcome = outcome_of(value)
         if outcome.earlier:
             self._earlier.add(self._names[slide])
+            if before.state == "done" and before.sha256 == outcome.sha256:
+                self._leave(slide, before)
+                return value
             begun = replace(begun, attempts=max(1, before.attempts), started=before.started)
         columns = {name: entry for name, entry in asdict(outcome).items() if name != "earlier"}
         if outcome.seconds is None:
@@ -240,7 +249,7 @@ class Batch:
 
     def _begin(self, slide: Location, versions: str) -> tuple[Row, Row]:
         name = self._names[slide]
-        if self._ledger is None:
+        if self._ledger is None or slide in self._kept:
             before = self._rows[slide]
             begun = Row(str(slide), name, "running", before.attempts + 1, versions=versions)
         else:
@@ -249,15 +258,24 @@ class Batch:
         return before, begun
 
     def _enter(self, slide: Location, row: Row) -> None:
-        self._rows[slide] = row
         if self._ledger is not None:
+            if slide in self._kept:  # it was not as it had been left, so that it was begun after all
+                _, begun = self._ledger.begin(row.output, row.versions, row.path)
+                row = replace(row, attempts=begun.attempts, started=begun.started)
+            self._ledger.put(row)
+        self._rows[slide] = row
+
+    def _leave(self, slide: Location, row: Row) -> None:
+        """The slide was done earlier, by this process's predecessor or by another."""
+        self._rows[slide] = row
+        if self._ledger is not None and slide not in self._kept:
             self._ledger.put(row)
 
     def _spare(self, slide: Location, before: Row, begun: Row, error: WsiNucsslError) -> None:
         """The slide was not touched: what the ledger says of a slide that is done, or that another works on, stays."""
         what, remedy = _words(error)
         self._rows[slide] = skipped = replace(before, state="skipped", error=what, remedy=remedy)
-        if self._ledger is None:
+        if self._ledger is None or slide in self._kept:
             return
         is_told = before.state == "done" or isinstance(error, OutputLocked)
         self._ledger.withdraw(begun, before if is_told else skipped, what)

@@ -194,11 +194,11 @@ class _Display(SlideDisplay):
         self.end(earlier=summary.earlier)
         self._tell(slide, summary)
         for doubt in summary.doubts:
-            self.doubt(f"{slide.name}: {doubt.message}")
+            self.doubt(f"{self.name_of(slide)}: {doubt.message}")
 
     def _tell(self, slide: Location, summary: SegmentSummary) -> None:
         when = "done earlier" if summary.earlier else f"{summary.seconds:.1f} s"
-        self.say(f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}")
+        self.say(f"{self.name_of(slide)}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}")
         if summary.earlier:
             return
         if self.verbose:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -112,6 +113,7 @@ class SlideDisplay:
         self.unit, self.quiet, self.only_json = unit, quiet, only_json
         self._live: Progress | None = None
         self._places: dict[Location, str] = {}
+        self._ambiguous: set[str] = set()
         self._left = TimeLeft({})
         self._said = time.monotonic()
         self._pace: tuple[int, float] | None = None
@@ -127,11 +129,17 @@ class SlideDisplay:
     def start(self, batch: BatchStart) -> None:
         """Say what there is to do."""
         count = len(batch.slides)
+        names = Counter(slide.name for slide in batch.slides)
+        self._ambiguous = {name for name, bearers in names.items() if bearers > 1}
         if count != 1:
             self._places = {slide: f"slide {n}/{count}" for n, slide in enumerate(batch.slides, 1)}
         self._left = TimeLeft({slide: _size(slide) for slide in batch.slides if slide not in batch.earlier})
         if not self.quiet and (count != 1 or batch.earlier):
             say_line(batch.message)
+
+    def name_of(self, slide: Location) -> str:
+        """What lines call a slide: its name, or its whole path where another of the batch has that name."""
+        return str(slide) if slide.name in self._ambiguous else slide.name
 
     def begin(self, slide: Location) -> Callable[[int, int, str], None]:
         """Begin a slide; returns what shows how much of it is done, with a remark."""
@@ -142,7 +150,9 @@ class SlideDisplay:
             columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
             self._live = Progress(*columns, console=err, transient=True)
             place = self._places.get(slide, "")
-            self._task = self._live.add_task(progress_line(place, slide.name, 0.0, "", None, self._width))
+            self._task = self._live.add_task(
+                progress_line(place, self.name_of(slide), 0.0, "", None, self._width)
+            )
             self._live.start()
         return lambda done, total, remark: self._update(slide, done, total, remark)
 
@@ -163,7 +173,9 @@ class SlideDisplay:
         fraction = done / total if total else 1.0
         told = " · ".join(part for part in (self._rate(done), remark) if part)
         left = self._left.seconds(fraction)
-        return progress_line(self._places.get(slide, ""), slide.name, fraction, told, left, self._width)
+        return progress_line(
+            self._places.get(slide, ""), self.name_of(slide), fraction, told, left, self._width
+        )
 
     def _rate(self, done: int) -> str:
         now = time.monotonic()

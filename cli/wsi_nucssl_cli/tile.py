@@ -78,7 +78,7 @@ def tile(
     def finish(slide: Location, store: TileStore, *, earlier: bool) -> None:
         display.end(earlier=earlier)
         when = ", done earlier" if earlier else ""
-        display.say(f"{slide.name}: {len(store)} tiles in {store.path}{when}")
+        display.say(f"{display.name_of(slide)}: {len(store)} tiles in {store.path}{when}")
 
     with printed_as_json(batch, wanted=as_json), display:
         ingest_slides(

@@ -58,8 +58,30 @@ def test_what_was_done_earlier_is_said_to_be(
     assert ended.code == 0
     assert "tissue.tif: " in ended.out
     assert ended.out.count("done earlier") == 1
+    assert "1 done earlier, 1 to do" in ended.err
     assert _rows(out)["tissue.geojson"] == before
     assert _rows(out)["glass.geojson"]["attempts"] == "1"
+    log = (out / "batch.log").read_text().splitlines()[3:]
+    assert [line.split()[1] for line in log] == ["batch", "running", "done"]
+    assert "tissue.tif" not in "".join(log)
+
+
+def test_what_was_done_earlier_and_is_lost_is_done_again(
+    cli: Cli, slide: Path, glass: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = ("segment", slide, glass, "-o", out, "--model", weights)
+    assert cli(*words).code == 0
+    before = _rows(out)["tissue.geojson"]
+    (out / "tissue.geojson.run" / "summary.json").unlink()
+    (out / "glass.geojson").unlink()
+    ended = cli(*words, "--resume")
+    assert ended.code == 0
+    assert "1 done earlier, 1 to do" in ended.err
+    rows = _rows(out)
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert {row["attempts"] for row in rows.values()} == {"2"}
+    assert rows["tissue.geojson"]["sha256"] == before["sha256"]
 
 
 def test_a_slide_that_is_there_and_spared_stays_done(

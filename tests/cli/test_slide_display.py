@@ -105,6 +105,13 @@ def test_plain_lines_off_a_terminal(
     ]
 
 
+def test_slides_of_one_name_are_told_apart() -> None:
+    slides = (Path("s/a.svs"), Path("t/a.svs"), Path("t/b.svs"))
+    display = SlideDisplay()
+    display.start(BatchStart(slides))
+    assert [display.name_of(slide) for slide in slides] == ["s/a.svs", "t/a.svs", "b.svs"]
+
+
 def test_a_lone_slide_has_no_place(capsys: pytest.CaptureFixture[str]) -> None:
     display = SlideDisplay()
     display.start(BatchStart((Path("a.svs"),)))
