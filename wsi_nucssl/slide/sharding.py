@@ -29,7 +29,7 @@ _MOST_PX: Final = 1 << 24
 _USUAL_PART: Final = 0.3
 _USUAL_UM: Final = 0.25
 """What is taken for the part that is tissue, and for the resolution, where they are unknown: of an estimate only."""
-_OVERHEAD_MM2: Final = 1.0
+_OVERHEAD_MM2: Final = 0.1
 """What any slide costs, in mm² of tissue."""
 _READERS: Final = 4
 
