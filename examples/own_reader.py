@@ -41,7 +41,7 @@ class NpyReader(Reader):
         """The map ends with the slide."""
 
 
-READER = SlideReader(recognise=starts_with(b"\x93NUMPY"), open=NpyReader)
+READER = SlideReader(recognise=starts_with(b"\x93NUMPY"), open=NpyReader, endings=(".npy",))
 
 if __name__ == "__main__":
     path = Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "slide.npy"

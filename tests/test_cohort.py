@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from wsi_nucssl.cohort import for_each_slide
-from wsi_nucssl.errors import ResourceError, SlideError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
+from wsi_nucssl.errors import (
+    OutputLocked,
+    ResourceError,
+    SlideError,
+    SomeSlidesFailed,
+    Stopped,
+    UsageError,
+    WsiNucsslError,
+)
 from wsi_nucssl.locations import Location
 
 SLIDES = [Path("a.svs"), Path("b.svs"), Path("c.svs")]
@@ -18,6 +26,7 @@ SLIDES = [Path("a.svs"), Path("b.svs"), Path("c.svs")]
     [
         (SlideError("it is damaged", path="b.svs"), "b.svs: it is damaged"),
         (UsageError("this slide is too small"), "too small"),
+        (ResourceWarning("no error of ours"), "this is a bug: ResourceWarning"),
         (
             ZeroDivisionError("division by zero"),
             r"b.svs: this is a bug: ZeroDivisionError: .*test_cohort.py, line",
@@ -36,12 +45,35 @@ def test_one_slide_that_raises_anything_is_reported_and_the_others_go_on(error: 
             raise error
         done.append(slide)
 
-    with pytest.raises(SomeSlidesFailed, match=r"1 of 3 slides failed: b\.svs"):
+    with pytest.raises(SomeSlidesFailed, match=r"1 of 3 slides failed:\n  .*b\.svs"):
         for_each_slide(SLIDES, job, lambda slide, found: told.append((slide, found)))
     assert done == [SLIDES[0], SLIDES[2]]
     assert [slide for slide, _ in told] == [SLIDES[1]]
     with pytest.raises(WsiNucsslError, match=says):
         raise told[0][1]
+
+
+def test_one_that_another_process_works_on_has_not_failed() -> None:
+    told: list[Location] = []
+
+    def job(slide: Location) -> None:
+        if slide == SLIDES[1]:
+            raise OutputLocked("another process is writing here", path="out")
+
+    for_each_slide(SLIDES, job, lambda slide, _: told.append(slide))
+    assert told == SLIDES[1:2]
+
+
+def test_failures_are_listed_with_error_and_remedy() -> None:
+    def job(slide: Location) -> None:
+        raise SlideError(f"{slide.stem} is damaged", path=str(slide), remedy="Scan it again with ⟨mpp⟩")
+
+    with pytest.raises(SomeSlidesFailed) as failed:
+        for_each_slide(SLIDES[:1], job, lambda *_: None, is_lone=False)
+    assert failed.value.message.splitlines() == [
+        "1 of 1 slides failed:",
+        "  a.svs: a is damaged. Scan it again with ⟨mpp⟩",
+    ]
 
 
 @pytest.mark.parametrize("error", [ResourceError("the disk is full"), Stopped(15), KeyboardInterrupt()])

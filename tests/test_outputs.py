@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wsi_nucssl.errors import OutputError, OutputExists
-from wsi_nucssl.outputs import check_output
+from wsi_nucssl.outputs import Inputs, check_output
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_an_input_that_is_a_link_to_the_output(slide: Path) -> None:
 
 
 def test_another_case_where_case_does_not_count(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    same = Path.samefile
-    monkeypatch.setattr(Path, "samefile", lambda a, b: same(Path(str(a).lower()), Path(str(b).lower())))
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **how: stat(Path(str(path).lower()), **how))
     monkeypatch.setattr(Path, "lstat", lambda path: os.lstat(str(path).lower()))
     with pytest.raises(OutputExists, match="input"):
         check_output(slide.with_name("SLIDE.SVS"), inputs=(slide,), overwrite=True)
@@ -124,3 +124,23 @@ def test_write_protected_files_and_wrong_kinds(slide: Path) -> None:
 def test_places_that_cannot_be(slide: Path, name: str) -> None:
     with pytest.raises(OutputError):
         check_output(slide.parent / name)
+
+
+def test_inputs_are_looked_at_once_for_many_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slides = [tmp_path / f"{number}.svs" for number in range(50)]
+    for each in slides:
+        each.touch()
+    asked: list[Path] = []
+    resolve = Path.resolve
+
+    def counted(path: Path, strict: bool = False) -> Path:
+        asked.append(path)
+        return resolve(path, strict)
+
+    monkeypatch.setattr(Path, "resolve", counted)
+    inputs = Inputs(slides)
+    for each in slides:
+        check_output(each.with_suffix(".geojson"), inputs=inputs)
+    assert len(asked) == 2 * len(slides)
+    with pytest.raises(OutputExists, match="input"):
+        check_output(slides[7], inputs=inputs, overwrite=True)

@@ -16,7 +16,7 @@ import wsi_nucssl
 from wsi_nucssl import errors
 
 PUBLIC = sorted({*wsi_nucssl.__all__} - {"__version__"})
-BELOW = {"pretrain", "finetune", "benchmark", "segment_slide"}
+BELOW = {"pretrain", "finetune", "benchmark", "segment_slide", "segment_slides"}
 """Jobs in `jobs`, on paths; functions of these names in the rooms below take what is parsed already."""
 
 
@@ -111,7 +111,7 @@ def test_jobs_have_the_defaults_of_the_command_line() -> None:
     renamed = {"views": "tta", "recipe": "config", "weights": "weight", "teachers": "teacher"}
     for job in BELOW:
         ours = inspect.signature(getattr(wsi_nucssl, job)).parameters
-        theirs = inspect.signature(commands["segment" if job == "segment_slide" else job]).parameters
+        theirs = inspect.signature(commands["segment" if job.startswith("segment_") else job]).parameters
         compared = 0
         for name, parameter in ours.items():
             flag = theirs.get(name) or theirs.get(renamed.get(name, ""))

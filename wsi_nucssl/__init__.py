@@ -7,7 +7,8 @@ Everything below is imported when it is first used, so that `import wsi_nucssl` 
 >>> result.table.area_um2.mean()  # doctest: +SKIP
 >>> result.plot()  # doctest: +SKIP
 
-One name a job (`segment`, `segment_slide`, `export`, `pretrain`, `finetune`, `benchmark`), and what they are made of.
+One name a job (`segment`, `segment_slide`, `segment_slides`, `export`, `pretrain`, `finetune`, `benchmark`), and what
+they are made of.
 docs/python.md is a tour.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.jobs.exporting import export as export
     from wsi_nucssl.jobs.scoring import benchmark as benchmark
     from wsi_nucssl.jobs.segmenting import segment_slide as segment_slide
+    from wsi_nucssl.jobs.segmenting import segment_slides as segment_slides
     from wsi_nucssl.jobs.tile_loader import tile_loader as tile_loader
     from wsi_nucssl.jobs.training import finetune as finetune
     from wsi_nucssl.jobs.training import pretrain as pretrain
@@ -77,6 +79,7 @@ _HOMES = {
     "segment": "segment",
     "segment_image": "segment.images",
     "segment_slide": "jobs.segmenting",
+    "segment_slides": "jobs.segmenting",
     "tile_loader": "jobs.tile_loader",
     "tissue_mask": "slide",
     "write_geojson": "export.geojson",

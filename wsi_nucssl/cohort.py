@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from wsi_nucssl.errors import ResourceError, SomeSlidesFailed, Stopped, UsageError, WsiNucsslError
+from wsi_nucssl.errors import (
+    OutputLocked,
+    ResourceError,
+    SomeSlidesFailed,
+    Stopped,
+    UsageError,
+    WsiNucsslError,
+)
 from wsi_nucssl.files import safe_stem
 from wsi_nucssl.locations import Location
 from wsi_nucssl.runs import stop_requests
@@ -21,47 +28,63 @@ def for_each_slide(
     job: Callable[[Location], None],
     on_failure: OnFailure,
     *,
+    is_lone: bool | None = None,
     at_once: int = 1,
 ) -> None:
-    """Run `job` on every slide; with `at_once`, on as many at a time, in threads.
+    """Run `job` on every slide.
 
     Whatever one slide raises is that slide's failure: an error of its own, memory that it alone asked for, or a bug,
-    which is said to be one.
+    which is said to be one. One that another process is at work on is told to `on_failure`, and has not failed.
+
+    Parameters
+    ----------
+    slides : iterable of Location
+        The slides.
+    job : callable
+        What is to be done with each.
+    on_failure : callable
+        Is told of each failure when it happens.
+    is_lone : bool, optional
+        A slide that is the only one raises its own error; True by default where one is given.
+    at_once : int
+        How many slides are done at a time, in threads.
 
     Raises
     ------
     SomeSlidesFailed
-        At the end, naming every slide that failed; a lone slide's own error instead.
+        At the end, with every slide that failed, its error and the remedy; a lone slide's own error instead.
     ResourceError, Stopped
         At once, since they concern every slide.
     """
     slides = list(slides)
+    is_lone = len(slides) == 1 if is_lone is None else is_lone
 
-    def error_of(slide: Location) -> Exception | None:
+    def failure_of(slide: Location) -> str:
+        """A line about it; "" if it did not fail."""
         try:
             job(slide)
         except (ResourceError, Stopped):
             raise
         except Exception as error:
-            if len(slides) == 1:
+            if is_lone:
                 raise
-            on_failure(slide, _in_words(slide, error))
-            return error
-        return None
+            told = _in_words(slide, error)
+            on_failure(slide, told)
+            if isinstance(error, OutputLocked):
+                return ""
+            return told.message if told.path else f"{slide}: {told.message}"
+        return ""
 
-    errors = _of_all(error_of, slides, at_once)
-    failed = [slide.name for slide, error in zip(slides, errors, strict=True) if error]
+    failed = [line for line in _of_all(failure_of, slides, at_once) if line]
     if failed:
-        raise SomeSlidesFailed(f"{len(failed)} of {len(slides)} slides failed: {', '.join(failed)}")
+        raise SomeSlidesFailed("\n  ".join([f"{len(failed)} of {len(slides)} slides failed:", *failed]))
 
 
-def _of_all(
-    error_of: Callable[[Location], Exception | None], slides: list[Location], at_once: int
-) -> list[Exception | None]:
+def _of_all(job: Callable[[Location], str], slides: list[Location], at_once: int) -> list[str]:
     if at_once == 1 or len(slides) == 1:
-        return [error_of(slide) for slide in slides]
+        return [job(slide) for slide in slides]
     with stop_requests(), thread_pool(at_once) as pool:
-        return [*prefetch(pool, at_once, error_of, slides)]
+        return [*prefetch(pool, at_once, job, slides)]
 
 
 def _in_words(slide: Location, error: Exception) -> WsiNucsslError:

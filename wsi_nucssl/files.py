@@ -263,6 +263,15 @@ def read_bounded(path: Path, largest: int) -> bytes:
         return file.read(largest)
 
 
+def read_head(path: Path, count: int) -> bytes:
+    """At most the first `count` bytes of a regular file; none of one that cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(count)
+    except (OSError, InputError):
+        return b""
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from wsi_nucssl.errors import OutputError
 from wsi_nucssl.files import disk_errors, remove_partials, write_atomic
@@ -27,9 +27,9 @@ LOG: Final = "batch.log"
 _LOCK: Final = ".batch.lock"
 _LOCK_SECONDS: Final = 60
 
-_NOT_LOGGED: Final = ("path", "state", "started", "version")
+_NOT_LOGGED: Final = ("path", "state", "started", "versions")
 
-State = Literal["waiting", "running", "done", "failed"]
+State = Literal["waiting", "running", "done", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,27 @@ class Row:
     ----------
     path, output : str
         The slide as it was given; its first output's name within the folder, which is what tells rows apart.
-    state : {"waiting", "running", "done", "failed"}
+    state : {"waiting", "running", "done", "failed", "skipped"}
         A row that says "running" although nothing runs is of a process that was killed: resumed, its slide goes on.
+        One that was asked to stop leaves "waiting". "skipped": something is at its output, and was spared.
     attempts : int
         How often it was begun.
     started : str
         When it was begun the last time, ISO 8601 in UTC.
-    seconds : float
+    seconds : float or None
         Wall time of the last attempt.
-    nuclei : int
-        How many were found.
-    per_mm2, tissue_mm2 : float
+    nuclei : int or None
+        How many were found; this and what follows is empty where it is not known, as of a slide that failed.
+    per_mm2, tissue_mm2 : float or None
         Nuclei per mm² of tissue; area of the tissue.
     warnings : str
         Doubts about the result, one after another.
     error, remedy : str
         Why it failed, and what can be done.
-    version, sha256 : str
-        The package's version; of the first output's bytes.
+    versions : str
+        Of the package and of what else decides the bytes.
+    sha256 : str
+        Of the first output's bytes.
     """
 
     path: str
@@ -65,14 +68,14 @@ class Row:
     state: State = "waiting"
     attempts: int = 0
     started: str = ""
-    seconds: float = 0.0
-    nuclei: int = 0
-    per_mm2: float = 0.0
-    tissue_mm2: float = 0.0
+    seconds: float | None = None
+    nuclei: int | None = None
+    per_mm2: float | None = None
+    tissue_mm2: float | None = None
     warnings: str = ""
     error: str = ""
     remedy: str = ""
-    version: str = ""
+    versions: str = ""
     sha256: str = ""
 
     @classmethod
@@ -87,7 +90,13 @@ class Row:
         kinds: dict[str, type] = {"attempts": int, "nuclei": int}
         kinds |= dict.fromkeys(("seconds", "per_mm2", "tissue_mm2"), float)
         known = {each.name for each in fields(cls)}
-        return cls(**{name: kinds.get(name, str)(text) for name, text in texts.items() if name in known})
+        return cls(
+            **{
+                name: kinds.get(name, str)(text)
+                for name, text in texts.items()
+                if name in known and (text or name not in kinds)
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +147,35 @@ class Ledger:
             for path, output in slides:
                 rows[output] = replace(rows.get(output, Row(path, output)), path=path)
 
-    def begin(self, output: str, version: str) -> tuple[Row, Row]:
-        """A slide is begun, and of earlier attempts only their number stays; returns the row before and after."""
+    def begin(self, output: str, versions: str, path: str = "") -> tuple[Row, Row]:
+        """A slide is begun, and of earlier attempts only their number stays; returns the row before and after.
+
+        `path` is the slide's, for a table that was removed since the slide was entered.
+        """
         with self._changing() as rows:
-            before = rows[output]
-            after = Row(before.path, output, "running", before.attempts + 1, self._time(), version=version)
+            before = rows.get(output, Row(path, output))
+            after = Row(before.path, output, "running", before.attempts + 1, self._time(), versions=versions)
             rows[output] = after
-        self._log(after)
+            self._log(after)
         return before, after
 
     def put(self, row: Row) -> None:
         """Enter how a slide ended."""
         with self._changing() as rows:
             rows[row.output] = row
-        self._log(row)
+            self._log(row)
+
+    def withdraw(self, begun: Row, before: Row, why: str) -> None:
+        """Take back that a slide was begun, since nothing was done to it; what another process entered since stays."""
+        with self._changing() as rows:
+            if rows.get(begun.output) == begun:
+                rows[begun.output] = before
+            self._log(replace(before, state="skipped", error=why))
+
+    def note(self, text: str) -> None:
+        """Put a line about the whole batch into the log."""
+        with self._changing():
+            self._say(f"batch {text}")
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, Row]]:
@@ -159,20 +183,37 @@ class Ledger:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / _LOCK, timeout=_LOCK_SECONDS)
-            lock.acquire()
+            try:
+                lock.acquire()
+            except Timeout:
+                raise OutputError(
+                    f"another process has held the ledger for {_LOCK_SECONDS} s",
+                    path=self.folder / _LOCK,
+                    remedy="See whether it hangs, and run the same command again with ⟨resume⟩",
+                ) from None
         try:
             remove_partials(self.folder, TABLE)  # of a process that was killed
             rows = self.rows()
+            known = dict(rows)
             yield rows
-            write_atomic(self.folder / TABLE, _text(rows.values()))
+            if rows != known or not (self.folder / TABLE).exists():
+                write_atomic(self.folder / TABLE, _text(rows.values()))
         finally:
             lock.release()
 
     def _log(self, row: Row) -> None:
-        columns = {name: value for name, value in asdict(row).items() if value and name not in _NOT_LOGGED}
+        columns = {
+            name: value
+            for name, value in asdict(row).items()
+            if value not in ("", None) and name not in _NOT_LOGGED
+        }
         told = " ".join(f"{name}={value!r}" for name, value in columns.items())
+        self._say(f"{row.state} {row.path!r} {told}")
+
+    def _say(self, line: str) -> None:
+        """A line at the end of the log; whoever says it holds the lock, since not every disk appends in one step."""
         with disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as log:
-            log.write(f"{self._time()} {row.state} {row.path} {told}\n")
+            log.write(f"{self._time()} {line}\n")
 
     def _time(self) -> str:
         return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="seconds")

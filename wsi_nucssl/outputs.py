@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,94 @@ _PARTS: Final = {
 }
 """Endings of the other files that a slide consists of; they lie beside it, or in the folder of its stem."""
 
+_File = tuple[int, int]
+"""Device and number of a file."""
+
+
+class Inputs:
+    """What a job reads, looked at once however many outputs are held against it.
+
+    Parameters
+    ----------
+    inputs : iterable of Location
+        Files and folders; URLs are no place that an output of ours may take.
+    """
+
+    def __init__(self, inputs: Iterable[Location | None]) -> None:
+        self._given = [each for each in inputs if isinstance(each, Path)]
+
+    @cached_property
+    def _sources(self) -> dict[Path, Path]:
+        return {each.resolve(): each for each in reversed(self._given)}
+
+    @cached_property
+    def _files(self) -> dict[_File, Path]:
+        """By what tells files apart, whatever their names: links, hard links, another case."""
+        found = {_file(each): each for each in reversed(self._given)}
+        return {file: each for file, each in found.items() if file is not None}
+
+    @cached_property
+    def _above(self) -> dict[_File, Path]:
+        """Folders that hold an input somewhere, each with one."""
+        folders = {folder: each for source, each in self._sources.items() for folder in source.parents}
+        found = {_file(folder): each for folder, each in folders.items()}
+        return {file: each for file, each in found.items() if file is not None}
+
+    @cached_property
+    def _of_parts(self) -> list[tuple[Path, Path]]:
+        """The slides that consist of several files."""
+        return [(source, each) for source, each in self._sources.items() if source.suffix.lower() in _PARTS]
+
+    def spare(self, path: Path, *, exists: bool) -> None:
+        """Refuse an output whose writing would change or remove an input.
+
+        Raises
+        ------
+        OutputExists
+            It would.
+        """
+        here, file = path.resolve(), _file(path) if exists else None
+        if here in self._sources or (file is not None and file in self._files):
+            raise OutputExists(
+                "the output is an input of this job", path=path, remedy="Choose another output"
+            )
+        if not exists:
+            return
+        if path.is_dir():
+            if file is not None and file in self._above:
+                raise OutputExists(
+                    f"the input {self._above[file]} lies in it, and it would be replaced",
+                    path=path,
+                    remedy="Choose another output",
+                )
+            return
+        owner = self._folder_of(here) or next(
+            (each for source, each in self._of_parts if _is_part(here, source)), None
+        )
+        if owner is not None:
+            raise OutputExists(
+                f"the file belongs to the input {owner}", path=path, remedy="Choose another output"
+            )
+
+    def _folder_of(self, file: Path) -> Path | None:
+        """The input that is a folder and holds the file."""
+        given = (self._files.get(found) for found in map(_file, file.parents) if found is not None)
+        return next((each for each in given if each is not None and each.is_dir()), None)
+
+
+def _file(path: Path) -> _File | None:
+    """What tells a file or folder apart from others; None where there is none that may be looked at."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
 
 def check_output(
     path: Path,
     *,
-    inputs: Iterable[Location | None] = (),
+    inputs: Inputs | Iterable[Location | None] = (),
     overwrite: bool = False,
     may_exist: bool = False,
     is_folder: bool = False,
@@ -39,7 +123,7 @@ def check_output(
     ----------
     path : Path
         The output.
-    inputs : iterable of Location
+    inputs : Inputs or iterable of Location
         What the job reads, files and folders.
     overwrite : bool
         Replace what is there.
@@ -59,9 +143,7 @@ def check_output(
     """
     with disk_errors(path):
         there = _status(path)
-    for each in inputs:
-        if isinstance(each, Path):
-            _spare(path, each, exists=there is not None)
+    (inputs if isinstance(inputs, Inputs) else Inputs(inputs)).spare(path, exists=there is not None)
     if there is None:
         _check_folder(path)
         return
@@ -85,36 +167,6 @@ def _status(path: Path) -> os.stat_result | None:
         return None
     except ValueError as error:  # a NUL
         raise OutputError(f"no file can have this name ({error})", remedy="Choose another output") from error
-
-
-def _spare(path: Path, given: Path, *, exists: bool) -> None:
-    """Raise if writing `path` would change or remove the input `given`."""
-    here, source = path.resolve(), given.resolve()
-    if (exists and _same(path, given)) or here == source:
-        raise OutputExists("the output is an input of this job", path=path, remedy="Choose another output")
-    if exists and path.is_dir() and _holds(path, source):
-        raise OutputExists(
-            f"the input {given} lies in it, and it would be replaced",
-            path=path,
-            remedy="Choose another output",
-        )
-    if exists and not path.is_dir() and (_holds(given, here) if given.is_dir() else _is_part(here, source)):
-        raise OutputExists(
-            f"the file belongs to the input {given}", path=path, remedy="Choose another output"
-        )
-
-
-def _same(path: Path, given: Path) -> bool:
-    """True if both are one file, by whatever name: links, hard links, another case."""
-    try:
-        return path.samefile(given)
-    except OSError:
-        return False
-
-
-def _holds(folder: Path, inside: Path) -> bool:
-    """True if `inside`, which is resolved, lies somewhere in `folder`."""
-    return any(_same(folder, above) for above in inside.parents)
 
 
 def _is_part(path: Path, slide: Path) -> bool:

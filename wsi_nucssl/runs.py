@@ -115,6 +115,11 @@ def run_directory(
                 replace(beside, path)
 
 
+def is_run(path: Path) -> bool:
+    """True for a run directory of ours, finished or not."""
+    return _is_ours(path / MANIFEST)
+
+
 def place_of_work(path: Path) -> Path:
     """Where the run at `path` is being made, for a process that knows another one to hold it."""
     beside = _beside(path)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from wsi_nucssl.files import safe_stem
 from wsi_nucssl.locations import Location, Url, locate
 from wsi_nucssl.mpp import GivenMpp
 
+STANDARD_INPUT: Final = Path("-")
 _LARGEST_BYTES: Final = 1 << 26
 _COLUMNS: Final = ("path", "mpp", "output")
 _DELIMITERS: Final = ",;\t"
@@ -31,7 +34,7 @@ class ListedSlide:
     mpp : float or None
         µm per level-0 px, where the file does not say it.
     output : str
-        The name of its output without an ending; "" for its own.
+        Where its outputs go below their folder, without an ending, such as "site-a/x"; "" for its own stem.
     """
 
     slide: Location
@@ -44,12 +47,13 @@ def read_slide_list(path: Path, *, force_mpp: bool = False) -> tuple[ListedSlide
 
     A `.csv` file has a line of column names: `path`, and perhaps `mpp` and `output`; other columns are left alone, and
     commas, semicolons or tabs stand between. Any other file has one path a line. Paths count from the list's folder;
-    empty lines and those that begin with # are left out.
+    empty lines and those that begin with # are left out. Standard input is a table if its first line has a column
+    `path`; between its paths may stand NULs, as `find -print0` writes them, and they count from the present folder.
 
     Parameters
     ----------
     path : Path
-        The list, in UTF-8.
+        The list, in UTF-8; `-` is standard input.
     force_mpp : bool
         Do not question an unusual mpp.
 
@@ -58,20 +62,20 @@ def read_slide_list(path: Path, *, force_mpp: bool = False) -> tuple[ListedSlide
     InputError
         There is no such file, it is no list, or a line of it is none; the message names the line.
     """
-    text = _read(path)
-    slides = _table(text, path, force_mpp) if path.suffix.lower() == ".csv" else _lines(text, path)
+    text = _read_standard_input() if path == STANDARD_INPUT else _read(path)
+    slides = _table(text, path, force_mpp) if _is_table(text, path) else _lines(text, path)
     if not slides:
         raise InputError("the list names no slide", path=path, remedy="Give one path a line")
     _refuse_twice(slides, path)
     return slides
 
 
-def mpp_of(listed: tuple[ListedSlide, ...]) -> Mapping[Location, float]:
+def mpp_of(listed: Iterable[ListedSlide]) -> Mapping[Location, float]:
     """The mpp of each slide of which the list says it."""
     return {each.slide: each.mpp for each in listed if each.mpp is not None}
 
 
-def names_of(listed: tuple[ListedSlide, ...]) -> Mapping[Location, str]:
+def names_of(listed: Iterable[ListedSlide]) -> Mapping[Location, str]:
     """The output's name of each slide of which the list says it."""
     return {each.slide: each.output for each in listed if each.output}
 
@@ -87,6 +91,26 @@ def _read(path: Path) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError("the list is not in UTF-8", path=path, remedy="Save it as UTF-8 text") from error
+
+
+def _read_standard_input() -> str:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError(
+            "no list comes on standard input", remedy="Pipe one into the command, such as from find or ls"
+        )
+    data = sys.stdin.buffer.read(_LARGEST_BYTES + 1)
+    if len(data) > _LARGEST_BYTES:
+        raise InputError("what comes on standard input is no list of slides", remedy="Pipe a list of paths")
+    try:
+        return data.decode("utf-8-sig").replace("\0", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError("the list on standard input is not in UTF-8", remedy="Pipe text") from error
+
+
+def _is_table(text: str, path: Path) -> bool:
+    if path != STANDARD_INPUT:
+        return path.suffix.lower() == ".csv"
+    return "path" in (cell.strip().lower() for cell in re.split(f"[{_DELIMITERS}]", text.partition("\n")[0]))
 
 
 def _lines(text: str, path: Path) -> tuple[ListedSlide, ...]:

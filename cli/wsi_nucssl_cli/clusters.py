@@ -28,7 +28,9 @@ def workers_of(cluster: str, task_s: float) -> Iterator[Pool | None]:
             remedy="Install it: pip install 'wsi-nucssl[cluster]'",
         ) from error
     for name in ("distributed", *filter(_is_of_dask, logging.root.manager.loggerDict)):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors and warnings of ours say what concerns people
+        logging.getLogger(name).setLevel(
+            logging.CRITICAL
+        )  # errors and warnings of ours say what concerns people
     with pool_of(cluster, task_s=task_s, warn=say_warning) as pool:
         yield pool
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.errors import WsiNucsslError, spelled
-from wsi_nucssl.locations import Location
+from wsi_nucssl.errors import spelled
 
 _PLAIN_SECONDS: Final = 10.0
 MAX_SEED: Final = 2**63 - 1
@@ -49,6 +47,11 @@ def say_error(message: str) -> None:
 def say_warning(message: str) -> None:
     """As `say_error`, of what does not end the command."""
     err.print(f"warning: {spelled(message, flag)}", markup=False)
+
+
+def say_line(message: str) -> None:
+    """A line on stderr, as it is."""
+    err.print(message, markup=False)
 
 
 def say_hello(command: str, *, quiet: bool) -> None:
@@ -103,36 +106,3 @@ class Meter:
             self._said = now
             left = f" · {(total - done) / rate:.0f} s left" if rate else ""
             err.print(f"{self.name}: {done}/{total} {self.unit} · {remark}{left}", markup=False)
-
-
-class SlideDisplay:
-    """The meter of the slide in hand, one after another, and the errors of those that failed."""
-
-    def __init__(self, unit: str = "tiles", *, quiet: bool = False) -> None:
-        self.unit, self.quiet = unit, quiet
-        self._meter: Meter | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def begin(self, slide: Location) -> Meter:
-        """Start the meter of a slide."""
-        self.end()
-        self._meter = Meter(slide.name, self.unit, quiet=self.quiet)
-        return self._meter
-
-    def end(self) -> None:
-        """Take the meter away, so that lines can be printed."""
-        if self._meter is not None:
-            self._meter.stop()
-            self._meter = None
-
-    def fail(self, slide: Location, error: WsiNucsslError) -> None:
-        """Report a slide's error; the others go on."""
-        self.end()
-        say_error(error.message if error.path else f"{slide}: {error.message}")

@@ -51,11 +51,10 @@ def info(
 
 
 def _write_png(path: Path, image: RGB) -> None:
-    from imagecodecs import png_encode
-
     from wsi_nucssl.files import write_atomic
+    from wsi_nucssl.pictures import png
 
-    write_atomic(path, bytes(png_encode(image)))
+    write_atomic(path, png(image))
 
 
 def _table(facts: SlideInfo) -> Table:

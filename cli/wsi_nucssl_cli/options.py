@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.slide.registry import READERS
 from wsi_nucssl.slide.tissue_methods import TISSUES
+from wsi_nucssl_cli.display import say_line
 
 if TYPE_CHECKING:
+    from wsi_nucssl.batch import Batch
+    from wsi_nucssl.locations import Location
     from wsi_nucssl.slide_list import ListedSlide
 
 ReaderName = Annotated[
@@ -31,13 +36,34 @@ ForceMpp = Annotated[
 OneSlide = Annotated[str, typer.Argument(help="Slide or image, a file or a URL.", show_default=False)]
 Slides = Annotated[list[str], typer.Argument(help="Slides or images, files or URLs.", show_default=False)]
 SomeSlides = Annotated[
-    list[str] | None, typer.Argument(help="Slides or images, files or URLs.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        help="Slides or images: files, URLs, folders with all in them, or - for a list on standard input.",
+        show_default=False,
+    ),
 ]
 SlideList = Annotated[
     Path | None,
     typer.Option(
-        "--slides", help="A list of slides: a .csv with columns path, mpp, output, or one path a line."
+        "--slides",
+        help="A list of slides: a .csv with columns path, mpp, output, or one path a line; - for standard input.",
     ),
+]
+ShardName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N parts with about as much tissue, for arrays of jobs.",
+    ),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Only the slides that batch.csv in OUTPUT says failed, once more."),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print what became of each slide as one JSON object, and nothing else."),
 ]
 MinArea = Annotated[float, typer.Option("--min-area", help="Write nuclei of at least this area in µm².")]
 MinProbability = Annotated[
@@ -73,15 +99,34 @@ TaskTimeout = Annotated[
 ]
 
 
-def listed_slides(
-    slides: list[str] | None, slide_list: Path | None, *, force_mpp: bool
+def gathered(
+    slides: list[str] | None, slide_list: Path | None, *, force_mpp: bool, quiet: bool
 ) -> tuple[ListedSlide, ...]:
-    """The slides that are named, and those of the list."""
+    """The slides that are named, those in folders and those of the list; what was left out is said once."""
     from wsi_nucssl.locations import locate
-    from wsi_nucssl.slide_list import ListedSlide, read_slide_list
+    from wsi_nucssl.slide.inputs import gather_slides
 
-    named = tuple(ListedSlide(locate(slide)) for slide in slides or ())
-    listed = () if slide_list is None else read_slide_list(slide_list, force_mpp=force_mpp)
-    if not named and not listed:
-        raise UsageError("no slide is given", remedy="Name slides, or give a list of them with ⟨slides⟩")
-    return named + listed
+    inputs = gather_slides([*map(locate, slides or ())], slide_list, force_mpp=force_mpp)
+    for found in inputs.searched:
+        if not quiet or not found.slides:
+            say_line(found.message)
+    return inputs.slides
+
+
+def say_searched(sources: Sequence[Location]) -> None:
+    """Say what each folder of slides, images and stores holds, and what is left out of it."""
+    from wsi_nucssl.slide.finding import is_store, slides_in
+
+    for place in sources:
+        if isinstance(place, Path) and place.is_dir() and not is_store(place):
+            say_line(slides_in(place).message_with_stores)
+
+
+@contextlib.contextmanager
+def printed_as_json(batch: Batch, *, wanted: bool) -> Iterator[None]:
+    """However the batch ends, print what became of its slides, if that is wanted."""
+    try:
+        yield
+    finally:
+        if wanted:
+            typer.echo(json.dumps(batch.result().to_json(), indent=2, ensure_ascii=False))

@@ -23,12 +23,11 @@ def overlay(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
 ) -> None:
     """Draw the outlines of a result on its slide."""
-    from imagecodecs import png_encode
-
     from wsi_nucssl.files import write_atomic
     from wsi_nucssl.geometry import Box
     from wsi_nucssl.locations import locate
     from wsi_nucssl.outputs import check_output
+    from wsi_nucssl.pictures import png
     from wsi_nucssl.segment.overlay import draw_overlay
     from wsi_nucssl.slide import open_slide
 
@@ -36,4 +35,4 @@ def overlay(
     box = None if region is None else Box.parse(region)
     with open_slide(slide, reader=reader) as opened:
         picture = draw_overlay(opened, geojson, box, zoom)
-    write_atomic(output, bytes(png_encode(picture)))
+    write_atomic(output, png(picture))

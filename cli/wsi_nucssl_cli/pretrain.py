@@ -13,8 +13,9 @@ from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
-from wsi_nucssl_cli.display import MAX_SEED, SlideDisplay, out, say_warning
-from wsi_nucssl_cli.options import ForceMpp, Slides, TissueName
+from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
+from wsi_nucssl_cli.options import ForceMpp, Slides, TissueName, say_searched
+from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
     from wsi_nucssl.probe.run import ProbeScores
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 def pretrain(
     sources: Annotated[
         list[str],
-        typer.Argument(help="Slides (files or URLs), images, tile stores, or folders.", show_default=False),
+        typer.Argument(
+            help="Slides (files or URLs), images, tile stores, folders with all of these in them, "
+            "or - for a list on standard input.",
+            show_default=False,
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory.", show_default=False)],
     task: Annotated[str, one_of(TASKS, help="What to learn by.")] = "triplet-rank",
@@ -84,6 +89,8 @@ def pretrain(
         seed=seed,
     )
     recipe = job.recipe
+    if not quiet:
+        say_searched(job.sources)
     if preview is not None:
         write_preview(job, preview, overwrite=overwrite)
         return

@@ -14,20 +14,25 @@ from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.clusters import workers_of
-from wsi_nucssl_cli.display import SlideDisplay, out, say_hello, say_warning
+from wsi_nucssl_cli.display import say_hello
 from wsi_nucssl_cli.options import (
     FORMATS_HELP,
+    AsJson,
     ClusterName,
     ForceMpp,
     MinArea,
     MinProbability,
     ReaderName,
+    RetryFailed,
+    ShardName,
     SlideList,
     SomeSlides,
     TaskTimeout,
     TissueName,
-    listed_slides,
+    gathered,
+    printed_as_json,
 )
+from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
     from wsi_nucssl.cluster.pool import Pool
@@ -95,6 +100,8 @@ def segment(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs and runs that are there.")
     ] = False,
+    shard: ShardName = None,
+    retry_failed: RetryFailed = False,
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Leave the probability zarr in OUTPUT.run.")
     ] = False,
@@ -117,16 +124,14 @@ def segment(
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Segment slides into GeoJSON that QuPath opens, and into tables."""
     say_hello("segment", quiet=quiet)
 
-    from wsi_nucssl.export.registry import format_of
     from wsi_nucssl.export.selection import Selection
-    from wsi_nucssl.ledger import Ledger
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
-    from wsi_nucssl.segment.outputs import outputs
-    from wsi_nucssl.segment.slides import segment_slides
+    from wsi_nucssl.segment.slides import segment_batch, segment_slides
     from wsi_nucssl.slide_list import mpp_of, names_of
 
     options = SegmentOptions(
@@ -145,26 +150,33 @@ def segment(
         tissue=tissue,
         write_tissue=write_tissue,
     )
-    listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
-    display = _Display(quiet=quiet, verbose=verbose)
-    with display, workers_of(cluster, task_timeout) as pool:
+    listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
+    resume = resume or (retry_failed and not overwrite)
+    targets, batch = segment_batch(
+        listed,
+        output,
+        formats.split(",") if formats else (),
+        shard=shard,
+        retry_failed=retry_failed,
+        resume=resume,
+        options=options,
+    )
+    display = _Display(quiet=quiet, verbose=verbose, only_json=as_json)
+    with printed_as_json(batch, wanted=as_json), display, workers_of(cluster, task_timeout) as pool:
         segment_slides(
-            outputs(
-                [each.slide for each in listed],
-                output,
-                formats.split(",") if formats else (),
-                names_of(listed),
-            ),
+            targets,
             load_model(model or DEFAULT_MODEL),
             options,
             mpps=mpp_of(listed),
+            names=names_of(listed),
             resume=resume,
             overwrite=overwrite,
+            batch=batch,
+            on_start=display.start,
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
             steps=_steps(context.obj, pool),
-            ledger=None if format_of(output) else Ledger(output),
         )
 
 
@@ -180,39 +192,34 @@ def _steps(given: Steps | None, pool: Pool | None) -> Steps | None:
 class _Display(SlideDisplay):
     """Progress of a slide, and a few lines when it is done."""
 
-    def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        super().__init__("tiles", quiet=quiet)
+    def __init__(self, *, quiet: bool, verbose: bool, only_json: bool) -> None:
+        super().__init__("tiles", quiet=quiet, only_json=only_json)
         self.verbose = verbose
 
     def watch(self, slide: Location) -> OnProgress:
         """Begin a slide; returns what shows its progress."""
-        meter = self.begin(slide)
+        update = self.begin(slide)
 
         def show(progress: SlideProgress) -> None:
-            stage = "predict" if progress.windows_done < progress.windows else "extract"
-            meter.update(progress.windows_done, progress.windows, f"{stage} · {progress.nuclei} nuclei")
+            update(progress.windows_done, progress.windows, f"{progress.nuclei} nuclei")
 
         return show
 
     def finish(self, slide: Location, summary: SegmentSummary) -> None:
         """Say what came out, and where it is."""
-        self.end()
-        if not self.quiet:
-            self._say(slide, summary)
+        self.end(earlier=summary.earlier)
+        self._tell(slide, summary)
         for doubt in summary.doubts:
-            say_warning(f"{slide.name}: {doubt.message}")
+            self.doubt(f"{self.name_of(slide)}: {doubt.message}")
 
-    def _say(self, slide: Location, summary: SegmentSummary) -> None:
+    def _tell(self, slide: Location, summary: SegmentSummary) -> None:
         when = "done earlier" if summary.earlier else f"{summary.seconds:.1f} s"
-        out.print(
-            f"{slide.name}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}",
-            markup=False,
-        )
+        self.say(f"{self.name_of(slide)}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}")
         if summary.earlier:
             return
         if self.verbose:
             fraction = summary.network_seconds / summary.seconds
-            out.print(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
-        out.print(f"  seams: {summary.seams}")
+            self.say(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
+        self.say(f"  seams: {summary.seams}")
         for output in summary.outputs:
-            out.print(f"  {output}", markup=False)
+            self.say(f"  {output}")

@@ -10,17 +10,21 @@ import typer
 
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.clusters import workers_of
-from wsi_nucssl_cli.display import SlideDisplay, out
 from wsi_nucssl_cli.options import (
+    AsJson,
     ClusterName,
     ForceMpp,
     ReaderName,
+    RetryFailed,
+    ShardName,
     SlideList,
     SomeSlides,
     TaskTimeout,
     TissueName,
-    listed_slides,
+    gathered,
+    printed_as_json,
 )
+from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
     from wsi_nucssl.cluster.pool import Pool
@@ -54,34 +58,44 @@ def tile(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stores that are there.")] = False,
     cluster: ClusterName = "",
     task_timeout: TaskTimeout = 900.0,
+    shard: ShardName = None,
+    retry_failed: RetryFailed = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
-    from wsi_nucssl.cohort import outputs_in
     from wsi_nucssl.geometry import Mpp
     from wsi_nucssl.slide_list import mpp_of, names_of
     from wsi_nucssl.tiles.ingest import TileConfig
-    from wsi_nucssl.tiles.slides import SlideSource, ingest_slides
+    from wsi_nucssl.tiles.slides import SlideSource, ingest_slides, tile_batch
 
-    listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
-    display = SlideDisplay(quiet=quiet)
+    listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
+    config = TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue)
+    source = SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed))
+    targets, batch = tile_batch(
+        listed, output, shard=shard, retry_failed=retry_failed, overwrite=overwrite, source=source
+    )
+    display = SlideDisplay(quiet=quiet, only_json=as_json)
 
     def begin(slide: Location) -> Callable[[TileProgress], None]:
-        meter = display.begin(slide)
-        return lambda progress: meter.update(progress.done, progress.total)
+        update = display.begin(slide)
+        return lambda progress: update(progress.done, progress.total, "")
 
-    def finish(slide: Location, store: TileStore) -> None:
-        display.end()
-        if not quiet:
-            out.print(f"{slide.name}: {len(store)} tiles in {store.path}", markup=False)
+    def finish(slide: Location, store: TileStore, *, earlier: bool) -> None:
+        display.end(earlier=earlier)
+        when = ", done earlier" if earlier else ""
+        display.say(f"{display.name_of(slide)}: {len(store)} tiles in {store.path}{when}")
 
-    with display, workers_of(cluster, task_timeout) as pool:
+    with printed_as_json(batch, wanted=as_json), display, workers_of(cluster, task_timeout) as pool:
         ingest_slides(
-            outputs_in(output, [each.slide for each in listed], ".zarr", names_of(listed)),
-            TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue),
-            SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed)),
+            targets,
+            config,
+            source,
             workers=workers,
             overwrite=overwrite,
+            names=names_of(listed),
+            batch=batch,
+            on_start=display.start,
             on_slide=begin,
             on_store=finish,
             on_failure=display.fail,

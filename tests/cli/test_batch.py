@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import Ended
+from tests.segment import fakes
 from wsi_nucssl.files import sha256_file
+from wsi_nucssl.slide import RGB
 
 Cli = Callable[..., Ended]
 
@@ -36,6 +41,7 @@ def test_a_batch_leaves_a_ledger(cli: Cli, slide: Path, glass: Path, weights: Pa
     assert "no slide or image format" in failed["error"]
     assert "Give a slide" in failed["remedy"]
     assert [line.split()[1] for line in (out / "batch.log").read_text().splitlines()] == [
+        "batch",
         *("running", "done"),
         *("running", "failed"),
         *("running", "done"),
@@ -52,8 +58,30 @@ def test_what_was_done_earlier_is_said_to_be(
     assert ended.code == 0
     assert "tissue.tif: " in ended.out
     assert ended.out.count("done earlier") == 1
+    assert "1 done earlier, 1 to do" in ended.err
     assert _rows(out)["tissue.geojson"] == before
     assert _rows(out)["glass.geojson"]["attempts"] == "1"
+    log = (out / "batch.log").read_text().splitlines()[3:]
+    assert [line.split()[1] for line in log] == ["batch", "running", "done"]
+    assert "tissue.tif" not in "".join(log)
+
+
+def test_what_was_done_earlier_and_is_lost_is_done_again(
+    cli: Cli, slide: Path, glass: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = ("segment", slide, glass, "-o", out, "--model", weights)
+    assert cli(*words).code == 0
+    before = _rows(out)["tissue.geojson"]
+    (out / "tissue.geojson.run" / "summary.json").unlink()
+    (out / "glass.geojson").unlink()
+    ended = cli(*words, "--resume")
+    assert ended.code == 0
+    assert "1 done earlier, 1 to do" in ended.err
+    rows = _rows(out)
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert {row["attempts"] for row in rows.values()} == {"2"}
+    assert rows["tissue.geojson"]["sha256"] == before["sha256"]
 
 
 def test_a_slide_that_is_there_and_spared_stays_done(
@@ -69,3 +97,90 @@ def test_a_slide_that_is_there_and_spared_stays_done(
 def test_one_slide_into_a_file_has_no_ledger(cli: Cli, glass: Path, weights: Path, tmp_path: Path) -> None:
     assert cli("segment", glass, "-o", tmp_path / "out" / "n.geojson", "--model", weights).code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n.geojson", "n.geojson.run"]
+
+
+def test_json_is_all_that_is_printed(
+    cli: Cli, slide: Path, glass: Path, weights: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.svs"
+    bad.write_text("no slide")
+    ended = cli("segment", slide, bad, glass, "-o", tmp_path / "out", "--model", weights, "--json")
+    assert ended.code == 3
+    said = json.loads(ended.out)
+    assert said["totals"]["slides"] == 3
+    assert (said["totals"]["done"], said["totals"]["failed"], said["totals"]["waiting"]) == (2, 1, 0)
+    assert [row["state"] for row in said["slides"]] == ["done", "failed", "done"]
+    assert said["totals"]["nuclei"] == said["slides"][0]["nuclei"] + said["slides"][2]["nuclei"]
+    assert said["slides"][1]["nuclei"] is None
+    assert said["ledger"] == str(tmp_path / "out" / "batch.csv")
+
+
+def test_json_of_a_lone_slide_that_fails(cli: Cli, bad: Path, weights: Path, tmp_path: Path) -> None:
+    ended = cli("segment", bad, "-o", tmp_path / "n.geojson", "--model", weights, "--json")
+    assert ended.code == 4
+    if not bad.is_dir():
+        (row,) = json.loads(ended.out)["slides"]
+        assert (row["state"], row["output"]) == ("failed", str(tmp_path / "n.geojson"))
+
+
+def test_tile_leaves_a_ledger_too(cli: Cli, slide: Path, glass: Path, tmp_path: Path) -> None:
+    bad, out = tmp_path / "bad.svs", tmp_path / "out"
+    bad.write_text("no slide")
+    words = ("tile", slide, bad, glass, "-o", out, "--json")
+    first = json.loads(cli(*words).out)
+    ended = cli(*words)
+    assert ended.code == 3
+    assert "2 done earlier, 1 to do" in ended.err
+    again = json.loads(ended.out)
+    assert again["totals"]["done_earlier"] == 2
+    rows = _rows(out)
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "tissue.zarr": "done",
+        "bad.zarr": "failed",
+        "glass.zarr": "done",
+    }
+    assert float(rows["tissue.zarr"]["tissue_mm2"]) == pytest.approx(0.5 * 0.6 / 16, rel=0.2)
+    assert len(rows["tissue.zarr"]["sha256"]) == 64
+    assert rows["tissue.zarr"]["nuclei"] == ""
+    assert {name: rows[name]["attempts"] for name in rows} == {
+        "tissue.zarr": "1",
+        "bad.zarr": "2",
+        "glass.zarr": "1",
+    }
+    assert [row["sha256"] for row in first["slides"]] == [row["sha256"] for row in again["slides"]]
+
+
+def test_nothing_failed_and_nothing_is_done(
+    cli: Cli, slide: Path, glass: Path, weights: Path, tmp_path: Path
+) -> None:
+    words = ("segment", slide, glass, "-o", tmp_path / "out", "--model", weights)
+    assert cli(*words).code == 0
+    before = _rows(tmp_path / "out")
+    ended = cli(*words, "--retry-failed")
+    assert (ended.code, ended.out) == (0, "")
+    assert "0 to do" in ended.err
+    assert _rows(tmp_path / "out") == before
+
+
+def test_tissue_of_slides_with_one_stem_is_kept_apart(
+    cli: Cli, pixels: RGB, weights: Path, tmp_path: Path
+) -> None:
+    for number, folder in enumerate(("a", "b")):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        fakes.write_slide(tmp_path / "in" / folder / "x.tif", pixels[: 300 + 200 * number])
+    words = ("segment", tmp_path / "in", "--model", weights)
+    assert cli(*words, "-o", tmp_path / "out", "--write-tissue", tmp_path / "tissue").code == 0
+    written = sorted(
+        path.relative_to(tmp_path / "tissue").as_posix() for path in tmp_path.glob("tissue/**/*.geojson")
+    )
+    assert written == ["a/x.geojson", "b/x.geojson"]
+    assert cli(*words, "-o", tmp_path / "again", "--tissue", tmp_path / "tissue").code == 0
+    for name in ("a/x.geojson", "b/x.geojson"):
+        nuclei = [json.loads((tmp_path / out / name).read_text())["features"] for out in ("out", "again")]
+        assert nuclei[0]
+        assert [each["geometry"] for each in nuclei[0]] == [each["geometry"] for each in nuclei[1]]
+    (tmp_path / "tissue" / "b" / "x.geojson").rename(tmp_path / "tissue" / "x.geojson")
+    ended = cli(*words, "-o", tmp_path / "third", "--tissue", tmp_path / "tissue")
+    assert ended.code == 2
+    assert "would be the tissue of 2 slides" in ended.err
+    assert "b/x.geojson" in ended.err

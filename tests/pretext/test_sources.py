@@ -121,6 +121,14 @@ class TestFolder:
         with open_source([tmp_path], SMALL) as source:
             assert source.empty == (tmp_path / "1.png",)
 
+    def test_folders_in_folders_are_searched_and_annotations_left_out(self, tmp_path: Path) -> None:
+        for folder in ("site/images", "site/labels", "other"):
+            (tmp_path / folder).mkdir(parents=True)
+            write_images(tmp_path / folder, [(128, 128)])
+        with open_source([tmp_path], SMALL) as source:
+            paths = [group.path for group in source.groups]
+        assert paths == [tmp_path / "other" / "0.png", tmp_path / "site" / "images" / "0.png"]
+
     def test_nothing_to_learn_from_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no slide"), open_source([tmp_path], SMALL):
             pass

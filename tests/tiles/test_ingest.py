@@ -104,7 +104,7 @@ def test_one_file_of_tissue_is_not_for_several_slides(tmp_path: Path) -> None:
             replace(CONFIG, tissue=str(file)),
             SlideSource(),
             on_slide=lambda _: lambda _: None,
-            on_store=lambda *_: None,
+            on_store=lambda *_, **__: None,
             on_failure=lambda *_: None,
         )
 

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
-
 from wsi_nucssl.benchmark.image_result import ImageResult, score_image
 from wsi_nucssl.benchmark.journal import Journal
 from wsi_nucssl.benchmark.oracle import Decomposition, decompose
@@ -22,6 +20,7 @@ from wsi_nucssl.metrics import aji, compare
 from wsi_nucssl.metrics.by_type import pq_by_type
 from wsi_nucssl.metrics.contingency import Comparison
 from wsi_nucssl.metrics.drawing import draw_verdicts
+from wsi_nucssl.pictures import png
 
 OnImage = Callable[[int, int, str], None]
 """Called after each image with how many are done, of how many, and its id; a perturbed image is one more."""
@@ -83,7 +82,7 @@ class Scorer:
             pair, types = self._compared(predictor, sample_id, image, true, mpp)
             if self.pictures is not None:
                 path = self.pictures / file_stem(predictor.name) / f"{file_stem(sample_id)}.png"
-                write_atomic(path, bytes(imagecodecs.png_encode(draw_verdicts(image, pair))))
+                write_atomic(path, png(draw_verdicts(image, pair)))
             oracle = asdict(decompose(pair)) if self.oracle else None
             return {"result": score_image(sample_id, pair, types).as_json(), "oracle": oracle}
 

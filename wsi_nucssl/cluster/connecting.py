@@ -34,7 +34,6 @@ _PROTOCOLS: Final = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 _CONNECT_S: Final = 30
 _SETTINGS: Final = {
     "distributed.scheduler.allowed-failures": 0,  # of a cluster of ours: who is to blame is found out by `Jobs`
-    "distributed.deploy.lost-worker-timeout": "30s",
     "distributed.comm.timeouts.connect": "15s",
     "distributed.deploy.lost-worker-timeout": "8s",  # then another is started, where a nanny did not do so
     "distributed.admin.large-graph-warning-threshold": "1GiB",

@@ -1,20 +1,25 @@
-"""`segment_slide`: a slide's nuclei into a file, in one call."""
+"""`segment_slide` and `segment_slides`: nuclei of one slide into a file, of many into a folder, in one call."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 
 if TYPE_CHECKING:
+    from wsi_nucssl.batch import BatchResult, BatchStart
+    from wsi_nucssl.cohort import OnFailure
     from wsi_nucssl.engines.base import Engine
+    from wsi_nucssl.locations import Location
     from wsi_nucssl.models.weights import Model
     from wsi_nucssl.segment.executor import OnProgress
     from wsi_nucssl.segment.summary import SegmentSummary
+    from wsi_nucssl.slide.sharding import Shard
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -141,3 +146,159 @@ def segment_slide(
         on_progress=on_progress,
         engine=None if isinstance(engine, str) else as_engine(engine, loaded, device, views),
     )
+
+
+def segment_slides(
+    slides: Paths,
+    output: PathArgument,
+    *,
+    slide_list: PathArgument | None = None,
+    model: PathArgument | Model | None = None,
+    mpp: float | None = _DEFAULT.mpp,
+    force_mpp: bool = _DEFAULT.force_mpp,
+    strict: bool = _DEFAULT.strict,
+    device: Device = _DEFAULT.device,
+    engine: str = _DEFAULT.engine,
+    views: int = _DEFAULT.views,
+    batch_size: int | None = _DEFAULT.batch_size,
+    workers: int = _DEFAULT.workers,
+    origin: Origin = _DEFAULT.origin,
+    formats: str | Sequence[str] = (),
+    reader: str = _DEFAULT.reader,
+    keep_probabilities: bool = _DEFAULT.keep_probabilities,
+    tissue: str = _DEFAULT.tissue,
+    write_tissue: PathArgument | None = None,
+    min_area_um2: float = 0.0,
+    min_probability: float = 0.0,
+    shard: str | Shard | None = None,
+    retry_failed: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_start: Callable[[BatchStart], None] = lambda _: None,
+    on_slide: Callable[[Location], OnProgress] = lambda _: lambda _: None,
+    on_summary: Callable[[Location, SegmentSummary], None] = lambda *_: None,
+    on_failure: OnFailure = lambda *_: None,
+) -> BatchResult:
+    """Write the nuclei of many slides into a folder, as `wsi-nucssl segment` does, with a ledger, `batch.csv`.
+
+    Parameters
+    ----------
+    slides : str, Path or sequence of them
+        Slides, or folders that are searched with all folders in them.
+    output : str or Path
+        A folder; outputs lie in it like the slides below the folder that is common to all.
+    slide_list : str or Path, optional
+        A list of more slides, as the command's `--slides` takes it.
+    model : str, Path or Model, optional
+        A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave.
+    mpp : float, optional
+        µm per px of level 0, where a slide does not say it.
+    force_mpp : bool
+        `mpp` goes before what slides say, and an unusual resolution is not questioned.
+    strict : bool
+        A slide whose result is doubtful fails, and nothing is written for it.
+    device : {"auto", "cpu", "cuda"}
+        What the network runs on.
+    engine : str
+        How it runs: "auto", or a name of `wsi_nucssl.engines.registry.ENGINES`.
+    views : int
+        Mirrored and rotated views to average over: 1, 2, 4 or 8.
+    batch_size : int, optional
+        Windows at a time; by default, chosen by device.
+    workers : int
+        Threads that read, and as many that extract; they never change the result.
+    origin : {"qupath", "level0"}
+        What coordinates count from: each slide's bounds, as in QuPath, or its corner.
+    formats : str or sequence of str
+        Names of formats, all written in one pass; GeoJSON by default.
+    reader : str
+        Backend for slides; "auto" chooses by content.
+    keep_probabilities : bool
+        Leave the probability zarr in each run directory.
+    tissue : str
+        How tissue is found, as `tissue_mask` takes it: a name, or a folder of annotations that lie like the slides.
+    write_tissue : str or Path, optional
+        A folder for the tissue of each slide as annotations.
+    min_area_um2, min_probability : float
+        Least area and least mean P(nucleus) of a nucleus that is written; all by default.
+    shard : str or Shard, optional
+        Such as "2/8": only this part of the slides, for jobs of an array.
+    retry_failed : bool
+        Only slides that the ledger says failed.
+    resume, overwrite : bool
+        Go on with a batch that was stopped; replace what is there.
+    on_start, on_slide, on_summary, on_failure : callable
+        Are told what there is to do; when a slide begins (it returns what is told of its progress); when one is done;
+        and when one failed.
+
+    Returns
+    -------
+    BatchResult
+        A row for each slide, as in the ledger, and as `table`.
+
+    Raises
+    ------
+    SomeSlidesFailed
+        At the end, with each slide that failed, its error and the remedy; a lone slide's own error instead.
+    InputError
+        The folders hold no slide.
+    OutputError
+        An output cannot be taken.
+    UsageError
+        An option is none.
+
+    Examples
+    --------
+    >>> import wsi_nucssl as wn
+    >>> batch = wn.segment_slides("slides/", "results/", resume=True)  # doctest: +SKIP
+    >>> batch.table.groupby("state").nuclei.sum()  # doctest: +SKIP
+    """
+    from wsi_nucssl.models.weights import as_model
+    from wsi_nucssl.segment.slides import segment_batch
+    from wsi_nucssl.segment.slides import segment_slides as run
+    from wsi_nucssl.slide.inputs import gather_slides
+    from wsi_nucssl.slide_list import mpp_of, names_of
+
+    options = SegmentOptions(
+        mpp=mpp,
+        force_mpp=force_mpp,
+        strict=strict,
+        reader=reader,
+        device=device,
+        engine=engine,
+        views=views,
+        batch_size=batch_size,
+        workers=workers,
+        origin=origin,
+        keep_probabilities=keep_probabilities,
+        selection=Selection(min_area_um2, min_probability),
+        tissue=tissue,
+        write_tissue=None if write_tissue is None else one_path("write_tissue", write_tissue),
+    )
+    given = None if slide_list is None else one_path("slide_list", slide_list)
+    listed = gather_slides(locations("slides", slides), given, force_mpp=force_mpp).slides
+    resume = resume or (retry_failed and not overwrite)
+    targets, batch = segment_batch(
+        listed,
+        one_path("output", output),
+        several(formats),
+        shard=shard,
+        retry_failed=retry_failed,
+        resume=resume,
+        options=options,
+    )
+    run(
+        targets,
+        as_model(model),
+        options,
+        mpps=mpp_of(listed),
+        names=names_of(listed),
+        resume=resume,
+        overwrite=overwrite,
+        batch=batch,
+        on_start=on_start,
+        on_slide=on_slide,
+        on_summary=on_summary,
+        on_failure=on_failure,
+    )
+    return batch.result()

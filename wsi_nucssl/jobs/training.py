@@ -25,6 +25,7 @@ from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wsi_nucssl.locations import Location
     from wsi_nucssl.train.finetune_job import FinetuneJob
     from wsi_nucssl.train.pretrain_job import PretrainJob
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
@@ -85,7 +86,7 @@ def pretrain(
     Parameters
     ----------
     sources : str, Path or sequence of them
-        Slides, images, tile stores, or folders of them.
+        Slides, images, tile stores, or folders with all of them below; "-" is a list on standard input.
     run : str or Path
         Run directory.
     task : str
@@ -202,7 +203,7 @@ def pretrain_job(
         changes["views"] = {"deshortcut": {"enabled": True}}
     seen = DEFAULT_MPP * architecture(architecture_of(arch)).upscale
     return PretrainJob(
-        locations("sources", sources),
+        _sources(locations("sources", sources)),
         recipe_of(PretrainRecipe, recipe).changed(changes),
         task,
         arch,
@@ -212,6 +213,20 @@ def pretrain_job(
         seed,
         tissue,
     )
+
+
+def _sources(given: Sequence[Location]) -> tuple[Location, ...]:
+    """What is given, and in the place of `-` the paths on standard input."""
+    from wsi_nucssl.slide_list import STANDARD_INPUT, mpp_of, read_slide_list
+
+    listed = read_slide_list(STANDARD_INPUT) if STANDARD_INPUT in given else ()
+    if mpp_of(listed):
+        raise UsageError(
+            "the list gives slides an mpp each, and pretraining takes one for all",
+            remedy="Leave the column out, and give ⟨slide_mpp⟩",
+        )
+    slides = tuple(each.slide for each in listed)
+    return tuple(each for place in given for each in (slides if place == STANDARD_INPUT else (place,)))
 
 
 def finetune(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -17,12 +17,6 @@ from wsi_nucssl.runs import digest
 if TYPE_CHECKING:
     from wsi_nucssl.pretext.groups import TileGroup, TileSettings
     from wsi_nucssl.slide import RGB
-
-SUFFIXES: Final = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
-    | {".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".dcm", ".czi"}
-)
-"""What is taken from a folder; a file that is named is taken whatever its suffix."""
 
 _ROUND, _PLACE, _CROP = 0, 1, 2
 """Kinds of random draws, so that none shares a generator with another."""
@@ -119,24 +113,21 @@ def _key(path: Location) -> Location:
     return path.resolve() if isinstance(path, Path) else path
 
 
-def _expand(path: Location) -> Iterator[Location]:
-    """Files and stores behind a path, by name."""
+def _expand(path: Location) -> Sequence[Location]:
+    """Files and stores behind a path, by name; of a folder those in all folders below it."""
+    from wsi_nucssl.slide.finding import slides_in
+
     if not isinstance(path, Path) or not path.is_dir() or (path / "zarr.json").exists():
-        yield path
-        return
-    found = [
-        child
-        for child in sorted(path.iterdir())
-        if not child.name.startswith(".")
-        and ((child / "zarr.json").exists() or (child.is_file() and child.suffix.lower() in SUFFIXES))
-    ]
-    if not found:
+        return [path]
+    found = slides_in(path)
+    stores = [store for store in found.stores if (store / "zarr.json").exists()]
+    if not (found.slides or stores):
         raise InputError(
-            "the folder holds no slide, image or tile store",
+            f"the folder holds no slide, image or tile store ({found.message_with_stores})",
             path=path,
-            remedy="Give the folder that holds them directly",
+            remedy="Give the folder that holds them",
         )
-    yield from found
+    return sorted([*found.slides, *stores], key=lambda each: each.relative_to(path).parts)
 
 
 def _square(pixels: RGB, tile_px: int, rng: np.random.Generator) -> RGB:

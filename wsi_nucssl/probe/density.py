@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import imagecodecs
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from wsi_nucssl.locations import Location
 from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.outputs import check_output
+from wsi_nucssl.pictures import png
 from wsi_nucssl.pretext.density import density_map
 from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
@@ -123,7 +123,7 @@ def _draw(
             density = slide_density(model, slide, mpp)
             drawn = heat_map(density, slide, mpp)
             _save_array(picture.with_suffix(".npy"), density)
-    write_atomic(picture, bytes(imagecodecs.png_encode(drawn)))
+    write_atomic(picture, png(drawn))
 
 
 def density_pairs(model: PretextModel, image: RGB, view_px: int, pairs: int, seed: int = 0) -> RGB:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from wsi_nucssl._version import __version__
+from wsi_nucssl.batch import Batch, BatchStart, Outcome, versions_of
 from wsi_nucssl.cohort import OnFailure, for_each_slide
-from wsi_nucssl.errors import OutputError, Stopped, WsiNucsslError, spelled
+from wsi_nucssl.engines.base import Engine
+from wsi_nucssl.errors import UsageError
+from wsi_nucssl.export.registry import format_of
+from wsi_nucssl.files import safe_stem
 from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
-from wsi_nucssl.outputs import check_output
+from wsi_nucssl.outputs import Inputs, check_output
 from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.outputs import ordered
+from wsi_nucssl.segment.outputs import ordered, outputs
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
-from wsi_nucssl.slide.tissue_files import check_tissue
+from wsi_nucssl.slide.sharding import Shard, split_off
+from wsi_nucssl.slide.tissue_files import check_tissue, tissues_by_place
+from wsi_nucssl.slide_list import ListedSlide, names_of
 
 
 def segment_slides(
@@ -35,7 +39,9 @@ def segment_slides(
     on_summary: Callable[[Location, SegmentSummary], None],
     on_failure: OnFailure,
     steps: Steps | None = None,
-    ledger: Ledger | None = None,
+    names: Mapping[Location, str] = MappingProxyType({}),
+    batch: Batch | None = None,
+    on_start: Callable[[BatchStart], None] = lambda _: None,
 ) -> None:
     """Segment each slide into its outputs. A slide that fails is reported, and the others go on.
 
@@ -57,8 +63,12 @@ def segment_slides(
         Are told when a slide is done, and when it failed.
     steps : Steps, optional
         What a run does at each step.
-    ledger : Ledger, optional
-        Is kept of what becomes of each slide.
+    names : mapping of Location to str
+        The place of each slide's outputs, without an ending, where that is not its stem: files of tissue lie likewise.
+    batch : Batch, optional
+        Which of the slides are to be done, and what becomes of them.
+    on_start : callable
+        Is told what there is to do, before the first slide.
 
     Raises
     ------
@@ -70,12 +80,20 @@ def segment_slides(
         At once; what was done is kept.
     """
     steps = steps or Steps()
+    inputs = Inputs(targets)
     for paths in targets.values():
         for path in (paths,) if isinstance(paths, Path) else paths:
-            check_output(path, inputs=targets, may_exist=True, is_folder=path.is_dir())
+            check_output(path, inputs=inputs, may_exist=True, is_folder=path.is_dir())
     check_tissue(targets, options.tissue, options.write_tissue)
-    book = _Book.of(ledger, targets)
+    batch = batch or Batch(first_outputs(targets))
+    start = batch.start()
+    on_start(start)
+    if not start.slides:
+        return
+    places = {slide: names.get(slide) or safe_stem(slide) for slide in targets}
+    tissues = tissues_by_place(options.tissue, places)
     engine = steps.open_engine(model, options.device, options.engine, options.views)
+    versions = _versions(model, engine)
 
     def segment_one(slide: Location) -> None:
         def work() -> SegmentSummary:
@@ -83,7 +101,12 @@ def segment_slides(
                 slide,
                 targets[slide],
                 model,
-                replace(options, mpp=mpps.get(slide, options.mpp)),
+                replace(
+                    options,
+                    mpp=mpps.get(slide, options.mpp),
+                    tissue=tissues[slide],
+                    write_tissue=_placed(options.write_tissue, places[slide]),
+                ),
                 resume=resume,
                 overwrite=overwrite,
                 on_progress=on_slide(slide),
@@ -91,64 +114,85 @@ def segment_slides(
                 steps=steps,
             )
 
-        on_summary(slide, book.keep(slide, work))
+        on_summary(slide, batch.keep(slide, work, _outcome, versions))
 
-    for_each_slide(targets, segment_one, on_failure, at_once=steps.at_once)
-
-
-@dataclass(frozen=True, slots=True)
-class _Book:
-    """The entries of these slides in a ledger, if one is kept."""
-
-    ledger: Ledger | None
-    names: Mapping[Location, str]
-
-    @classmethod
-    def of(cls, ledger: Ledger | None, targets: Mapping[Location, Path | Iterable[Path]]) -> _Book:
-        """Enter all slides."""
-        if ledger is None:
-            return cls(None, {})
-        firsts = {
-            slide: given if isinstance(given, Path) else next(iter(ordered(given)))
-            for slide, given in targets.items()
-        }
-        names = {slide: os.path.relpath(first, ledger.folder) for slide, first in firsts.items()}
-        ledger.enter((str(slide), name) for slide, name in names.items())
-        return cls(ledger, names)
-
-    def keep(self, slide: Location, job: Callable[[], SegmentSummary]) -> SegmentSummary:
-        """Do a slide's work, and enter that it is begun and how it ends. One that was stopped goes on running there."""
-        if self.ledger is None:
-            return job()
-        name = self.names[slide]
-        before, row = self.ledger.begin(name, __version__)
-        try:
-            summary = job()
-        except Stopped:
-            raise
-        except Exception as error:
-            kept = before.state == "done" and isinstance(error, OutputError)  # it is there, and was spared
-            what, remedy = _words(error)
-            self.ledger.put(before if kept else replace(row, state="failed", error=what, remedy=remedy))
-            raise
-        if summary.earlier:
-            row = replace(row, attempts=before.attempts, started=before.started)
-        done = replace(
-            row,
-            state="done",
-            seconds=round(summary.seconds, 2),
-            nuclei=summary.nuclei,
-            per_mm2=round(summary.per_mm2, 1),
-            tissue_mm2=round(summary.tissue_mm2, 4),
-            warnings=" ".join(map(str, summary.doubts)),
-            sha256=summary.sha256,
-        )
-        self.ledger.put(done)
-        return summary
+    for_each_slide(start.slides, segment_one, on_failure, is_lone=batch.is_lone, at_once=steps.at_once)
 
 
-def _words(error: Exception) -> tuple[str, str]:
-    """Fault and remedy."""
-    if isinstance(error, WsiNucsslError):
-        return spelled(error.what), spelled(error.remedy or "")
-    return f"this is a bug: {error!r}", "Report it with the slide"
+def segment_batch(
+    listed: Sequence[ListedSlide],
+    output: Path,
+    formats: Sequence[str] = (),
+    *,
+    shard: str | Shard | None = None,
+    retry_failed: bool = False,
+    resume: bool = False,
+    options: SegmentOptions,
+) -> tuple[dict[Location, tuple[Path, ...]], Batch]:
+    """The outputs of slides, and the batch that follows them, with a ledger if `output` is a folder.
+
+    Parameters
+    ----------
+    listed : sequence of ListedSlide
+        All slides of the batch, as `gather_slides` gives them.
+    output : Path
+        A file for one slide, else a folder.
+    formats : sequence of str
+        Names of formats.
+    shard : str or Shard, optional
+        Only the slides of this part, such as "2/8".
+    retry_failed : bool
+        Only slides that the ledger says failed.
+    resume : bool
+        Slides that were done are kept.
+    options : SegmentOptions
+        How slides are opened.
+
+    Raises
+    ------
+    UsageError
+        Outputs would have one name, `output` is a file where a folder is needed, or there is no such shard.
+    """
+    if format_of(output) and (shard or retry_failed):
+        raise UsageError("a batch goes into a folder", path=output, remedy="Give a folder as ⟨output⟩")
+    targets = outputs([each.slide for each in listed], output, formats, names_of(listed))
+    mine, others = split_off(listed, shard, output, reader=options.reader, mpp=options.mpp)
+    firsts = first_outputs(targets)
+    batch = Batch(
+        {each.slide: firsts[each.slide] for each in mine},
+        None if format_of(output) else Ledger(output),
+        others={each.slide: firsts[each.slide] for each in others},
+        retry_failed=retry_failed,
+        keeps_done=resume,
+    )
+    return {each.slide: targets[each.slide] for each in mine}, batch
+
+
+def first_outputs(targets: Mapping[Location, Path | Iterable[Path]]) -> dict[Location, Path]:
+    """The first output of each slide, in the order of the formats: what a ledger knows the slide by."""
+    return {
+        slide: given if isinstance(given, Path) else next(iter(ordered(given)))
+        for slide, given in targets.items()
+    }
+
+
+def _placed(path: Path | None, name: str) -> Path | None:
+    """A slide's own file in a folder that takes one of each."""
+    return path if path is None or path.is_file() or path.suffix == ".geojson" else path / f"{name}.geojson"
+
+
+def _outcome(summary: SegmentSummary) -> Outcome:
+    return Outcome(
+        seconds=round(summary.seconds, 2),
+        nuclei=summary.nuclei,
+        per_mm2=round(summary.per_mm2, 1),
+        tissue_mm2=round(summary.tissue_mm2, 4),
+        warnings=" ".join(map(str, summary.doubts)),
+        sha256=summary.sha256,
+        earlier=summary.earlier,
+    )
+
+
+def _versions(model: Model, engine: Engine) -> str:
+    libraries = versions_of("numpy", "openvino", "torch", "zarr")
+    return f"{libraries}; {model.info.name} {model.sha256[:8]}; {engine.name}"

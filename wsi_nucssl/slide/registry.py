@@ -30,10 +30,14 @@ class SlideReader:
         Given the `Source` and what the user says of its resolution, the `Slide`. The slide closes the
         source. It raises `DeclinedError` if another reader may understand the file, another `SlideError` if none can.
         A reader that reads by `Source.read_at` takes URLs too; one whose library wants a path asks `local_path`.
+    endings : tuple of str
+        How its files end, in lower case, such as ".svs": what is taken from a folder. A file that is named is taken
+        whatever its ending.
     """
 
     recognise: Callable[[Source], bool]
     open: Callable[[Source, GivenMpp], Slide]
+    endings: tuple[str, ...] = ()
 
 
 class DeclinedError(SlideError):
@@ -65,6 +69,10 @@ def local_path(source: Source, reader: str) -> Path:
 
 TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_MAGIC: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"BM")
+
+TIFF_ENDINGS: Final = (".svs", ".tif", ".tiff")
+PICTURE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""Of plain pictures, which beside a scanner's file of the same name are its thumbnail, label or overlay."""
 
 _HERE: Final = "wsi_nucssl.slide.readers"
 

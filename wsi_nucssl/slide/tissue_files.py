@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from wsi_nucssl.errors import UsageError
@@ -17,6 +18,40 @@ _ENDING = ".geojson"
 def tissue_path(given: Path, slide: Location) -> Path:
     """A slide's file where `given` is a file, or a folder with one for each slide, by its stem."""
     return given if given.is_file() or given.suffix == _ENDING else given / f"{safe_stem(slide)}{_ENDING}"
+
+
+def tissues_by_place(method: str, names: Mapping[Location, str]) -> dict[Location, str]:
+    """The way to find tissue for each slide of a batch: in a folder of files that of the slide's own place.
+
+    Parameters
+    ----------
+    method : str
+        A name of `TISSUES`, a file, or a folder whose files lie like the slides, or, if no two have one stem, flat.
+    names : mapping of Location to str
+        Each slide and its place, such as "site-a/x".
+
+    Raises
+    ------
+    UsageError
+        One file would serve several slides.
+    """
+    if method in TISSUES or not Path(method).is_dir():
+        return dict.fromkeys(names, method)
+    stems = Counter(map(safe_stem, names))
+    return {slide: _own_tissue(Path(method), slide, name, stems) for slide, name in names.items()}
+
+
+def _own_tissue(folder: Path, slide: Location, name: str, stems: Counter[str]) -> str:
+    placed = folder / f"{name}{_ENDING}"
+    if placed.is_file():
+        return str(placed)
+    if stems[safe_stem(slide)] > 1 and tissue_path(folder, slide).is_file():
+        raise UsageError(
+            f"{tissue_path(folder, slide).name} would be the tissue of {stems[safe_stem(slide)]} slides",
+            path=folder,
+            remedy=f"Put this slide's at {name}{_ENDING} in it, and the others' likewise",
+        )
+    return str(folder)
 
 
 def tissue_file(method: str, slide: Slide) -> Path:

@@ -230,6 +230,17 @@ class TileStore:
         for row, col in np.argwhere(self._wanted).tolist():
             yield self.metadata.grid.at(row, col)
 
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 over what the store says about itself, the checksums of all its tiles included."""
+        return str(_attributes(self.path)[_OURS]["sha256"])
+
+    @property
+    def tissue_mm2(self) -> float:
+        """Area of the tissue, in stored tiles and others."""
+        cores = [tile.core.size.area for tile in self.metadata.grid]
+        return float(self.tissue.ravel() @ np.array(cores)) * self.metadata.mpp.x * self.metadata.mpp.y / 1e6
+
     def read(self, row: int, col: int) -> RGB:
         """The pixels of one stored tile, uint8 RGB (row, col, 3); those at the border may be smaller.
 

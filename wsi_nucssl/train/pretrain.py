@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
-
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.outputs import check_output
+from wsi_nucssl.pictures import png
 from wsi_nucssl.pretext.preview import contact_sheet
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
@@ -90,4 +89,4 @@ def preview(job: PretrainJob, path: Path, *, overwrite: bool = False) -> None:
     single_threaded_opencv()
     with open_source(job.sources, job.tiles, job.seed) as source:
         sheet = contact_sheet(make_batches(job, source))
-    write_atomic(path, bytes(imagecodecs.png_encode(sheet)))
+    write_atomic(path, png(sheet))

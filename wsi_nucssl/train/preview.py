@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.spec import architecture
 from wsi_nucssl.outputs import check_output
+from wsi_nucssl.pictures import png
 from wsi_nucssl.train.crops import Crops
 from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.images import read_images
@@ -41,7 +41,7 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
     if path.resolve().parent in inputs:
         raise OutputExists("the picture lies among the images", path=path, remedy="Choose another place")
     check_output(path, inputs=inputs, overwrite=overwrite)
-    write_atomic(path, bytes(imagecodecs.png_encode(draw_preview(job))))
+    write_atomic(path, png(draw_preview(job)))
 
 
 def draw_preview(job: FinetuneJob) -> NDArray[np.uint8]:

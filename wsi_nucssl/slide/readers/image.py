@@ -18,7 +18,14 @@ from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.readers import strict_jpeg
 from wsi_nucssl.slide.readers.tiff import TiffReader
-from wsi_nucssl.slide.registry import IMAGE_MAGIC, TIFF_MAGIC, DeclinedError, SlideReader, starts_with
+from wsi_nucssl.slide.registry import (
+    IMAGE_MAGIC,
+    PICTURE_ENDINGS,
+    TIFF_MAGIC,
+    DeclinedError,
+    SlideReader,
+    starts_with,
+)
 from wsi_nucssl.slide.source import Source, as_file
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -146,4 +153,4 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 _is_tiff = starts_with(*TIFF_MAGIC)
-READER = SlideReader(starts_with(*IMAGE_MAGIC, *TIFF_MAGIC), ImageReader)
+READER = SlideReader(starts_with(*IMAGE_MAGIC, *TIFF_MAGIC), ImageReader, (*PICTURE_ENDINGS, ".tif", ".tiff"))

@@ -20,7 +20,14 @@ from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.readers import guard
 from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
-from wsi_nucssl.slide.registry import IMAGE_MAGIC, DeclinedError, SlideReader, local_path, starts_with
+from wsi_nucssl.slide.registry import (
+    IMAGE_MAGIC,
+    TIFF_ENDINGS,
+    DeclinedError,
+    SlideReader,
+    local_path,
+    starts_with,
+)
 from wsi_nucssl.slide.source import Source, closed
 
 _CELL_PX = 512
@@ -149,4 +156,6 @@ def _says_inch(path: Path) -> bool:
 
 _SHORT, _INCH = 3, 2
 _is_image = starts_with(*IMAGE_MAGIC)
-READER = SlideReader(_is_known, OpenSlideReader)
+_VENDORS = (".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".dcm", ".czi")
+
+READER = SlideReader(_is_known, OpenSlideReader, (*TIFF_ENDINGS, *_VENDORS))

@@ -18,7 +18,7 @@ from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata
 from wsi_nucssl.slide.readers.tiff_encoding import encoding_of
 from wsi_nucssl.slide.readers.tiff_layout import MAX_TILE_PX, parse_layout
 from wsi_nucssl.slide.readers.tiff_segments import DAMAGE
-from wsi_nucssl.slide.registry import TIFF_MAGIC, SlideReader, starts_with
+from wsi_nucssl.slide.registry import TIFF_ENDINGS, TIFF_MAGIC, SlideReader, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
 _CACHE_BYTES = 128 << 20
@@ -112,4 +112,4 @@ class TiffReader(Reader):
         self._cache.clear()
 
 
-READER = SlideReader(starts_with(*TIFF_MAGIC), TiffReader)
+READER = SlideReader(starts_with(*TIFF_MAGIC), TiffReader, TIFF_ENDINGS)

@@ -20,7 +20,14 @@ from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
-from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
+from wsi_nucssl.slide.registry import (
+    TIFF_ENDINGS,
+    TIFF_MAGIC,
+    DeclinedError,
+    SlideReader,
+    local_path,
+    starts_with,
+)
 from wsi_nucssl.slide.source import Source, closed
 
 _NOT_READ = (
@@ -93,7 +100,7 @@ class TiffSlideReader(Reader):
             self._closed = True
 
 
-READER = SlideReader(starts_with(*TIFF_MAGIC), TiffSlideReader)
+READER = SlideReader(starts_with(*TIFF_MAGIC), TiffSlideReader, TIFF_ENDINGS)
 
 
 def _open(path: Path) -> tuple[Any, dict[str, str]]:
