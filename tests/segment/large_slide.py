@@ -1,8 +1,8 @@
-"""The command line on a slide that is computed: `python -m tests.segment.large_slide SIDE ARGUMENTS…`.
+"""The command line on a slide that is computed: `python -m tests.segment.large_slide SIDE CORE ARGUMENTS…`.
 
 It runs in this process as it always does, but each slide that it opens is a `RepeatedSlide` of SIDE × SIDE px, whatever
-the file of that name holds, and the engine double stands in place of a network unless `--engine` is given. `peak_of`
-runs it in a process of its own and asks the system for its peak of memory.
+the file of that name holds; windows have cores of CORE px; and the engine double stands in place of a network unless
+`--engine` is given. `peak_of` runs it in a process of its own and asks the system for its peak of memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from sample_slides.scene import Scene, whole
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.segment.windows import CORE
 from wsi_nucssl.slide import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata
 from wsi_nucssl_cli import app
@@ -65,9 +68,9 @@ class Usage:
     said: str
 
 
-def peak_of(side: int, *arguments: object) -> Usage:
+def peak_of(side: int, *arguments: object, core: int = CORE) -> Usage:
     """Run `wsi-nucssl` on computed slides in a process of its own."""
-    words = [sys.executable, "-m", "tests.segment.large_slide", str(side), *map(str, arguments)]
+    words = [sys.executable, "-m", "tests.segment.large_slide", str(side), str(core), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "cli")))}
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
@@ -81,16 +84,15 @@ def peak_of(side: int, *arguments: object) -> Usage:
 
 def main() -> None:
     """Run the command line."""
-    side, sys.argv[1:] = int(sys.argv[1]), sys.argv[2:]
+    side, core, sys.argv[1:] = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 
     def opened(path: Path, **_: Any) -> RepeatedSlide:
         return RepeatedSlide(Path(path), side)
 
-    if "--engine" in sys.argv:
-        app.main(Steps(open_slide=opened))
-    app.main(
-        Steps(open_slide=opened, open_engine=lambda model, *_: DarkIsNucleus(upscale=model.info.upscale))
-    )
+    steps = Steps(open_slide=opened, make_plan=partial(make_plan, core=core))
+    if "--engine" not in sys.argv:
+        steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(upscale=model.info.upscale))
+    app.main(steps)
 
 
 if __name__ == "__main__":
