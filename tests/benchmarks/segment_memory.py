@@ -1,9 +1,9 @@
 """Peak memory of `segment` on slides of any size: `python -m tests.benchmarks.segment_memory CURVE.csv`.
 
 Each slide is computed, crowded with nuclei, and goes through the whole command in a process of its own, with the engine
-double in place of a network (`tests.segment.large_slide`); of what it writes, nothing stays. Writes a line for each side
-as soon as it is known. Arguments after `--` go to `segment`: `-- --engine auto` takes the default network, `-- --memory
-700M` sets a bound. Curves are drawn by
+double in place of a network (`tests.segment.large_slide`); nothing of what it writes stays. A line is written for each
+side as soon as it is known. Arguments after `--` go to `segment`: `-- --engine auto` takes the default network, and
+`-- --memory 700M` sets a bound. Curves are drawn by
 
     python -m tests.benchmarks.segment_memory --draw docs/memory.svg before=BEFORE.csv after=AFTER.csv
 """
@@ -89,8 +89,8 @@ def drawn(curves: Mapping[str, Curve]) -> str:
         for (name, curve), colour in zip(curves.items(), _COLOURS, strict=False):
             points = " ".join(f"{x(side)},{y(peak)}" for side, peak in curve)
             yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            last, peak = curve[-1]
-            yield f'<text x="{x(last) + 6}" y="{y(peak) + 4}" fill="{colour}">{name}, {peak:.0f}</text>'
+            last, at_last = curve[-1]
+            yield f'<text x="{x(last) + 6}" y="{y(at_last) + 4}" fill="{colour}">{name}, {at_last:.0f}</text>'
         yield "</svg>\n"
 
     return "\n".join(lines())
