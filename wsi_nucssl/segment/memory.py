@@ -41,7 +41,8 @@ _SLACK: Final = 1 / 16
 """Of a bound: what the C library cannot give out again, since it lies in pieces."""
 _LEAST_RECENT: Final = 8
 _LEAST_TILES: Final = 16 << 20
-_MOST_TILES: Final = 128 << 20
+_TILES: Final = 64 << 20
+"""Rows of windows share tiles: those of a slide that is wider than 15,000 px are decoded twice, the others once."""
 _VIEWS: Final = 1.5
 """Views at first size that a worker may hold without a bound: larger ones take turns."""
 
@@ -103,15 +104,15 @@ class Shares:
         Threads that read, and as many that extract.
     recent : int
         Windows of probabilities that are remembered.
-    tiles : int or None
-        Bytes of decoded tiles that the slide may hold; None leaves it to its reader.
+    tiles : int
+        Bytes of decoded tiles that the slide may hold.
     views : Views
         Gives out views of blocks.
     """
 
     workers: int
     recent: int
-    tiles: int | None
+    tiles: int
     views: Views
 
 
@@ -150,7 +151,7 @@ def shares(
     needs = _Needs.of(engine, canvas, plan, info, batch_size)
     planes = len(info.schema.stored)
     if memory is None:
-        return Shares(workers, RECENT, None, Views(int(workers * _VIEWS * needs.view), planes))
+        return Shares(workers, RECENT, _TILES, Views(int(workers * _VIEWS * needs.view), planes))
     give_back()
     held = most_resident(lambda: _warm_up(engine, plan, info, batch_size))
     give_back()
@@ -163,7 +164,7 @@ def shares(
     left = memory - base - needs.work(workers) - needs.caches
     useful = max(RECENT, 4 * plan.windows.cols) - _LEAST_RECENT
     more = min(left // 3 // needs.kept, useful)
-    tiles = min(left // 6, _MOST_TILES - _LEAST_TILES)
+    tiles = min(left // 6, _TILES - _LEAST_TILES)
     views = workers * needs.view + left - more * needs.kept - tiles
     return Shares(workers, _LEAST_RECENT + more, _LEAST_TILES + tiles, Views(views, planes, memory))
 

@@ -180,8 +180,7 @@ class _Setup:
             **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
         }
         shared = shares(options.memory, options.workers, engine, canvas, tissue, plan, model.info, batch_size)
-        if shared.tiles is not None:
-            slide.hold_at_most(shared.tiles)
+        slide.hold_at_most(shared.tiles)
         return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, shared, manifest)
 
     def work(self, run: Path) -> SlideWork:
