@@ -122,6 +122,28 @@ def test_who_wants_more_than_there_is_gets_it_alone() -> None:
     assert order == ["small", "large"]
 
 
+def test_who_wants_much_is_not_kept_waiting_by_those_who_come_later() -> None:
+    allowance, order = Allowance(100), list[str]()
+
+    def share(name: str, wanted: int, begun: threading.Event) -> None:
+        with allowance.share() as take:
+            begun.set()
+            take(wanted)
+            order.append(name)
+
+    with ThreadPoolExecutor(4) as pool, allowance.share() as take:
+        take(50)
+        for name, wanted in (("much", 90), ("little", 10), ("as little", 10)):
+            begun = threading.Event()
+            pool.submit(share, name, wanted, begun)
+            begun.wait(10)
+            time.sleep(0.05)
+        assert order == []
+        take(0)
+    assert order[0] == "much"
+    assert len(order) == 3
+
+
 def test_an_allowance_pickles_with_nothing_taken() -> None:
     allowance = Allowance(100)
     with allowance.share() as take:

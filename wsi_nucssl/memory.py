@@ -6,6 +6,7 @@ import ctypes
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def give_back() -> None:
 
 
 class Allowance:
-    """Bytes that threads share: who wants more than is left waits for the others.
+    """Bytes that threads share: who wants more than is left waits for the others, and who comes later waits behind.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ class Allowance:
     def __init__(self, total: int) -> None:
         self.total = total
         self._taken = 0
+        self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -100,15 +102,29 @@ class Allowance:
 
         def take(wanted: int) -> None:
             nonlocal mine
-            with self._changed:
-                self._taken -= mine
-                mine = 0
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: not self._taken or self._taken + wanted <= self.total)
-                self._taken += wanted
-                mine = wanted
+            self._give(mine)
+            mine = 0
+            self._wait_for(wanted)
+            mine = wanted
 
         try:
             yield take
         finally:
-            take(0)
+            self._give(mine)
+
+    def _give(self, given: int) -> None:
+        with self._changed:
+            self._taken -= given
+            self._changed.notify_all()
+
+    def _wait_for(self, wanted: int) -> None:
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            self._changed.wait_for(lambda: self._waiting[0] is me and self._fits(wanted))
+            self._waiting.popleft()
+            self._taken += wanted
+            self._changed.notify_all()
+
+    def _fits(self, wanted: int) -> bool:
+        return not self._taken or self._taken + wanted <= self.total
