@@ -9,6 +9,7 @@ import typer
 
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.export.registry import DEFAULT
+from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
@@ -80,6 +81,14 @@ def segment(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Threads that read, and as many that extract.")] = 2,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="The most that this process may hold, such as 4G; fewer workers and smaller caches keep it.",
+            show_default="no bound, and no more on a larger slide",
+        ),
+    ] = "",
     origin: Annotated[
         Origin,
         typer.Option(
@@ -144,6 +153,7 @@ def segment(
         views=tta,
         batch_size=batch_size,
         workers=workers,
+        memory=parse_bytes("memory", memory) if memory else None,
         origin=origin,
         keep_probabilities=keep_probabilities,
         selection=Selection(min_area, min_probability),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
+from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 
@@ -37,6 +38,7 @@ def segment_slide(
     views: int = _DEFAULT.views,
     batch_size: int | None = _DEFAULT.batch_size,
     workers: int = _DEFAULT.workers,
+    memory: str | int | None = _DEFAULT.memory,
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
@@ -76,6 +78,8 @@ def segment_slide(
         Windows at a time; by default, chosen by device.
     workers : int
         Threads that read, and as many that extract; they never change the result.
+    memory : str or int, optional
+        The most that this process may hold, such as "4G" or bytes; what is too little is refused with what is needed.
     origin : {"qupath", "level0"}
         What coordinates count from: the slide's bounds, as in QuPath, or its corner.
     reader : str
@@ -129,6 +133,7 @@ def segment_slide(
         views=views,
         batch_size=batch_size,
         workers=workers,
+        memory=None if memory is None else parse_bytes("memory", memory),
         origin=origin,
         keep_probabilities=keep_probabilities,
         selection=Selection(min_area_um2, min_probability),
