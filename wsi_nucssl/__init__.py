@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.jobs.tile_loader import tile_loader as tile_loader
     from wsi_nucssl.jobs.training import finetune as finetune
     from wsi_nucssl.jobs.training import pretrain as pretrain
+    from wsi_nucssl.jobs.verifying import verify as verify
     from wsi_nucssl.metrics import aji as aji
     from wsi_nucssl.models.weights import load_model as load_model
     from wsi_nucssl.nuclei.instances import label_instances as label_instances
@@ -79,6 +80,7 @@ _HOMES = {
     "segment_slide": "jobs.segmenting",
     "tile_loader": "jobs.tile_loader",
     "tissue_mask": "slide",
+    "verify": "jobs.verifying",
     "write_geojson": "export.geojson",
 }
 

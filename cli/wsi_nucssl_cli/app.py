@@ -36,6 +36,7 @@ from wsi_nucssl_cli import (
     reproduce,
     segment,
     tile,
+    verify,
 )
 from wsi_nucssl_cli.display import say_error, say_warning
 
@@ -67,6 +68,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("pack")(pack.pack)
 app.command("quantise")(quantise.quantise)
 app.command("benchmark", epilog=benchmark.METRICS_HELP)(benchmark.benchmark)
+app.command("verify")(verify.verify)
 app.command("reproduce")(reproduce.reproduce)
 
 
