@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.geometry import Point as Point
     from wsi_nucssl.geometry import Size as Size
     from wsi_nucssl.jobs.exporting import export as export
+    from wsi_nucssl.jobs.planning import plan_slides as plan_slides
     from wsi_nucssl.jobs.scoring import benchmark as benchmark
     from wsi_nucssl.jobs.segmenting import segment_slide as segment_slide
     from wsi_nucssl.jobs.tile_loader import tile_loader as tile_loader
@@ -73,6 +74,7 @@ _HOMES = {
     "open_dataset": "datasets",
     "open_engine": "engines.opening",
     "open_slide": "slide",
+    "plan_slides": "jobs.planning",
     "pretrain": "jobs.training",
     "read_nuclei": "result",
     "segment": "segment",

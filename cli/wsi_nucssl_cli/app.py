@@ -31,6 +31,7 @@ from wsi_nucssl_cli import (
     models,
     overlay,
     pack,
+    plan,
     pretrain,
     quantise,
     reproduce,
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
+app.command("plan")(plan.plan)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("export")(export.export)

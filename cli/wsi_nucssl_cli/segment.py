@@ -25,6 +25,7 @@ from wsi_nucssl_cli.options import (
     TissueName,
     listed_slides,
 )
+from wsi_nucssl_cli.plan import show_plan
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -106,6 +107,12 @@ def segment(
     ] = None,
     min_area: MinArea = 0.0,
     min_probability: MinProbability = 0.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what the run would take, as plan does, and stop; takes a few seconds."
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
@@ -139,16 +146,26 @@ def segment(
         write_tissue=write_tissue,
     )
     listed = listed_slides(slides, slide_list, force_mpp=force_mpp)
+    targets = outputs(
+        [each.slide for each in listed], output, formats.split(",") if formats else (), names_of(listed)
+    )
+    weights = load_model(model or DEFAULT_MODEL)
+    if dry_run:
+        show_plan(
+            targets,
+            weights,
+            options,
+            mpps=mpp_of(listed),
+            resume=resume,
+            overwrite=overwrite,
+            steps=context.obj,
+        )
+        return
     display = _Display(quiet=quiet, verbose=verbose)
     with display:
         segment_slides(
-            outputs(
-                [each.slide for each in listed],
-                output,
-                formats.split(",") if formats else (),
-                names_of(listed),
-            ),
-            load_model(model or DEFAULT_MODEL),
+            targets,
+            weights,
             options,
             mpps=mpp_of(listed),
             resume=resume,
