@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from safetensors.numpy import load_file, save_file
 
 from tests.verification.conftest import FORMATS, World
@@ -180,6 +181,11 @@ DAMAGES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
             (path / "zarr.json").read_text().replace("0.25", "0.26")
         ),
     ),
+    "a tile store without its metadata": (
+        "tiles/one.zarr",
+        "store",
+        lambda path: (path / "zarr.json").unlink(),
+    ),
     "a lost window": ("stopped/one.geojson.run/windows.zarr/c/1/1/0/0/0", "window", Path.unlink),
     "a flipped byte in a window": ("stopped/one.geojson.run/windows.zarr/c/1/1/0/0/0", "window", flip),
     "a lost block": ("stopped/one.geojson.run/blocks/00000-00001.npz", "block", Path.unlink),
@@ -336,6 +342,7 @@ def test_what_is_not_there_or_not_ours_is_said(tmp_path: Path, verify: Verify) -
     found = verify(tmp_path / "gone.geojson", tmp_path / "gone", tmp_path / "notes.txt")
     assert [fault.kind for fault in found.faults] == ["absent", "absent", "unknown"]
     (tmp_path / "table.csv").write_text("path,mpp\n")
+    zarr.create_group(tmp_path / "theirs.zarr", attributes={"ome": {}})
     assert not verify(tmp_path).faults
 
 

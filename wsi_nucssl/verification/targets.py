@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wsi_nucssl.errors import WsiNucsslError
 from wsi_nucssl.export.labels import LABELS
@@ -163,7 +163,7 @@ class Finder:
         for path in sorted(folder.iterdir()):
             if path.is_file() and path not in wanted and _is_ours(path):
                 wanted[path] = None
-            elif path.is_dir() and path.suffix == ".zarr" and not path.name.startswith("."):
+            elif path.is_dir() and path.suffix == ".zarr" and _is_our_zarr(path):
                 wanted.setdefault(path)
         by_run = {claimed[path].path: row for path, row in rows.items() if path in claimed}
         runs = {record.path: record for record in claimed.values()}
@@ -215,14 +215,28 @@ def _is_ours(path: Path) -> bool:
     return bool(kind) and path.name != TABLE and (kind != "csv" or is_table_of_nuclei(path))
 
 
+def _is_our_zarr(path: Path) -> bool:
+    """True of tile stores and label images, also where their metadata is lost; not of somebody else's zarr."""
+    if path.name.startswith("."):
+        return False
+    attributes = _attributes(path)
+    if attributes is None:
+        return {"0", "tissue"} <= {each.name for each in path.iterdir()} or _is_labels(path)
+    return "wsi_nucssl" in attributes
+
+
+def _attributes(zarr: Path) -> dict[str, Any] | None:
+    """What a zarr says of itself; None where that is lost or damaged."""
+    try:
+        found = json.loads((zarr / "zarr.json").read_bytes())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _is_labels(path: Path) -> bool:
     """True of a label image, or what is left of one."""
-    if (path / LABELS).is_dir():
-        return True
-    try:
-        return "ids" in json.loads((path / "zarr.json").read_bytes()).get("attributes", {})
-    except (OSError, ValueError, AttributeError):
-        return False
+    return (path / LABELS).is_dir() or (path / "ids").is_dir()
 
 
 def _look_at_lost_run(path: Path, _claims: Claims) -> Verdict:
