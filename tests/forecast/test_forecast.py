@@ -123,7 +123,11 @@ def test_more_formats_take_more_disk(plan: Callable[..., Forecast]) -> None:
 
 
 def test_the_pace_is_the_mean_by_windows_with_two_standard_errors() -> None:
-    pieces = [Piece(8, 100, 2.0, 800, 80), Piece(4, 10, 1.2, 400, 40), Piece(8, 30, 1.6, 800, 80)]
+    pieces = [
+        Piece(8, 100, 2.5, 0.5, 800, 80),
+        Piece(4, 10, 1.5, 0.3, 400, 40),
+        Piece(8, 30, 1.7, 0.1, 800, 80),
+    ]
     pace = Pace.of(pieces)
     assert pace.seconds == pytest.approx(4.8 / 20)
     mean = 4.8 / 20
@@ -131,7 +135,8 @@ def test_the_pace_is_the_mean_by_windows_with_two_standard_errors() -> None:
     assert pace.spread == pytest.approx(2 * math.sqrt(variance) / mean)
     assert pace.error == pytest.approx(pace.spread / math.sqrt(3))
     assert (pace.run_bytes, pace.output_bytes, pace.nuclei) == (100, 10, 7)
-    assert Pace.of([]).seconds == 0
+    assert pace.seconds_of(100) == pytest.approx(0.3 + 24)
+    assert Pace.of([]).seconds_of(5) == pace.seconds_of(0) == 0
 
 
 def test_too_little_disk_is_a_problem_of_all(

@@ -29,7 +29,7 @@ SECONDS: Final = 6.0
 """What is spent on measuring, by default."""
 _SLIDES: Final = 4
 """Slides that are drawn from, at most."""
-_BLOCKS: Final = 2
+_BLOCKS: Final = 3
 """Of a piece: enough that reading, network and extraction work side by side, as in a run."""
 _LEAST_PIECES: Final = 4
 _UNKNOWN: Final = 0.5
@@ -44,8 +44,9 @@ class Piece:
     ----------
     windows, nuclei : int
         How many.
-    seconds : float
-        Wall time.
+    seconds, overhead : float
+        Wall time, and of it what comes once however many windows there are: until the network begins, and half of
+        what is left to do when it has ended, since then not all cores have work.
     run_bytes, output_bytes : int
         Of the run directory and of the outputs.
     """
@@ -53,6 +54,7 @@ class Piece:
     windows: int
     nuclei: int
     seconds: float
+    overhead: float
     run_bytes: int
     output_bytes: int
 
@@ -65,6 +67,8 @@ class Pace:
     ----------
     seconds : float
         Of a window, from disk to extracted nuclei, with everything working side by side.
+    overhead : float
+        Seconds of a slide beyond its windows.
     error : float
         Two standard errors of `seconds`, relative.
     spread : float
@@ -76,6 +80,7 @@ class Pace:
     """
 
     seconds: float = 0.0
+    overhead: float = 0.0
     error: float = 0.0
     spread: float = 0.0
     run_bytes: float = 0.0
@@ -90,12 +95,14 @@ class Pace:
         windows = sum(piece.windows for piece in pieces)
         if not windows:
             return cls()
-        seconds = sum(piece.seconds for piece in pieces) / windows
-        variance = sum(p.windows * (p.seconds / p.windows - seconds) ** 2 for p in pieces) / windows
+        paces = [(piece.windows, (piece.seconds - piece.overhead) / piece.windows) for piece in pieces]
+        seconds = sum(count * pace for count, pace in paces) / windows
+        variance = sum(count * (pace - seconds) ** 2 for count, pace in paces) / windows
         many = len(pieces)
         spread = 2 * math.sqrt(variance * many / (many - 1)) / seconds if many > 1 else _UNKNOWN
         return cls(
             seconds,
+            overhead=sum(piece.overhead for piece in pieces) / many,
             error=spread / math.sqrt(many),
             spread=spread,
             run_bytes=sum(piece.run_bytes for piece in pieces) / windows,
@@ -104,6 +111,10 @@ class Pace:
             windows=windows,
             slides=slides,
         )
+
+    def seconds_of(self, windows: int) -> float:
+        """What so many windows of a slide take."""
+        return self.overhead + windows * self.seconds if windows else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -184,6 +195,30 @@ def _drawn(windows: Mapping[Location, int]) -> list[Location]:
     return [ordered[index * len(ordered) // count] for index in range(count)]
 
 
+class _Clock:
+    """When a piece began, when its network did, and when that had ended."""
+
+    def __init__(self) -> None:
+        self._begun = perf_counter()
+        self._filled: float | None = None
+        self._predicted: float | None = None
+
+    def note(self, progress: SlideProgress) -> None:
+        """Take the time of what has happened."""
+        now = perf_counter()
+        if self._filled is None and progress.network_seconds:
+            self._filled = now - progress.network_seconds
+        if self._predicted is None and progress.windows_done == progress.windows:
+            self._predicted = now
+
+    def read(self) -> tuple[float, float]:
+        """Seconds in all, and those that come once."""
+        now = perf_counter()
+        filling = 0.0 if self._filled is None else max(0.0, self._filled - self._begun)
+        emptying = 0.0 if self._predicted is None else now - self._predicted
+        return now - self._begun, filling + emptying / 2
+
+
 @dataclass(frozen=True, slots=True)
 class _Work:
     """Does pieces of slides."""
@@ -198,15 +233,14 @@ class _Work:
         with tempfile.TemporaryDirectory(prefix="wsi-nucssl-plan-") as folder, stop_requests() as stop:
             run = Path(folder) / "run"
             run.mkdir()
-            work, progress = self._work(opened, plan, run), SlideProgress()
-            begun = perf_counter()
+            work, clock = self._work(opened, plan, run), _Clock()
             context, outputs = _context(opened, plan, self.inventory), _outputs(Path(folder), self.formats)
             running = self.inventory.steps.execute(
                 work,
-                progress,
+                SlideProgress(),
                 workers=self.inventory.options.workers,
                 stop=stop,
-                on_progress=lambda _: None,
+                on_progress=clock.note,
             )
             with contextlib.closing(running) as tables:
                 nuclei = export(
@@ -214,9 +248,9 @@ class _Work:
                     self.inventory.options.selection.of(tables, context),
                     context,
                 )
-            seconds = perf_counter() - begun
+            seconds, overhead = clock.read()
             written = sum(map(_bytes_of, outputs))
-            return Piece(len(plan.selected), nuclei, seconds, _bytes_of(run), written)
+            return Piece(len(plan.selected), nuclei, seconds, overhead, _bytes_of(run), written)
 
     def _work(self, opened: OpenedSlide, plan: Plan, run: Path) -> SlideWork:
         info = self.inventory.model.info

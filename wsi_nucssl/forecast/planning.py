@@ -203,7 +203,7 @@ def _costed(entry: SlideForecast, own: Pace | None, overall: Pace, model: Model)
     """An entry with its cost; its `seconds` were those of opening it and finding its tissue."""
     pace = own or overall
     error = max(_LEAST_ERROR, own.error if own else overall.spread)
-    work = entry.windows * pace.seconds
+    work = pace.seconds_of(entry.windows)
     output = round(entry.windows * pace.output_bytes)
     return replace(
         entry,
