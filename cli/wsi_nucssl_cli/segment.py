@@ -33,6 +33,7 @@ from wsi_nucssl_cli.options import (
     gathered,
     printed_as_json,
 )
+from wsi_nucssl_cli.plan import show_plan
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
@@ -129,6 +130,12 @@ def segment(
     min_probability: MinProbability = 0.0,
     cluster: ClusterName = "",
     task_timeout: TaskTimeout = 900.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what the run would take, as plan does, and stop; takes a few seconds."
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
@@ -171,11 +178,24 @@ def segment(
         resume=resume,
         options=options,
     )
+    weights = load_model(model or DEFAULT_MODEL)
+    if dry_run:
+        show_plan(
+            targets,
+            weights,
+            options,
+            mpps=mpp_of(listed),
+            resume=resume,
+            overwrite=overwrite,
+            steps=context.obj,
+            as_json=as_json,
+        )
+        return
     display = _Display(quiet=quiet, verbose=verbose, only_json=as_json)
     with printed_as_json(batch, wanted=as_json), display, workers_of(cluster, task_timeout) as pool:
         segment_slides(
             targets,
-            load_model(model or DEFAULT_MODEL),
+            weights,
             options,
             mpps=mpp_of(listed),
             names=names_of(listed),

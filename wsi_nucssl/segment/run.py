@@ -305,6 +305,8 @@ def _segment(
         seams=seams,
         median_um2=areas.median_px() * mpp.x * mpp.y,
         doubts=doubts,
+        slide_px=(setup.slide.dimensions.width, setup.slide.dimensions.height),
+        origin_l0=(context.transform.origin_x, context.transform.origin_y),
     )
 
 
