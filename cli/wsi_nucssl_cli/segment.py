@@ -37,10 +37,8 @@ from wsi_nucssl_cli.plan import show_plan
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
-    from wsi_nucssl.cluster.pool import Pool
     from wsi_nucssl.locations import Location
     from wsi_nucssl.segment.executor import OnProgress, SlideProgress
-    from wsi_nucssl.segment.run import Steps
     from wsi_nucssl.segment.summary import SegmentSummary
 
 
@@ -146,6 +144,7 @@ def segment(
     say_hello("segment", quiet=quiet)
 
     from wsi_nucssl.export.selection import Selection
+    from wsi_nucssl.jobs.clusters import steps_with
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.slides import segment_batch, segment_slides
     from wsi_nucssl.slide_list import mpp_of, names_of
@@ -192,7 +191,11 @@ def segment(
         )
         return
     display = _Display(quiet=quiet, verbose=verbose, only_json=as_json)
-    with printed_as_json(batch, wanted=as_json), display, workers_of(cluster, task_timeout) as pool:
+    with (
+        printed_as_json(batch, wanted=as_json),
+        display,
+        workers_of(cluster, task_timeout) as pool,
+    ):
         segment_slides(
             targets,
             weights,
@@ -206,17 +209,8 @@ def segment(
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
-            steps=_steps(context.obj, pool),
+            steps=steps_with(pool, context.obj, options),
         )
-
-
-def _steps(given: Steps | None, pool: Pool | None) -> Steps | None:
-    """What a run does at each step: as it usually does, or on the workers of a cluster."""
-    if pool is None:
-        return given
-    from wsi_nucssl.cluster.executor import steps_on
-
-    return steps_on(pool, given)
 
 
 class _Display(SlideDisplay):
