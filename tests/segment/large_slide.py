@@ -7,6 +7,7 @@ the file of that name holds; windows have cores of CORE px; and the engine doubl
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parent.parent.parent
 PERIOD = 1440
 """Side of the picture that is repeated; no multiple of a window's, so that no two windows are alike for long."""
 DOWNSAMPLES = (1, 4, 16, 64)
+_PEAK = "peak of memory in KiB: "
 
 
 class RepeatedSlide(Reader):
@@ -72,18 +74,24 @@ def peak_of(side: int, *arguments: object, core: int = CORE) -> Usage:
     """Run `wsi-nucssl` on computed slides in a process of its own."""
     words = [sys.executable, "-m", "tests.segment.large_slide", str(side), str(core), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "cli")))}
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Usage(process.returncode, usage.ru_maxrss / 1024, said)
+    ended = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment, text=True
+    )
+    said, _, peak_kib = ended.stdout.rpartition(_PEAK)
+    return Usage(ended.returncode, int(peak_kib) / 1024, said)
+
+
+def _say_peak() -> None:
+    """Of this process alone: what `getrusage` says of a child is its parent's, if that held more when it forked."""
+    (line,) = (
+        each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM")
+    )
+    print(f"{_PEAK}{line.split()[1]}")
 
 
 def main() -> None:
     """Run the command line."""
+    atexit.register(_say_peak)
     side, core, sys.argv[1:] = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 
     def opened(path: Path, **_: Any) -> RepeatedSlide:
