@@ -68,20 +68,44 @@ def test_time_left_is_that_of_the_whole_batch() -> None:
     left = TimeLeft({a: 100.0, b: 300.0, c: 200.0}, clock)
     left.begin(early)
     clock.now += 50  # checking what was done earlier tells nothing of the rest
-    left.end(counts=False)
+    left.update(early, 1.0)
+    left.end(early)
     left.begin(a)
-    assert left.seconds(0.0) is None
+    left.update(a, 0.0)
+    assert left.seconds() is None
     clock.now += 10
-    assert left.seconds(0.5) == pytest.approx(10 / 50 * (50 + 500))
+    left.update(a, 0.5)
+    assert left.seconds() == pytest.approx(10 / 50 * (50 + 500))
     clock.now += 10
-    left.end(counts=True)
+    left.update(a, 1.0)
+    left.end(a)
+    clock.now += 1000  # nothing was in hand
     left.begin(b)
-    assert left.seconds(0.6) == pytest.approx(20 / 100 * (120 + 200))  # resumed at 60 %
+    left.update(b, 0.6)
+    assert left.seconds() == pytest.approx(20 / 100 * (120 + 200))  # resumed at 60 %
     clock.now += 5
-    assert left.seconds(0.7) == pytest.approx(25 / 130 * (90 + 200))
-    left.end(counts=False)  # it failed
+    left.update(b, 0.7)
+    assert left.seconds() == pytest.approx(25 / 130 * (90 + 200))
+    left.end(b)  # it failed there
     left.begin(c)
-    assert left.seconds(0.0) == pytest.approx(20 / 100 * 200)
+    left.update(c, 0.0)
+    assert left.seconds() == pytest.approx(25 / 130 * 200)
+
+
+def test_two_slides_at_a_time_take_half_the_time() -> None:
+    clock = Clock()
+    a, b, c = (Path(f"{name}.svs") for name in ("a", "b", "c"))
+    left = TimeLeft({a: 100.0, b: 100.0, c: 100.0}, clock)
+    for slide in (a, b):
+        left.begin(slide)
+        left.update(slide, 0.0)
+    clock.now += 10
+    for slide in (a, b):
+        left.update(slide, 0.5)
+    assert left.seconds() == pytest.approx(10 / 100 * 200)
+    left.update(a, 1.0)
+    left.end(a)
+    assert left.seconds() == pytest.approx(10 / 150 * 150)
 
 
 def test_plain_lines_off_a_terminal(
