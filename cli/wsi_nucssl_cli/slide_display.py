@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from rich.cells import cell_len
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from wsi_nucssl.errors import OutputLocked, WsiNucsslError, spelled
@@ -40,27 +41,32 @@ def duration(seconds: float) -> str:
 
 
 def progress_line(
-    place: str, name: str, fraction: float, remark: str, left: float | None, width: int = WIDTH
+    place: str, name: str, fraction: float, remarks: Sequence[str], left: float | None, width: int = WIDTH
 ) -> str:
-    """Place in the batch, name, part that is done, a remark and the time left, in at most `width` columns.
+    """Place in the batch, name, part that is done, remarks and the time left, in at most `width` columns.
 
-    The name is shortened, and the remark left out, where they do not fit.
+    Remarks are left out from the last on, and then the name is shortened, where they do not fit.
     """
-    end = [f"{fraction:.0%}", *([f"{duration(left)} left"] if left is not None else [])]
-    for middle in ([remark], []):
-        fixed = " · ".join(part for part in (place, *end[:1], *middle, *end[1:]) if part)
-        room = width - len(fixed) - 3
-        if room >= min(len(name), _SHORTEST_NAME):
-            parts = (place, _shortened(name, room), end[0], *middle, *end[1:])
-            return " · ".join(part for part in parts if part)
-    return fixed[:width]
+    ends = [f"{duration(left)} left"] if left is not None else []
+    fixed = [place] if place else []
+    for count in range(len(remarks), -1, -1):
+        after = [f"{fraction:.0%}", *remarks[:count], *ends]
+        room = width - cell_len(" · ".join([*fixed, "", *after]))
+        if room >= (cell_len(name) if count else min(cell_len(name), _SHORTEST_NAME)):
+            return " · ".join([*fixed, _shortened(name, room), *after])
+    return " · ".join([*fixed, *after])[:width]
 
 
 def _shortened(name: str, room: int) -> str:
-    if len(name) <= room:
+    if cell_len(name) <= room:
         return name
     head = (room - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
+    return f"{_first(name, head)}…{_first(name[::-1], room - 1 - head)[::-1]}"
+
+
+def _first(text: str, columns: int) -> str:
+    """As many characters as fit; some take two columns."""
+    return next((text[:count] for count in range(len(text), 0, -1) if cell_len(text[:count]) <= columns), "")
 
 
 @dataclass(slots=True)
@@ -168,7 +174,7 @@ class SlideDisplay:
         with self._lock:
             self._left.begin(slide)
             self._show(
-                progress_line(self._places.get(slide, ""), self.name_of(slide), 0.0, "", None, self._width)
+                progress_line(self._places.get(slide, ""), self.name_of(slide), 0.0, (), None, self._width)
             )
         return lambda done, total, remark: self._update(slide, done, total, remark)
 
@@ -199,7 +205,7 @@ class SlideDisplay:
         return min(WIDTH, err.width) - (_SPINNER_COLUMNS if sys.stderr.isatty() else 0)
 
     def _line(self, slide: Location, done: int, total: int, remark: str) -> str:
-        told = " · ".join(part for part in (self._rate(slide, done), remark) if part)
+        told = [part for part in (self._rate(slide, done), remark) if part]
         fraction, left = done / total if total else 1.0, self._left.seconds()
         return progress_line(
             self._places.get(slide, ""), self.name_of(slide), fraction, told, left, self._width
