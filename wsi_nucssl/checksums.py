@@ -37,14 +37,15 @@ class ChecksumLog:
             if file.write(record) != _RECORD:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
-    def read(self) -> Checksums:
-        """The last checksum of each place; a record that a crash cut off is left out."""
+    def read(self, *, mend: bool = True) -> Checksums:
+        """The last checksum of each place; a record that a crash cut off is left out, and removed unless not `mend`."""
         if not self.path.exists():
             return {}
         data = self.path.read_bytes()
         if len(data) % _RECORD:  # what is appended from now on has to begin where a record begins
             data = data[: len(data) // _RECORD * _RECORD]
-            write_atomic(self.path, data)
+            if mend:
+                write_atomic(self.path, data)
         return {
             (row, col): crc
             for row, col, crc, check in np.frombuffer(data, "<u4").reshape(-1, 4).tolist()

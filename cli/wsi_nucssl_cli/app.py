@@ -31,11 +31,13 @@ from wsi_nucssl_cli import (
     models,
     overlay,
     pack,
+    plan,
     pretrain,
     quantise,
     reproduce,
     segment,
     tile,
+    verify,
 )
 from wsi_nucssl_cli.display import say_error, say_warning
 
@@ -55,6 +57,7 @@ app = typer.Typer(
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
+app.command("plan")(plan.plan)
 app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("export")(export.export)
@@ -67,6 +70,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("pack")(pack.pack)
 app.command("quantise")(quantise.quantise)
 app.command("benchmark", epilog=benchmark.METRICS_HELP)(benchmark.benchmark)
+app.command("verify")(verify.verify)
 app.command("reproduce")(reproduce.reproduce)
 
 

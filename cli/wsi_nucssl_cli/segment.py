@@ -9,6 +9,7 @@ import typer
 
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.export.registry import DEFAULT
+from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
@@ -32,13 +33,12 @@ from wsi_nucssl_cli.options import (
     gathered,
     printed_as_json,
 )
+from wsi_nucssl_cli.plan import show_plan
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
-    from wsi_nucssl.cluster.pool import Pool
     from wsi_nucssl.locations import Location
     from wsi_nucssl.segment.executor import OnProgress, SlideProgress
-    from wsi_nucssl.segment.run import Steps
     from wsi_nucssl.segment.summary import SegmentSummary
 
 
@@ -80,6 +80,14 @@ def segment(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Threads that read, and as many that extract.")] = 2,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="The most that this process may hold, such as 4G; fewer workers and smaller caches keep it.",
+            show_default="no bound, and no more on a larger slide",
+        ),
+    ] = "",
     origin: Annotated[
         Origin,
         typer.Option(
@@ -120,6 +128,12 @@ def segment(
     min_probability: MinProbability = 0.0,
     cluster: ClusterName = "",
     task_timeout: TaskTimeout = 900.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what the run would take, as plan does, and stop; takes a few seconds."
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
@@ -130,6 +144,7 @@ def segment(
     say_hello("segment", quiet=quiet)
 
     from wsi_nucssl.export.selection import Selection
+    from wsi_nucssl.jobs.clusters import steps_with
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.slides import segment_batch, segment_slides
     from wsi_nucssl.slide_list import mpp_of, names_of
@@ -144,6 +159,7 @@ def segment(
         views=tta,
         batch_size=batch_size,
         workers=workers,
+        memory=parse_bytes("memory", memory) if memory else None,
         origin=origin,
         keep_probabilities=keep_probabilities,
         selection=Selection(min_area, min_probability),
@@ -161,11 +177,28 @@ def segment(
         resume=resume,
         options=options,
     )
+    weights = load_model(model or DEFAULT_MODEL)
+    if dry_run:
+        show_plan(
+            targets,
+            weights,
+            options,
+            mpps=mpp_of(listed),
+            resume=resume,
+            overwrite=overwrite,
+            steps=context.obj,
+            as_json=as_json,
+        )
+        return
     display = _Display(quiet=quiet, verbose=verbose, only_json=as_json)
-    with printed_as_json(batch, wanted=as_json), display, workers_of(cluster, task_timeout) as pool:
+    with (
+        printed_as_json(batch, wanted=as_json),
+        display,
+        workers_of(cluster, task_timeout) as pool,
+    ):
         segment_slides(
             targets,
-            load_model(model or DEFAULT_MODEL),
+            weights,
             options,
             mpps=mpp_of(listed),
             names=names_of(listed),
@@ -176,17 +209,8 @@ def segment(
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
-            steps=_steps(context.obj, pool),
+            steps=steps_with(pool, context.obj, options),
         )
-
-
-def _steps(given: Steps | None, pool: Pool | None) -> Steps | None:
-    """What a run does at each step: as it usually does, or on the workers of a cluster."""
-    if pool is None:
-        return given
-    from wsi_nucssl.cluster.executor import steps_on
-
-    return steps_on(pool, given)
 
 
 class _Display(SlideDisplay):

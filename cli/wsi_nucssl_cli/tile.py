@@ -27,9 +27,8 @@ from wsi_nucssl_cli.options import (
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
-    from wsi_nucssl.cluster.pool import Pool
     from wsi_nucssl.locations import Location
-    from wsi_nucssl.tiles.ingest import CopyTiles, TileProgress
+    from wsi_nucssl.tiles.ingest import TileProgress
     from wsi_nucssl.tiles.store import TileStore
 
 
@@ -65,6 +64,7 @@ def tile(
 ) -> None:
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
     from wsi_nucssl.geometry import Mpp
+    from wsi_nucssl.jobs.clusters import copy_with
     from wsi_nucssl.slide_list import mpp_of, names_of
     from wsi_nucssl.tiles.ingest import TileConfig
     from wsi_nucssl.tiles.slides import SlideSource, ingest_slides, tile_batch
@@ -86,7 +86,11 @@ def tile(
         when = ", done earlier" if earlier else ""
         display.say(f"{display.name_of(slide)}: {len(store)} tiles in {store.path}{when}")
 
-    with printed_as_json(batch, wanted=as_json), display, workers_of(cluster, task_timeout) as pool:
+    with (
+        printed_as_json(batch, wanted=as_json),
+        display,
+        workers_of(cluster, task_timeout) as pool,
+    ):
         ingest_slides(
             targets,
             config,
@@ -99,15 +103,6 @@ def tile(
             on_slide=begin,
             on_store=finish,
             on_failure=display.fail,
-            copy=_copy(pool),
+            copy=copy_with(pool),
             at_once=2 if pool else 1,
         )
-
-
-def _copy(pool: Pool | None) -> CopyTiles | None:
-    """What copies tiles: threads of this process, or the workers of a cluster."""
-    if pool is None:
-        return None
-    from wsi_nucssl.cluster.tiling import copy_on
-
-    return copy_on(pool)

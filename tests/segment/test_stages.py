@@ -20,6 +20,7 @@ from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment import stages
 from wsi_nucssl.segment.executor import SlideProgress, SlideWork, run_in_threads
+from wsi_nucssl.segment.memory import Views
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.slide import RGB, Canvas, TissueMask, open_slide
@@ -44,6 +45,7 @@ def work(tissue: RGB, tmp_path: Path) -> Iterator[Callable[..., SlideWork]]:
             store=ProbabilityStore(tmp_path / folder / "windows.zarr", plan.windows, plan.selected),
             blocks=tmp_path / folder / "blocks",
             batch_size=3,
+            views=Views(1 << 30, planes=3),
         )
         return replace(made, **change)
 

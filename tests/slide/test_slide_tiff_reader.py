@@ -127,6 +127,8 @@ def test_the_cache_never_holds_more_than_its_capacity(puts: list[tuple[int, int]
         cache.put((key,), tile)
         assert cache.held_bytes <= 150
         assert (cache.get((key,)) is tile) == (tile.nbytes <= 150)
+    cache.limit(60)
+    assert cache.held_bytes <= 60
     cache.clear()
     assert cache.held_bytes == 0
 

@@ -31,7 +31,6 @@ SEEN_AFTER_S: Final = 75.0
 """A shared file system shows a new file this late at most: NFS keeps what it knows of a folder for up to a minute."""
 _SLIDES: Final = 3
 _ENGINES: Final = 2
-_RECENT_BYTES: Final = 128 * 2**20
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -248,4 +247,4 @@ def _open_reader(spec: SlideSpec) -> ReadRGB:
 def _open_store(spec: SlideSpec) -> ProbabilityStore:
     if not appears(spec.store / "zarr.json"):
         raise WorkerRefused.here(f"cannot see the run folder {spec.store.parent}")
-    return ProbabilityStore(spec.store, spec.grid, (), spec.schema, recent_bytes=_RECENT_BYTES)
+    return ProbabilityStore(spec.store, spec.grid, (), spec.schema)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Final
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
+from wsi_nucssl.jobs.clusters import TASK_S, steps_with, workers_of
+from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from wsi_nucssl.batch import BatchResult, BatchStart
     from wsi_nucssl.cohort import OnFailure
     from wsi_nucssl.engines.base import Engine
@@ -37,6 +41,7 @@ def segment_slide(
     views: int = _DEFAULT.views,
     batch_size: int | None = _DEFAULT.batch_size,
     workers: int = _DEFAULT.workers,
+    memory: str | int | None = _DEFAULT.memory,
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
@@ -76,6 +81,8 @@ def segment_slide(
         Windows at a time; by default, chosen by device.
     workers : int
         Threads that read, and as many that extract; they never change the result.
+    memory : str or int, optional
+        The most that this process may hold, such as "4G" or bytes; what is too little is refused with what is needed.
     origin : {"qupath", "level0"}
         What coordinates count from: the slide's bounds, as in QuPath, or its corner.
     reader : str
@@ -129,6 +136,7 @@ def segment_slide(
         views=views,
         batch_size=batch_size,
         workers=workers,
+        memory=None if memory is None else parse_bytes("memory", memory),
         origin=origin,
         keep_probabilities=keep_probabilities,
         selection=Selection(min_area_um2, min_probability),
@@ -171,6 +179,8 @@ def segment_slides(
     min_area_um2: float = 0.0,
     min_probability: float = 0.0,
     shard: str | Shard | None = None,
+    cluster: str | Client | None = None,
+    task_s: float = TASK_S,
     retry_failed: bool = False,
     resume: bool = False,
     overwrite: bool = False,
@@ -223,6 +233,12 @@ def segment_slides(
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     shard : str or Shard, optional
         Such as "2/8": only this part of the slides, for jobs of an array.
+    cluster : str or distributed.Client, optional
+        Workers that do the work instead of threads of this process, with the same results: `local:4`, the address of a
+        dask scheduler, its scheduler file, `slurm:8`, or a client, which stays open (docs/cluster.md). A script with
+        `local:N` needs `if __name__ == "__main__":`, as worker processes import it.
+    task_s : float
+        Seconds after which a worker that has not ended a task counts as hung.
     retry_failed : bool
         Only slides that the ledger says failed.
     resume, overwrite : bool
@@ -287,18 +303,20 @@ def segment_slides(
         resume=resume,
         options=options,
     )
-    run(
-        targets,
-        as_model(model),
-        options,
-        mpps=mpp_of(listed),
-        names=names_of(listed),
-        resume=resume,
-        overwrite=overwrite,
-        batch=batch,
-        on_start=on_start,
-        on_slide=on_slide,
-        on_summary=on_summary,
-        on_failure=on_failure,
-    )
+    with workers_of(cluster, task_s) as pool:
+        run(
+            targets,
+            as_model(model),
+            options,
+            mpps=mpp_of(listed),
+            names=names_of(listed),
+            resume=resume,
+            overwrite=overwrite,
+            batch=batch,
+            on_start=on_start,
+            on_slide=on_slide,
+            on_summary=on_summary,
+            on_failure=on_failure,
+            steps=steps_with(pool, None, options),
+        )
     return batch.result()

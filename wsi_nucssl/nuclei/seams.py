@@ -89,6 +89,7 @@ def extract_block(
         if halo == max_halo or bool(settled[owned].all()):
             break
         halo = min(2 * halo, max_halo)
+        del probabilities, markers  # not to be held beside those of the larger window
     seed_rc, truncated = markers.seed_rc, ~settled
     labels = grow_instances(markers, probabilities, config)
     kept = _keep(labels, owned)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from wsi_nucssl.engines.base import Engine
 from wsi_nucssl.errors import InputError
@@ -23,6 +23,7 @@ from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment import stages
+from wsi_nucssl.segment.memory import IN_FLIGHT, Views
 from wsi_nucssl.segment.plan import HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.segment.windows import ReadRGB, WindowGrid
@@ -31,9 +32,6 @@ from wsi_nucssl.threads import prefetch, thread_pool
 
 P = ParamSpec("P")
 Out = TypeVar("Out")
-
-_IN_FLIGHT: Final = 3
-"""Jobs in flight for each worker: enough that none waits, few enough that memory stays small."""
 
 
 @dataclass(slots=True)
@@ -73,6 +71,8 @@ class SlideWork:
         Folder of extracted blocks, one table a block; one that is there, whole, is done.
     batch_size : int
         Windows at a time.
+    views : Views
+        Gives out what blocks read.
     """
 
     canvas: Canvas
@@ -83,6 +83,7 @@ class SlideWork:
     store: ProbabilityStore
     blocks: Path
     batch_size: int
+    views: Views
 
     @property
     def read_rgb(self) -> ReadRGB:
@@ -239,7 +240,7 @@ def predicted_in_threads(
         return PredictedBatch(windows, perf_counter() - begun)
 
     with thread_pool(workers) as reading, thread_pool(engine.streams) as predicting:
-        windows = prefetch(reading, _IN_FLIGHT * workers, seen, tiles)
+        windows = prefetch(reading, IN_FLIGHT * workers, seen, tiles)
         yield from prefetch(predicting, engine.streams + 1, predicted, _batches(windows, batch_size))
 
 
@@ -264,7 +265,7 @@ class _Threads:
             workers=self.workers,
         )
         with closing(batches), thread_pool(self.workers) as finishing:
-            finishers = _Finishers(finishing, _IN_FLIGHT * self.workers, progress, earlier.finished)
+            finishers = _Finishers(finishing, IN_FLIGHT * self.workers, progress, earlier.finished)
             for predicted in batches:
                 self.stop.check()
                 progress.network_seconds += predicted.seconds / work.engine.streams
@@ -302,7 +303,8 @@ class _Threads:
         work = self.work
         path = work.block_path(block)
         try:
-            nuclei = stages.extract(work.store.read, block, work.plan.box, work.config, path)
+            with work.views.reader(work.store.read) as read:
+                nuclei = stages.extract(read, block, work.plan.box, work.config, path)
         except NotPredicted:
             return _Done(put_off=block)
         return _Done(block=block, nuclei=nuclei)

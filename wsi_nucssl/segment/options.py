@@ -38,6 +38,8 @@ class SegmentOptions:
         Windows at a time; None chooses by device.
     workers : int
         Threads that read and as many that extract; they never change the result.
+    memory : int or None
+        Bytes that the process may hold at most; it never changes the result. None bounds the parts alone.
     origin : Origin
         "qupath" subtracts the slide's bounds, as QuPath's reader does; "level0" does not.
     block_px : int or None
@@ -61,6 +63,7 @@ class SegmentOptions:
     views: int = 1
     batch_size: int | None = None
     workers: int = 2
+    memory: int | None = None
     origin: Origin = "qupath"
     block_px: int | None = None
     keep_probabilities: bool = False
@@ -78,6 +81,8 @@ class SegmentOptions:
             one_of(name, getattr(self, name), allowed)
         GivenMpp.parse(self.mpp, self.force_mpp)
         whole("workers", self.workers, 1)
+        if self.memory is not None:
+            whole("memory", self.memory, 1)
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, 1)
         if self.block_px is not None:

@@ -21,7 +21,8 @@ from wsi_nucssl.checksums import ChecksumLog, Checksums
 from wsi_nucssl.errors import OutputError
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.grid import ORIGIN, Tile
+from wsi_nucssl.grid import Tile
+from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.schema import UNTYPED, OutputSchema
 from wsi_nucssl.segment.blending import blended
@@ -29,8 +30,8 @@ from wsi_nucssl.segment.windows import WindowGrid
 from wsi_nucssl.slide.lru import TileCache
 
 _LOG: Final = "checksums.bin"
-_RECENT_BYTES: Final = 512 * 2**20
-"""Enough for three rows of windows of a slide that is 50,000 px wide."""
+RECENT: Final = 32
+"""Windows that are remembered: two blocks side by side need 24, and the others were written just now."""
 _COMPRESSORS: Final = (ZstdCodec(level=1), Crc32cCodec())
 _CONFIG: Final[ArrayConfigParams] = {"write_empty_chunks": True}
 
@@ -60,8 +61,8 @@ class ProbabilityStore:
         The windows that are predicted, or those of them that the reader needs; all others are background.
     schema : OutputSchema
         What the model answers.
-    recent_bytes : int
-        How much of what was written or read last is kept in memory.
+    recent : int
+        Windows that are remembered at most; others are read again.
     """
 
     def __init__(
@@ -71,27 +72,33 @@ class ProbabilityStore:
         selected: Iterable[Tile],
         schema: OutputSchema = UNTYPED,
         *,
-        recent_bytes: int = _RECENT_BYTES,
+        recent: int = RECENT,
     ) -> None:
         self.path, self.grid, self.selected, self.schema = path, grid, tuple(selected), schema
         self._places = {(tile.row, tile.col) for tile in self.selected}
         self._done: Checksums = {}
-        self._recent = TileCache(recent_bytes)
+        self._recent = TileCache(recent * kept_bytes(grid, schema))
         self._log = ChecksumLog(path / _LOG)
         with disk_errors(path):
             self._array = _open(path) if (path / "zarr.json").exists() else _create(path, grid, schema)
 
     @classmethod
     def resume(
-        cls, path: Path, grid: WindowGrid, selected: Iterable[Tile], schema: OutputSchema = UNTYPED
+        cls,
+        path: Path,
+        grid: WindowGrid,
+        selected: Iterable[Tile],
+        schema: OutputSchema = UNTYPED,
+        *,
+        recent: int = RECENT,
     ) -> Self:
         """Open a store and remove what is damaged or of another place: single windows, or all, by the metadata."""
         selected = tuple(selected)
         try:
-            store = cls(path, grid, selected, schema)
+            store = cls(path, grid, selected, schema, recent=recent)
         except ValueError:  # JSON's complaint, and zarr's
             remove_tree(path)
-            store = cls(path, grid, selected, schema)
+            store = cls(path, grid, selected, schema, recent=recent)
         known = store._log.read()
         for tile in selected:
             chunk = store._chunk(tile)
@@ -144,7 +151,9 @@ class ProbabilityStore:
     def put(self, tile: Tile, planes: NDArray[np.uint8]) -> int:
         """Write a window's chunk and return its checksum; it counts as there when somebody has noted that."""
         with disk_errors(self.path):
-            self._array[tile.row, tile.col] = np.diff(planes, axis=1, prepend=np.uint8(0))
+            differences = planes.copy()
+            differences[:, 1:] -= planes[:, :-1]
+            self._array[tile.row, tile.col] = differences
             crc = self._checksum(tile)
         self._recent.put((tile.row, tile.col), planes)
         return crc
@@ -213,7 +222,8 @@ class ProbabilityStore:
                     path=self._chunk(tile),
                     remedy="Run the same command again with ⟨resume⟩",
                 )
-            planes = np.add.accumulate(np.asarray(self._array[place]), axis=1, dtype=np.uint8)
+            planes = np.asarray(self._array[place])
+            _add_up_rows(planes)
             self._recent.put(place, planes)
         return planes
 
@@ -234,6 +244,20 @@ def _reopen(
     store = ProbabilityStore(path, grid, selected, schema)
     store._done.update(done)
     return store
+
+
+def kept_bytes(grid: WindowGrid, schema: OutputSchema) -> int:
+    """Memory that a remembered window takes."""
+    return len(schema.stored) * grid.kept_size.area
+
+
+@compiled
+def _add_up_rows(planes: NDArray[np.uint8]) -> None:
+    """Differences from row to row, uint8 (planes, row, col), to what they are of, in place."""
+    for plane in range(planes.shape[0]):
+        for row in range(1, planes.shape[1]):
+            for col in range(planes.shape[2]):
+                planes[plane, row, col] += planes[plane, row - 1, col]
 
 
 def write_canvas(store: ProbabilityStore, path: Path) -> None:
@@ -268,7 +292,7 @@ def _open(path: Path) -> zarr.Array[Any]:
 
 def _create(path: Path, grid: WindowGrid, schema: OutputSchema) -> zarr.Array[Any]:
     planes = schema.stored
-    one = (len(planes), *Box.at(ORIGIN, grid.tile).grow(grid.blend).size.shape_rc)
+    one = (len(planes), *grid.kept_size.shape_rc)
     return zarr.create_array(
         store=str(path),
         shape=(grid.rows, grid.cols, *one),

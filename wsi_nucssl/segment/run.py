@@ -23,6 +23,7 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
 from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, SlideWork, run_in_threads
+from wsi_nucssl.segment.memory import Shares, shares
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path, tissue_output
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
@@ -167,6 +168,7 @@ class _Setup:
     tissue: TissueMask
     plan: Plan
     batch_size: int
+    shares: Shares
     manifest: dict[str, Any]
 
     @classmethod
@@ -180,7 +182,9 @@ class _Setup:
             **tissue_record(options.tissue, slide),
             **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
         }
-        return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, manifest)
+        shared = shares(options.memory, options.workers, engine, canvas, tissue, plan, model.info, batch_size)
+        slide.hold_at_most(shared.tiles)
+        return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, shared, manifest)
 
     def work(self, run: Path) -> SlideWork:
         """What there is to do in a run directory."""
@@ -191,9 +195,16 @@ class _Setup:
             plan=plan,
             engine=self.engine,
             config=self.model.info.instances,
-            store=ProbabilityStore.resume(run / _STORE, plan.windows, plan.selected, self.model.info.schema),
+            store=ProbabilityStore.resume(
+                run / _STORE,
+                plan.windows,
+                plan.selected,
+                self.model.info.schema,
+                recent=self.shares.recent,
+            ),
             blocks=run / _BLOCKS,
             batch_size=self.batch_size,
+            views=self.shares.views,
         )
 
     def export_context(self) -> ExportContext:
@@ -278,7 +289,7 @@ def _segment(
             refuse_doubtful(doubts, setup.slide.path)
 
     mpp = Mpp.square(setup.model.info.mpp)
-    running = execute(work, progress, workers=setup.options.workers, stop=stop, on_progress=on_progress)
+    running = execute(work, progress, workers=setup.shares.workers, stop=stop, on_progress=on_progress)
     context = setup.export_context()
     with contextlib.closing(running) as tables:  # its threads end here, whatever happens
         chosen = setup.options.selection.of(counted(tables), context)
@@ -294,6 +305,8 @@ def _segment(
         seams=seams,
         median_um2=areas.median_px() * mpp.x * mpp.y,
         doubts=doubts,
+        slide_px=(setup.slide.dimensions.width, setup.slide.dimensions.height),
+        origin_l0=(context.transform.origin_x, context.transform.origin_y),
     )
 
 

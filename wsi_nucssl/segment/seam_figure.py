@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_nucssl.grid import TileGrid
+from wsi_nucssl.nuclei.compiled import compiled
 from wsi_nucssl.nuclei.table import Nuclei
 
 CONTROLS: Final = 7
@@ -49,14 +50,14 @@ class SeamFigure:
     @classmethod
     def of(cls, nuclei: Nuclei, windows: TileGrid) -> Self:
         """Count in one table of nuclei; `windows` is the grid that was predicted on."""
-        if not len(nuclei):
-            return cls()
-        before = [part / (CONTROLS + 1) for part in range(1, CONTROLS + 1)]
+        pitch, offset, extent = _lines(windows)
+        steps = np.array([(part * pitch / (CONTROLS + 1)).astype(np.int64) for part in range(CONTROLS + 1)])
+        along = _lengths_along(nuclei.ring_xy, nuclei.ring_offsets, pitch, offset, extent, steps)
         return cls(
-            int(_crosses(nuclei, windows).sum()),
+            _crossing(nuclei.ring_xy, nuclei.ring_offsets[nuclei.polygon_offsets], pitch, offset),
             int(nuclei.truncated.sum()),
-            _length_along(nuclei, windows, 0),
-            sum(_length_along(nuclei, windows, part) for part in before),
+            int(along[0]),
+            int(along[1:].sum()),
         )
 
     def __str__(self) -> str:
@@ -66,35 +67,56 @@ class SeamFigure:
         )
 
 
-def _crosses(nuclei: Nuclei, windows: TileGrid) -> NDArray[np.bool_]:
-    """(n,) True where a line lies strictly inside a nucleus's bounding box."""
-    pitch, offset = _lines(windows)
-    first = nuclei.ring_offsets[nuclei.polygon_offsets[:-1]]
-    low = np.minimum.reduceat(nuclei.ring_xy, first) - offset
-    high = np.maximum.reduceat(nuclei.ring_xy, first) - offset
-    return np.asarray(np.any((high - 1) // pitch > low // pitch, axis=1))
+@compiled
+def _crossing(
+    ring_xy: NDArray[np.int32],
+    vertex_offsets: NDArray[np.int64],
+    pitch: NDArray[np.int64],
+    offset: NDArray[np.int64],
+) -> int:
+    """How many nuclei, cut out of `ring_xy` by `vertex_offsets`, have a line strictly inside their bounding box."""
+    found = 0
+    for nucleus in range(len(vertex_offsets) - 1):
+        ring = ring_xy[vertex_offsets[nucleus] : vertex_offsets[nucleus + 1]]
+        for axis in range(2):
+            low, high = ring[:, axis].min() - offset[axis], ring[:, axis].max() - offset[axis]
+            if (high - 1) // pitch[axis] > low // pitch[axis]:
+                found += 1
+                break
+    return found
 
 
-def _length_along(nuclei: Nuclei, windows: TileGrid, part: float) -> int:
-    """Total px of ring edges that lie that part of a window before a seam, a line of the grid inside the extent."""
-    pitch, offset = _lines(windows)
-    before = (part * pitch).astype(np.int64)
-    extent = windows.extent.width, windows.extent.height
-    ends = np.delete(np.arange(len(nuclei.ring_xy)), nuclei.ring_offsets[1:] - 1)
-    start, stop = nuclei.ring_xy[ends], nuclei.ring_xy[ends + 1]
-    total = 0
-    for along, across in (
-        (1, 0),
-        (0, 1),
-    ):  # vertical edges lie on lines of constant x, horizontal ones of constant y
-        seam = start[:, across] + before[across]
-        straight = (start[:, across] == stop[:, across]) & ((seam - offset[across]) % pitch[across] == 0)
-        straight &= (seam > 0) & (seam < extent[across])
-        total += int(np.abs(stop[straight, along] - start[straight, along]).sum())
+@compiled
+def _lengths_along(
+    ring_xy: NDArray[np.int32],
+    ring_offsets: NDArray[np.int64],
+    pitch: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    extent: NDArray[np.int64],
+    steps: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """For each row (x, y) of `steps`, the px of ring edges that lie so far before a line of the grid inside the extent.
+
+    Vertical edges lie on lines of constant x, horizontal ones on lines of constant y.
+    """
+    total = np.zeros(len(steps), np.int64)
+    for ring in range(len(ring_offsets) - 1):
+        for vertex in range(ring_offsets[ring], ring_offsets[ring + 1] - 1):
+            for axis in range(2):
+                place = np.int64(ring_xy[vertex, axis])
+                if place != ring_xy[vertex + 1, axis]:
+                    continue
+                length = abs(np.int64(ring_xy[vertex + 1, 1 - axis]) - ring_xy[vertex, 1 - axis])
+                rest = (offset[axis] - place) % pitch[axis]
+                for step in range(len(steps)):
+                    seam = place + steps[step, axis]
+                    if rest == steps[step, axis] and 0 < seam < extent[axis]:
+                        total[step] += length
     return total
 
 
-def _lines(windows: TileGrid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """From line to line, (x, y), and a point where lines cross."""
+def _lines(windows: TileGrid) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """From line to line, (x, y); a point where lines cross; the extent."""
     pitch = np.array([windows.tile.width, windows.tile.height], np.int64)
-    return pitch, np.array([windows.offset.x, windows.offset.y], np.int64)
+    extent = np.array([windows.extent.width, windows.extent.height], np.int64)
+    return pitch, np.array([windows.offset.x, windows.offset.y], np.int64), extent

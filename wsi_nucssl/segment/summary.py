@@ -36,6 +36,8 @@ class SegmentSummary:
         Area of the median nucleus in µm²; 0 without nuclei.
     doubts : tuple of Doubt
         What makes the result doubtful; nothing, as a rule.
+    slide_px, origin_l0 : tuple of two numbers, or None
+        Width and height of the slide in level-0 px, and the (x, y) that coordinates count from, for `verification`.
     earlier : bool
         An earlier run finished it, and this one found all as it was left.
     """
@@ -48,6 +50,8 @@ class SegmentSummary:
     seams: SeamFigure
     median_um2: float = 0.0
     doubts: tuple[Doubt, ...] = ()
+    slide_px: tuple[int, int] | None = None
+    origin_l0: tuple[float, float] | None = None
     earlier: bool = field(default=False, compare=False)
 
     @property
@@ -99,7 +103,9 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
         return None
     doubts = tuple(Doubt(**each) for each in kept.get("doubts", ()))
     seams = SeamFigure(**kept["seams"])
-    return SegmentSummary(**{**kept, "outputs": hashes, "seams": seams, "doubts": doubts, "earlier": True})
+    places = {name: tuple(kept[name]) for name in ("slide_px", "origin_l0") if kept.get(name)}
+    read = {"outputs": hashes, "seams": seams, "doubts": doubts, **places}
+    return SegmentSummary(**{**kept, **read, "earlier": True})
 
 
 def _read(run: Path) -> dict[str, Any] | None:

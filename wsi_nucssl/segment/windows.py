@@ -75,10 +75,14 @@ class WindowGrid(TileGrid):
         """The canvas that the network sees: all input px that the extent lies on."""
         return Box(0, 0, -(-self.extent.width // self.upscale), -(-self.extent.height // self.upscale))
 
+    @property
+    def kept_size(self) -> Size:
+        """Output px that are kept of every window."""
+        return Size(self.tile.width + 2 * self.blend, self.tile.height + 2 * self.blend)
+
     def kept(self, tile: Tile) -> Box:
         """The px that are kept of a window, its core and what is blended: of one size, and may leave the extent."""
-        size = Size(self.tile.width + 2 * self.blend, self.tile.height + 2 * self.blend)
-        return Box.at(tile.core.origin, size).shift(-self.blend, -self.blend)
+        return Box.at(tile.core.origin, self.kept_size).shift(-self.blend, -self.blend)
 
     def input_box(self, tile: Tile) -> Box:
         """The input px of a window; may leave the canvas."""

@@ -152,6 +152,10 @@ class Slide(Protocol):
         """The whole slide as a lazy array (row, col, 3): `views.Views.dask`."""
         ...
 
+    def hold_at_most(self, tile_bytes: int) -> None:
+        """Keep no more than so many bytes of decoded pixels between reads."""
+        ...
+
     def close(self) -> None:
         """Give back the file handle. Closing twice is fine."""
         ...

@@ -40,9 +40,18 @@ class TileCache:
             old = self._tiles.pop(key, None)
             self._held += tile.nbytes - (0 if old is None else old.nbytes)
             self._tiles[key] = tile
-            while self._held > self._capacity:
-                _, dropped = self._tiles.popitem(last=False)
-                self._held -= dropped.nbytes
+            self._drop()
+
+    def _drop(self) -> None:
+        while self._held > self._capacity:
+            _, dropped = self._tiles.popitem(last=False)
+            self._held -= dropped.nbytes
+
+    def limit(self, capacity_bytes: int) -> None:
+        """Hold no more than so many bytes from now on."""
+        with self._lock:
+            self._capacity = capacity_bytes
+            self._drop()
 
     def clear(self) -> None:
         """Forget everything."""

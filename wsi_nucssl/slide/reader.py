@@ -151,6 +151,9 @@ class Reader(Views, ABC):
             raise UsageError(f"no associated image {name!r}; this slide has: {known}", path=str(self._path))
         return self._decode_associated(name)
 
+    def hold_at_most(self, tile_bytes: int) -> None:
+        """Keep no more than so many bytes of decoded pixels between reads; readers that keep some override it."""
+
     def __enter__(self) -> Self:
         return self
 

@@ -163,6 +163,13 @@ class SlideReaderTests(ABC):
         slide.read_level(0, Box(0, 0, 128, 128))[:] = 0
         assert np.array_equal(slide.read_level(0, Box(0, 0, 128, 128)), image[:128, :128])
 
+    def test_reads_the_same_pixels_however_few_it_may_hold(self, slide: Slide, image: RGB) -> None:
+        """Caches never show."""
+        for tile_bytes in (1 << 20, 0):
+            slide.hold_at_most(tile_bytes)
+            for _ in range(2):
+                assert np.array_equal(slide.read_level(0, Box.at(Point(0, 0), slide.dimensions)), image)
+
     def test_refuses_levels_and_images_it_does_not_have(self, slide: Slide) -> None:
         """With a UsageError."""
         with pytest.raises(UsageError, match="no level 9"):

@@ -274,12 +274,7 @@ class TileStore:
 
         Several processes may put the same tile at a time.
         """
-        side = self.metadata.tile_px
-        if pixels.shape != (side, side, 3):
-            whole = np.full((side, side, 3), _GLASS, np.uint8)
-            whole[: tile.core.height, : tile.core.width] = pixels
-            pixels = whole
-        packed, checksum = pack(self.metadata.codec, np.ascontiguousarray(pixels))
+        packed, checksum = self._packed(pixels)
         chunk = self._chunk(tile)
         partial = chunk.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
         chunk.parent.mkdir(parents=True, exist_ok=True)
@@ -294,6 +289,15 @@ class TileStore:
         ChecksumLog(self.path / _LOG).add(tile.row, tile.col, crc)
         self._checksums[tile.row, tile.col] = crc
 
+    def _packed(self, pixels: RGB) -> tuple[Any, bytes]:
+        """The bytes of a chunk and their checksum; a tile at the border is filled up."""
+        side = self.metadata.tile_px
+        if pixels.shape != (side, side, 3):
+            whole = np.full((side, side, 3), _GLASS, np.uint8)
+            whole[: pixels.shape[0], : pixels.shape[1]] = pixels
+            pixels = whole
+        return pack(self.metadata.codec, np.ascontiguousarray(pixels))
+
     def holds(self, tile: Tile) -> bool:
         """True if the tile has been written."""
         return self._chunk(tile).is_file()
@@ -302,6 +306,36 @@ class TileStore:
         """True if the tile has been written, and its bytes are those that were written at its place."""
         known = self._checksums.get((tile.row, tile.col))
         return known is not None and self.holds(tile) and checksum_of(self._chunk(tile).read_bytes()) == known
+
+    def fault(self, tile: Tile) -> str:
+        """What is wrong with a tile, to follow its name: "is lost", say; "" if it is sound."""
+        if not self.holds(tile):
+            return "is lost"
+        if self.is_sound(tile):
+            return ""
+        has = checksum_of(self._chunk(tile).read_bytes())
+        place = next((place for place, crc in self._checksums.items() if crc == has), None)
+        return f"holds what belongs to tile {place}" if place else "is damaged"
+
+    def chunk_path(self, tile: Tile) -> Path:
+        """The file of a tile."""
+        return self._chunk(tile)
+
+    def restore(self, tile: Tile, pixels: RGB) -> bool:
+        """Write a tile of a finished store again; false, and nothing is done, if its bytes would be others.
+
+        Parameters
+        ----------
+        tile : Tile
+            Its place.
+        pixels : uint8 (row, col, 3)
+            RGB of its core.
+        """
+        packed, checksum = self._packed(pixels)
+        if int.from_bytes(checksum, "little") != self._checksums.get((tile.row, tile.col)):
+            return False
+        write_atomic(self._chunk(tile), bytes(packed) + checksum)
+        return True
 
     def _check_whole(self) -> None:
         for tile in self:

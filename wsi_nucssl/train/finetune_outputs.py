@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import imagecodecs
 
-from wsi_nucssl.files import write_atomic
+from wsi_nucssl.files import sha256_file, write_atomic
 from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.tensors import save_model
@@ -110,7 +110,8 @@ class FinetuneOutputs:
         """Calibrate, and say that the run is done."""
         if self.first:
             score = self._calibrate(self.directory / MODEL)
-            write_atomic(self.directory / DONE, json.dumps({"validation_aji": score}))
+            said = {"validation_aji": score, "model_sha256": sha256_file(self.directory / MODEL)}
+            write_atomic(self.directory / DONE, json.dumps(said))
 
     def _validate(self, epoch: int, scores: dict[str, Any]) -> dict[str, float]:
         """Score the network, add that to `scores`, and keep a picture of its errors on the worst image."""

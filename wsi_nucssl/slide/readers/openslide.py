@@ -108,6 +108,10 @@ class OpenSlideReader(Reader):
         except openslide.OpenSlideError as error:
             raise self._damaged(f"its {name} image cannot be read: {error}") from error
 
+    def hold_at_most(self, tile_bytes: int) -> None:
+        """Keep no more than so many bytes of decoded tiles."""
+        self._cells.limit(tile_bytes)
+
     def close(self) -> None:
         """Give back the file handle. Closing twice is fine."""
         with self._closing:

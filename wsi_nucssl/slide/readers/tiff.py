@@ -106,6 +106,10 @@ class TiffReader(Reader):
             except DAMAGE as error:
                 raise self._damaged(f"its {name} image cannot be decoded: {error}") from error
 
+    def hold_at_most(self, tile_bytes: int) -> None:
+        """Keep no more than so many bytes of decoded tiles."""
+        self._cache.limit(tile_bytes)
+
     def close(self) -> None:
         """Give back the file handle. Closing twice is fine."""
         self._source.close()

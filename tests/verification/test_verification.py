@@ -1,0 +1,356 @@
+"""Damage of every kind is found by its name, and what is whole is well."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from safetensors.numpy import load_file, save_file
+
+from tests.verification.conftest import FORMATS, World
+from wsi_nucssl.files import locked
+from wsi_nucssl.ledger import Ledger, Row
+from wsi_nucssl.models.info import BUNDLED
+from wsi_nucssl.verification.examination import Verification
+
+Verify = Callable[..., Verification]
+
+
+def kinds(found: Verification, path: Path) -> set[str]:
+    """The kinds of faults of one file."""
+    return {fault.kind for fault in found.faults if fault.path == str(path)}
+
+
+def flip(path: Path, at: float = 0.5) -> None:
+    """Change one byte, `at` of the way through a file."""
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at)] ^= 0x01
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+def edit(path: Path, change: Callable[[list[Any]], object]) -> None:
+    """Change the features of a GeoJSON."""
+    content = json.loads(path.read_text())
+    change(content["features"])
+    path.write_text(json.dumps(content))
+
+
+def ring(feature: Any) -> list[list[float]]:
+    points: list[list[float]] = feature["geometry"]["coordinates"][0]
+    return points
+
+
+def cross(feature: Any) -> None:
+    """Make a bow tie of an outline."""
+    x, y = ring(feature)[0]
+    ring(feature)[:] = [[x, y], [x + 9, y + 9], [x + 9, y], [x, y + 9], [x, y]]
+
+
+def swap(one: Path, other: Path) -> None:
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+
+def chunks(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "c").rglob("*") if path.is_file())
+
+
+def test_all_that_is_whole_is_well(world: World, verify: Verify) -> None:
+    found = verify(world.batch, world.store, world.weights, slide=world.slides, model=world.weights)
+    assert not found.faults
+    looked = {verdict.path.name for verdict in found.verdicts}
+    assert looked >= {"batch.csv", "one.zarr", "one.geojson.run", *(f"two.{name}" for name in FORMATS)}
+
+
+def test_looking_changes_nothing(world: World, verify: Verify, tmp_path: Path) -> None:
+    def state() -> dict[str, tuple[int, int]]:
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+
+    log = world.stopped / "windows.zarr" / "checksums.bin"
+    log.write_bytes(log.read_bytes()[:-3])
+    before = state()
+    verify(tmp_path, slide=world.one)
+    assert state() == before
+
+
+DAMAGES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
+    "a cut GeoJSON": ("batch/one.geojson", "damaged", cut),
+    "a flipped byte in a GeoJSON": ("batch/one.geojson", "changed", flip),
+    "a flipped byte in a CSV": ("batch/one.csv", "changed", flip),
+    "a cut CSV": ("batch/one.csv", "damaged", cut),
+    "a truncated Parquet": ("batch/one.parquet", "damaged", cut),
+    "a flipped byte in a Parquet": ("batch/one.parquet", "changed", flip),
+    "a polygon outside the slide": (
+        "batch/one.geojson",
+        "outside",
+        lambda path: edit(path, lambda f: [p.__setitem__(0, p[0] + 5000) for p in ring(f[3])]),
+    ),
+    "a polygon that crosses itself": (
+        "batch/one.geojson",
+        "polygon",
+        lambda path: edit(path, lambda f: cross(f[3])),
+    ),
+    "a ring that is open": ("batch/one.geojson", "ring", lambda path: edit(path, lambda f: ring(f[3]).pop())),
+    "an id twice": (
+        "batch/one.geojson",
+        "id",
+        lambda path: edit(path, lambda f: f[3].__setitem__("id", f[1]["id"])),
+    ),
+    "a nucleus twice": ("batch/one.geojson", "count", lambda path: edit(path, lambda f: f.append(f[0]))),
+    "a nucleus left out": ("batch/one.geojson", "count", lambda path: edit(path, lambda f: f.pop())),
+    "a class without a colour": (
+        "batch/one.geojson",
+        "qupath",
+        lambda path: edit(path, lambda f: f[3]["properties"]["classification"].pop("color")),
+    ),
+    "a name that is null": (
+        "batch/one.geojson",
+        "qupath",
+        lambda path: edit(path, lambda f: f[3]["properties"].__setitem__("name", None)),
+    ),
+    "a measurement that is a text": (
+        "batch/one.geojson",
+        "measurement",
+        lambda path: edit(path, lambda f: f[3]["properties"]["measurements"].__setitem__("Solidity", "NaN")),
+    ),
+    "a point for an outline": (
+        "batch/one.geojson",
+        "geometry",
+        lambda path: edit(path, lambda f: f[3].__setitem__("geometry", None)),
+    ),
+    "a list without its collection": (
+        "batch/one.geojson",
+        "collection",
+        lambda path: path.write_text(path.read_text().replace("FeatureCollection", "GeometryCollection")),
+    ),
+    "a lost output": ("batch/one.geojson", "absent", Path.unlink),
+    "a lost format": ("batch/two.csv", "absent", Path.unlink),
+    "a lost label image": ("batch/two.zarr", "absent", shutil.rmtree),
+    "a lost shard of labels": (
+        "batch/one.zarr",
+        "label",
+        lambda path: chunks(path / "labels/nuclei/0")[0].unlink(),
+    ),
+    "a label image without its metadata": (
+        "batch/one.zarr",
+        "damaged",
+        lambda path: (path / "zarr.json").unlink(),
+    ),
+    "an empty GeoJSON": ("batch/one.geojson", "damaged", lambda path: path.write_bytes(b"")),
+    "an empty CSV": ("batch/one.csv", "damaged", lambda path: path.write_bytes(b"")),
+    "an empty Parquet": ("batch/one.parquet", "damaged", lambda path: path.write_bytes(b"")),
+    "a lost manifest": ("batch/one.geojson.run/manifest.json", "manifest", Path.unlink),
+    "a cut manifest": ("batch/one.geojson.run/manifest.json", "manifest", cut),
+    "a lost run": ("batch/one.geojson.run", "manifest", shutil.rmtree),
+    "another's run": (
+        "batch/one.geojson",
+        "other-run",
+        lambda path: shutil.copy(path.with_name("two.geojson"), path),
+    ),
+    "a damaged ledger": (
+        "batch/batch.csv",
+        "ledger",
+        lambda path: path.write_bytes(b"\xff" + path.read_bytes()),
+    ),
+    "a removed chunk of a tile store": ("tiles/one.zarr/0/c/0/1/2", "tile", Path.unlink),
+    "a flipped byte in a tile": ("tiles/one.zarr/0/c/0/1/2", "tile", flip),
+    "two tiles swapped": (
+        "tiles/one.zarr/0/c/0/1/2",
+        "tile",
+        lambda path: swap(path, path.with_name("3")),
+    ),
+    "a tile store's metadata": (
+        "tiles/one.zarr",
+        "store",
+        lambda path: (path / "zarr.json").write_text(
+            (path / "zarr.json").read_text().replace("0.25", "0.26")
+        ),
+    ),
+    "a tile store without its metadata": (
+        "tiles/one.zarr",
+        "store",
+        lambda path: (path / "zarr.json").unlink(),
+    ),
+    "a lost window": ("stopped/one.geojson.run/windows.zarr/c/1/1/0/0/0", "window", Path.unlink),
+    "a flipped byte in a window": ("stopped/one.geojson.run/windows.zarr/c/1/1/0/0/0", "window", flip),
+    "a lost block": ("stopped/one.geojson.run/blocks/00000-00001.npz", "block", Path.unlink),
+    "a damaged block": ("stopped/one.geojson.run/blocks/00000-00001.npz", "block", cut),
+    "a block of another place": (
+        "stopped/one.geojson.run/blocks/00000-00001.npz",
+        "block",
+        lambda path: shutil.copy(path.with_name("00000-00000.npz"), path),
+    ),
+    "a stopped run": ("stopped/one.geojson.run", "unfinished", lambda _: None),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_each_damage_is_found_by_name(name: str, world: World, verify: Verify, tmp_path: Path) -> None:
+    where, kind, damage = DAMAGES[name]
+    path = tmp_path / where
+    damage(path)
+    found = verify(tmp_path)
+    assert kind in kinds(found, path), [fault.message for fault in found.faults]
+    assert all(fault.remedy and not fault.what.endswith(".") for fault in found.faults)
+    others = {fault.path for fault in found.faults} - {str(world.stopped)}
+    assert others <= {str(path), *(str(each) for each in path.parent.glob("*")), str(path.parent)}
+
+
+def test_a_swap_says_where_it_belongs(world: World, verify: Verify) -> None:
+    one, other = (world.stopped / "windows.zarr" / "c" / place / "0/0/0" for place in ("0/1", "1/0"))
+    swap(one, other)
+    what = {fault.path: fault.what for fault in verify(world.stopped).faults}
+    assert what[str(one)] == "window (0, 1) holds what belongs to window (1, 0)"
+    assert what[str(other)] == "window (1, 0) holds what belongs to window (0, 1)"
+
+
+def test_windows_of_which_nothing_is_known_are_named(world: World, verify: Verify) -> None:
+    store = world.stopped / "windows.zarr"
+    (store / "checksums.bin").unlink()
+    assert kinds(verify(world.stopped), store / "c/1/1/0/0/0") == {"window"}
+
+
+def test_another_slide_and_other_weights_are_named(world: World, verify: Verify) -> None:
+    output, other = world.batch / "one.geojson", world.slides / "two.tif"
+    assert kinds(verify(output, slide=other), output) == {"other-slide"}
+    assert kinds(verify(world.store, slide=other), world.store) == {"other-slide"}
+    assert kinds(verify(output.with_name("one.csv"), slide=other), output.with_name("one.csv")) == {
+        "other-slide"
+    }
+    assert kinds(verify(output, model="liteunet0x2-nuclei"), output) == {"other-weights"}
+    assert not verify(output, slide=world.one, model=world.weights).faults
+
+
+def test_a_slide_that_was_replaced_is_seen_by_the_ledger(world: World, verify: Verify) -> None:
+    shutil.copy(world.slides / "two.tif", world.one)
+    found = verify(world.batch)
+    assert kinds(found, world.batch / "one.geojson") == {"other-slide"}
+    assert not kinds(found, world.batch / "two.geojson")
+
+
+def test_rows_that_are_not_done_are_named(world: World, verify: Verify) -> None:
+    ledger = Ledger(world.batch)
+    ledger.enter([("three.tif", "three.geojson"), ("four.tif", "four.geojson")])
+    ledger.put(Row("three.tif", "three.geojson", "failed", error="it is no slide", remedy="Leave it out"))
+    found = verify(world.batch)
+    assert kinds(found, world.batch / "batch.csv") == {"failed", "unfinished"}
+    assert {fault.remedy for fault in found.faults} >= {"Leave it out"}
+
+
+def test_a_ledger_of_folders_finds_what_lies_in_them(world: World, verify: Verify, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(world.batch, root / "ward")
+    (root / "ward" / "batch.csv").unlink()
+    rows = Ledger(world.batch).rows()
+    Ledger(root).enter((row.path, f"ward/{name}") for name, row in rows.items())
+    for name, row in rows.items():
+        Ledger(root).put(replace(row, output=f"ward/{name}"))
+    assert not verify(root).faults
+    (root / "ward" / "two.geojson").unlink()
+    shutil.rmtree(root / "ward" / "one.geojson.run")
+    found = verify(root)
+    assert kinds(found, root / "ward" / "two.geojson") == {"absent"}
+    assert kinds(found, root / "ward" / "one.geojson.run") == {"manifest"}
+
+
+def test_weights_with_one_other_byte_are_not_those_of_their_card(tmp_path: Path, verify: Verify) -> None:
+    for path in BUNDLED.glob("liteunet0x2-nuclei.*"):
+        shutil.copy(path, tmp_path)
+    weights = tmp_path / "liteunet0x2-nuclei.safetensors"
+    assert not verify(weights).faults
+    flip(weights)
+    assert "card" in kinds(verify(weights), weights)
+    cut(weights)
+    assert kinds(verify(weights), weights) >= {"damaged", "card"}
+
+
+def test_trained_weights_are_those_of_their_run(world: World, tmp_path: Path, verify: Verify) -> None:
+    from wsi_nucssl.files import sha256_file
+
+    run = tmp_path / "trained"
+    run.mkdir()
+    (run / "manifest.json").write_text('{"kind": "finetune", "wsi_nucssl_run": 1}')
+    weights = run / "model.safetensors"
+    shutil.copy(world.weights, weights)
+    (run / "done.json").write_text(json.dumps({"model_sha256": sha256_file(weights)}))
+    assert not verify(run).faults
+    flip(weights, 0.99)
+    assert "changed" in kinds(verify(run), weights)
+
+
+def test_weights_without_a_number_are_named(tmp_path: Path, world: World, verify: Verify) -> None:
+    from safetensors import safe_open
+
+    tensors = load_file(world.weights)
+    name = next(name for name, tensor in tensors.items() if tensor.dtype == np.float32 and tensor.size > 1)
+    tensors[name].flat[1] = np.nan
+    with safe_open(world.weights, "numpy") as file:
+        save_file(tensors, tmp_path / "nan.safetensors", file.metadata())
+    assert kinds(verify(tmp_path / "nan.safetensors"), tmp_path / "nan.safetensors") == {"not-finite"}
+
+
+def test_a_run_at_work_is_not_called_damaged(world: World, verify: Verify) -> None:
+    with locked(world.stopped):
+        assert kinds(verify(world.stopped), world.stopped) == {"at-work"}
+
+
+def test_a_packed_geojson_is_looked_into(world: World, verify: Verify, tmp_path: Path) -> None:
+    packed = tmp_path / "alone" / "one.geojson.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress((world.batch / "one.geojson").read_bytes()))
+    assert not verify(packed, slide=world.one).faults
+    cut(packed)
+    assert kinds(verify(packed), packed) == {"damaged"}
+
+
+def test_an_output_alone_needs_its_slide_for_its_edges(world: World, verify: Verify, tmp_path: Path) -> None:
+    alone = tmp_path / "alone" / "one.geojson"
+    alone.parent.mkdir()
+    shutil.copy(world.batch / "one.geojson", alone)
+    edit(alone, lambda f: [p.__setitem__(0, p[0] + 5000) for p in ring(f[3])])
+    assert not verify(alone).faults
+    assert kinds(verify(alone, slide=world.one), alone) == {"outside"}
+
+
+def test_files_of_others_are_held_to_what_qupath_reads(tmp_path: Path, verify: Verify) -> None:
+    square = [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}, "properties": {}}
+    path = tmp_path / "theirs.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert not verify(path).faults
+    path.write_text(json.dumps([feature]))
+    assert kinds(verify(path), path) == {"collection"}
+
+
+def test_what_is_not_there_or_not_ours_is_said(tmp_path: Path, verify: Verify) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    found = verify(tmp_path / "gone.geojson", tmp_path / "gone", tmp_path / "notes.txt")
+    assert [fault.kind for fault in found.faults] == ["absent", "absent", "unknown"]
+    (tmp_path / "table.csv").write_text("path,mpp\n")
+    zarr.create_group(tmp_path / "theirs.zarr", attributes={"ome": {}})
+    assert not verify(tmp_path).faults
+
+
+def test_processes_see_what_one_sees(
+    world: World, verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsi_nucssl.verification.examination._WORTH_PROCESSES", 0)
+    cut(world.batch / "one.parquet")
+    alone, together = verify(tmp_path), verify(tmp_path, workers=2)
+    assert alone == together
+    assert re.search("damaged", together.faults[0].what)

@@ -1,0 +1,1 @@
+"""What segmenting slides will cost: `inventory` looks at each, `pace` measures this machine, `planning` adds up."""

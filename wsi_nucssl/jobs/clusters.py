@@ -1,0 +1,82 @@
+"""The workers that ⟨cluster⟩ names, for whatever job; dask is imported only when they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from wsi_nucssl.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from wsi_nucssl.cluster.pool import Pool
+    from wsi_nucssl.segment.options import SegmentOptions
+    from wsi_nucssl.segment.run import Steps
+    from wsi_nucssl.tiles.ingest import CopyTiles
+
+TASK_S: Final = 900.0
+"""A task that a worker has had for so long counts as hung."""
+
+
+def warn_of_cluster(message: str) -> None:
+    """What a pool says, to Python users."""
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+@contextlib.contextmanager
+def workers_of(
+    cluster: str | Client | None, task_s: float = TASK_S, warn: Callable[[str], None] = warn_of_cluster
+) -> Iterator[Pool | None]:
+    """The pool of a cluster's workers, as `cluster.connecting.pool_of` makes it; None where no cluster is given.
+
+    Raises
+    ------
+    UsageError
+        Dask is not installed, or what is given is no cluster.
+    ClusterError
+        The scheduler does not answer.
+    """
+    if not cluster:
+        yield None
+        return
+    try:
+        from wsi_nucssl.cluster.connecting import pool_of
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"⟨cluster⟩ needs {error.name}, which is not installed",
+            remedy="Install it: pip install 'wsi-nucssl[cluster]'",
+        ) from error
+    with pool_of(cluster, task_s=task_s, warn=warn) as pool:
+        yield pool
+
+
+def steps_with(pool: Pool | None, steps: Steps | None, options: SegmentOptions) -> Steps | None:
+    """What segmenting does at each step: as given, or the same on the workers of a pool.
+
+    Raises
+    ------
+    UsageError
+        An option bounds what only this process does.
+    """
+    if pool is None:
+        return steps
+    if options.memory is not None:
+        raise UsageError(
+            "⟨memory⟩ bounds one process, and with ⟨cluster⟩ others do the work",
+            remedy="Leave it out, and start workers with dask's --memory-limit",
+        )
+    from wsi_nucssl.cluster.executor import steps_on
+
+    return steps_on(pool, steps)
+
+
+def copy_with(pool: Pool | None) -> CopyTiles | None:
+    """What copies tiles: threads of this process, or the workers of a pool."""
+    if pool is None:
+        return None
+    from wsi_nucssl.cluster.tiling import copy_on
+
+    return copy_on(pool)
