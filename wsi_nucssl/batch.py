@@ -245,7 +245,8 @@ class Batch:
     def result(self) -> BatchResult:
         """What became of the slides up to now."""
         ledger = None if self._ledger is None else self._ledger.folder / TABLE
-        return BatchResult(tuple(self._rows.values()), frozenset(self._earlier), ledger)
+        rows = tuple(replace(row, path=str(slide)) for slide, row in self._rows.items())
+        return BatchResult(rows, frozenset(self._earlier), ledger)
 
     def _begin(self, slide: Location, versions: str) -> tuple[Row, Row]:
         name = self._names[slide]

@@ -27,6 +27,8 @@ LOG: Final = "batch.log"
 _LOCK: Final = ".batch.lock"
 _LOCK_SECONDS: Final = 60
 
+_NO_TEXT: Final = "backslashreplace"
+"""Of names whose bytes are no UTF-8."""
 _NOT_LOGGED: Final = ("path", "state", "started", "versions")
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
@@ -197,7 +199,7 @@ class Ledger:
             known = dict(rows)
             yield rows
             if rows != known or not (self.folder / TABLE).exists():
-                write_atomic(self.folder / TABLE, _text(rows.values()))
+                write_atomic(self.folder / TABLE, _text(rows.values()).encode(errors=_NO_TEXT))
         finally:
             lock.release()
 
@@ -212,7 +214,10 @@ class Ledger:
 
     def _say(self, line: str) -> None:
         """A line at the end of the log; whoever says it holds the lock, since not every disk appends in one step."""
-        with disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as log:
+        with (
+            disk_errors(self.folder / LOG),
+            (self.folder / LOG).open("a", encoding="utf-8", errors=_NO_TEXT) as log,
+        ):
             log.write(f"{self._time()} {line}\n")
 
     def _time(self) -> str:

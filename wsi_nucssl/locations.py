@@ -91,6 +91,11 @@ def absolute(location: Location) -> Location:
     return location if isinstance(location, Url) else location.absolute()
 
 
+def as_text(name: str) -> str:
+    """A file's name as text that any file may hold: what is no UTF-8 in it becomes an escape."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def is_spoilt_url(path: Path) -> bool:
     """True for what is left of a URL that was made a path: its second slash is lost."""
     return re.match(r"[a-z][a-z0-9+.-]+:/[^/]", path.as_posix(), re.IGNORECASE) is not None

@@ -101,7 +101,8 @@ def main(steps: Steps | None = None) -> None:
     _share_one_heap()
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is said
+        # a log file shows each line when it is said, and a name whose bytes are no text is shown somehow
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         app(obj=steps)
     except Stopped as error:

@@ -129,4 +129,4 @@ def printed_as_json(batch: Batch, *, wanted: bool) -> Iterator[None]:
         yield
     finally:
         if wanted:
-            typer.echo(json.dumps(batch.result().to_json(), indent=2, ensure_ascii=False))
+            typer.echo(json.dumps(batch.result().to_json(), indent=2))

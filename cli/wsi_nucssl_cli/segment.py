@@ -231,7 +231,7 @@ class _Display(SlideDisplay):
 
     def finish(self, slide: Location, summary: SegmentSummary) -> None:
         """Say what came out, and where it is."""
-        self.end(earlier=summary.earlier)
+        self.end(slide)
         self._tell(slide, summary)
         for doubt in summary.doubts:
             self.doubt(f"{self.name_of(slide)}: {doubt.message}")

@@ -82,7 +82,7 @@ def tile(
         return lambda progress: update(progress.done, progress.total, "")
 
     def finish(slide: Location, store: TileStore, *, earlier: bool) -> None:
-        display.end(earlier=earlier)
+        display.end(slide)
         when = ", done earlier" if earlier else ""
         display.say(f"{display.name_of(slide)}: {len(store)} tiles in {store.path}{when}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +186,25 @@ def test_tissue_of_slides_with_one_stem_is_kept_apart(
     assert ended.code == 2
     assert "would be the tissue of 2 slides" in ended.err
     assert "b/x.geojson" in ended.err
+
+
+NAMES = [b"caf\xe9.tif", b'a b, "c".tif', b"line\nbreak.tif", b"[bold]x.tif", "\u7d44\u7e54.tif".encode()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("command", ["segment", "tile"])
+def test_slides_of_any_name(cli: Cli, slide: Path, weights: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name in NAMES:
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(slide.read_bytes())
+    model = ["--model", weights] if command == "segment" else []
+    words = (command, tmp_path / "in", "-o", tmp_path / "out", *model)
+    assert cli(*words, "--shard", "1/2").code == 0
+    assert cli(*words, "--shard", "2/2").code == 0
+    rows = _rows(tmp_path / "out")
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert {Path(name).stem for name in rows} == {"caf", "a_b_c", "line_break", "bold_x", "\u7d44\u7e54"}
+    resume = ["--resume"] if command == "segment" else []
+    said = json.loads(cli(*words, *resume, "--json").out)
+    assert said["totals"]["done_earlier"] == len(NAMES)
+    assert [os.fsencode(Path(row["path"]).name) for row in said["slides"]] == sorted(NAMES)

@@ -18,7 +18,7 @@ from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.files import remove_partials, remove_tree, sha256_tree
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.locations import Location, locate
+from wsi_nucssl.locations import Location, as_text, locate
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
@@ -213,7 +213,7 @@ class _Setup:
         corner = slide.bounds.origin if self.options.origin == "qupath" else plan.box.origin
         header = {
             **self.manifest,
-            "slide_name": slide.path.name,
+            "slide_name": as_text(slide.path.name),
             "mpp_source": slide.mpp_source,
             "hematoxylin_mpp": info.input_mpp,
             "origin_l0": [corner.x, corner.y],

@@ -20,6 +20,7 @@ from wsi_nucssl.errors import InputError, OutputExists, RunMismatch
 from wsi_nucssl.files import disk_errors, remove_tree, replace, restore
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
+from wsi_nucssl.locations import as_text
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import MANIFEST, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
@@ -185,7 +186,7 @@ def _metadata(canvas: Canvas, config: TileConfig) -> StoreMetadata:
         "versions": {"wsi-nucssl": __version__, "zarr": zarr.__version__},
     }
     return StoreMetadata(
-        name=slide.path.name,
+        name=as_text(slide.path.name),
         size=canvas.size,
         mpp=config.mpp,
         tile_px=config.tile_px,
