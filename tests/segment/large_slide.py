@@ -2,12 +2,13 @@
 
 It runs in this process as it always does, but each slide that it opens is a `RepeatedSlide` of SIDE × SIDE px, whatever
 the file of that name holds; windows have cores of CORE px; and the engine double stands in place of a network unless
-`--engine` is given. `peak_of` runs it in a process of its own and asks the system for its peak of memory.
+`--engine` is given. `peak_of` runs it in a process of its own, which says its peak of memory by Linux's account.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parent.parent.parent
 PERIOD = 1440
 """Side of the picture that is repeated; no multiple of a window's, so that no two windows are alike for long."""
 DOWNSAMPLES = (1, 4, 16, 64)
+_PEAK = "peak of memory in KiB: "
 
 
 class RepeatedSlide(Reader):
@@ -76,10 +78,15 @@ def peak_of(side: int, *arguments: object, core: int = CORE) -> Usage:
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
     ) as process:
         assert process.stdout is not None
-        said = process.stdout.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Usage(process.returncode, usage.ru_maxrss / 1024, said)
+        said, mark, peak = process.stdout.read().decode().rpartition(_PEAK)
+    assert mark, f"it ended before it said its peak: {peak}"
+    return Usage(process.returncode, int(peak) / 1024, said)
+
+
+def _peak_kib() -> int:
+    """The most that this process has held; not `ru_maxrss`, which a child inherits from a larger parent."""
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kib)
 
 
 def main() -> None:
@@ -92,7 +99,10 @@ def main() -> None:
     steps = Steps(open_slide=opened, make_plan=partial(make_plan, core=core))
     if "--engine" not in sys.argv:
         steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(upscale=model.info.upscale))
-    app.main(steps)
+    try:
+        app.main(steps)
+    finally:
+        print(f"{_PEAK}{_peak_kib()}", flush=True)
 
 
 if __name__ == "__main__":
