@@ -2,13 +2,13 @@
 
 It runs in this process as it always does, but each slide that it opens is a `RepeatedSlide` of SIDE × SIDE px, whatever
 the file of that name holds; windows have cores of CORE px; and the engine double stands in place of a network unless
-`--engine` is given. `peak_of` runs it in a process of its own and asks the system for its peak of memory.
+`--engine` is given. `peak_of` runs it in a process of its own, which says its peak of memory by Linux's account.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -74,24 +74,23 @@ def peak_of(side: int, *arguments: object, core: int = CORE) -> Usage:
     """Run `wsi-nucssl` on computed slides in a process of its own."""
     words = [sys.executable, "-m", "tests.segment.large_slide", str(side), str(core), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "cli")))}
-    ended = subprocess.run(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment, text=True
-    )
-    said, _, peak_kib = ended.stdout.rpartition(_PEAK)
-    return Usage(ended.returncode, int(peak_kib) / 1024, said)
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
+    ) as process:
+        assert process.stdout is not None
+        said, mark, peak = process.stdout.read().decode().rpartition(_PEAK)
+    assert mark, f"it ended before it said its peak: {peak}"
+    return Usage(process.returncode, int(peak) / 1024, said)
 
 
-def _say_peak() -> None:
-    """Of this process alone: what `getrusage` says of a child is its parent's, if that held more when it forked."""
-    (line,) = (
-        each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM")
-    )
-    print(f"{_PEAK}{line.split()[1]}")
+def _peak_kib() -> int:
+    """The most that this process has held; not `ru_maxrss`, which a child inherits from a larger parent."""
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kib)
 
 
 def main() -> None:
     """Run the command line."""
-    atexit.register(_say_peak)
     side, core, sys.argv[1:] = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 
     def opened(path: Path, **_: Any) -> RepeatedSlide:
@@ -100,7 +99,10 @@ def main() -> None:
     steps = Steps(open_slide=opened, make_plan=partial(make_plan, core=core))
     if "--engine" not in sys.argv:
         steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(upscale=model.info.upscale))
-    app.main(steps)
+    try:
+        app.main(steps)
+    finally:
+        print(f"{_PEAK}{_peak_kib()}", flush=True)
 
 
 if __name__ == "__main__":

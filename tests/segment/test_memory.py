@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,17 @@ from wsi_nucssl.segment.options import SegmentOptions
 CORE = 256
 """Small windows, so that there are many on a slide that takes seconds."""
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from Linux")
+
 
 def segment(sample: Path, output: Path, *more: object) -> tuple[object, ...]:
     return "segment", sample, "-o", output, *more
 
 
 def test_the_peak_does_not_grow_with_the_slide(sample: Path, tmp_path: Path) -> None:
-    """64 windows and 576 of them."""
+    """36 windows and 400 of them."""
     small, large = (
-        peak_of(side, *segment(sample, tmp_path / f"{side}.geojson"), core=CORE) for side in (2048, 6144)
+        peak_of(side, *segment(sample, tmp_path / f"{side}.geojson"), core=CORE) for side in (1536, 5120)
     )
     assert (small.exit_code, large.exit_code) == (0, 0), small.said + large.said
     assert large.peak_mib <= 1.2 * small.peak_mib
@@ -41,9 +44,9 @@ def test_the_peak_does_not_grow_with_the_slide_in_windows_of_full_size(sample: P
 
 
 def test_a_bound_is_kept_and_too_little_is_refused_with_what_is_needed(sample: Path, tmp_path: Path) -> None:
-    free = peak_of(6144, *segment(sample, tmp_path / "free.geojson", "--workers", 4))
+    free = peak_of(6144, *segment(sample, tmp_path / "free.geojson", "--workers", 8))
     output = tmp_path / "bound.geojson"
-    refused = peak_of(6144, *segment(sample, output, "--workers", 4, "--memory", "100M"))
+    refused = peak_of(6144, *segment(sample, output, "--workers", 8, "--memory", "100M"))
     assert refused.exit_code == 2
     assert not output.exists()
     assert not output.with_name("bound.geojson.run").exists()
@@ -51,9 +54,9 @@ def test_a_bound_is_kept_and_too_little_is_refused_with_what_is_needed(sample: P
         r"--memory 100M is too little: \d+M are needed.*Give at least (\d+)M", refused.said, re.DOTALL
     )
     assert found is not None, refused.said
-    bound = int(found[1]) + 64  # what is loaded differs from process to process
-    assert bound < free.peak_mib
-    kept = peak_of(6144, *segment(sample, output, "--workers", 4, "--memory", f"{bound}M"))
+    bound = int(found[1]) + 32  # what is loaded differs from process to process
+    assert bound < free.peak_mib, found[0]
+    kept = peak_of(6144, *segment(sample, output, "--workers", 8, "--memory", f"{bound}M"))
     assert kept.exit_code == 0, kept.said
     assert kept.peak_mib <= bound
     assert output.read_bytes() == (tmp_path / "free.geojson").read_bytes()
