@@ -128,10 +128,15 @@ DAMAGES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
         "measurement",
         lambda path: edit(path, lambda f: f[3]["properties"]["measurements"].__setitem__("Solidity", "NaN")),
     ),
-    "a point for an outline": (
+    "no outline": (
         "batch/one.geojson",
         "geometry",
         lambda path: edit(path, lambda f: f[3].__setitem__("geometry", None)),
+    ),
+    "a point for an outline": (
+        "batch/one.geojson",
+        "geometry",
+        lambda path: edit(path, lambda f: f[3]["geometry"].update(type="Point", coordinates=[1, 2])),
     ),
     "a list without its collection": (
         "batch/one.geojson",
@@ -204,7 +209,7 @@ def test_each_damage_is_found_by_name(name: str, world: World, verify: Verify, t
     where, kind, damage = DAMAGES[name]
     path = tmp_path / where
     damage(path)
-    found = verify(tmp_path)
+    found = verify(tmp_path / where.partition("/")[0])
     assert kind in kinds(found, path), [fault.message for fault in found.faults]
     assert all(fault.remedy and not fault.what.endswith(".") for fault in found.faults)
     others = {fault.path for fault in found.faults} - {str(world.stopped)}

@@ -6,7 +6,7 @@ import contextlib
 import math
 import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -16,11 +16,12 @@ from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.export.base import ExportContext, export
 from wsi_nucssl.export.registry import EXPORTERS
 from wsi_nucssl.export.transform import CanvasTransform
+from wsi_nucssl.files import remove_tree, sha256_tree, write_atomic
 from wsi_nucssl.forecast.inventory import Inventory, OpenedSlide
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile
 from wsi_nucssl.locations import Location
-from wsi_nucssl.runs import stop_requests
+from wsi_nucssl.runs import run_directory, stop_requests
 from wsi_nucssl.segment.executor import SlideProgress, SlideWork
 from wsi_nucssl.segment.memory import shares
 from wsi_nucssl.segment.plan import Plan
@@ -46,8 +47,8 @@ class Piece:
     windows, nuclei : int
         How many.
     seconds, overhead : float
-        Wall time, and of it what comes once however many windows there are: until the network begins, and half of
-        what is left to do when it has ended, since then not all cores have work.
+        Wall time, and of it what comes once however many windows there are: until the network begins, and after the
+        last nucleus is written.
     run_bytes, output_bytes : int
         Of the run directory and of the outputs.
     """
@@ -197,27 +198,40 @@ def _drawn(windows: Mapping[Location, int]) -> list[Location]:
 
 
 class _Clock:
-    """When a piece began, when its network did, and when that had ended."""
+    """When a piece began, when its network did, when all was exported, and how long it took to end the run."""
 
     def __init__(self) -> None:
         self._begun = perf_counter()
         self._filled: float | None = None
-        self._predicted: float | None = None
+        self._seconds = self._ending = 0.0
 
     def note(self, progress: SlideProgress) -> None:
-        """Take the time of what has happened."""
-        now = perf_counter()
+        """Take the time when the network has begun."""
         if self._filled is None and progress.network_seconds:
-            self._filled = now - progress.network_seconds
-        if self._predicted is None and progress.windows_done == progress.windows:
-            self._predicted = now
+            self._filled = perf_counter() - progress.network_seconds
+
+    def worked(self) -> None:
+        """Take the time when all is exported."""
+        self._seconds = perf_counter() - self._begun
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """Take the time of what ends a run."""
+        begun = perf_counter()
+        yield
+        self._ending = perf_counter() - begun
 
     def read(self) -> tuple[float, float]:
         """Seconds in all, and those that come once."""
-        now = perf_counter()
         filling = 0.0 if self._filled is None else max(0.0, self._filled - self._begun)
-        emptying = 0.0 if self._predicted is None else now - self._predicted
-        return now - self._begun, filling + emptying / 2
+        return self._seconds + self._ending, filling + self._ending
+
+
+def _end(run: Path, outputs: Iterable[Path]) -> None:
+    """What a run does at its end: hash the outputs, keep a summary, drop what only served resuming."""
+    write_atomic(run / "summary.json", " ".join(map(sha256_tree, outputs)))
+    for entry in (*run.glob("*.zarr"), run / "blocks"):
+        remove_tree(entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,26 +246,27 @@ class _Work:
         """Some blocks of a slide, drawn by chance."""
         plan = _part(opened.plan, chance)
         with tempfile.TemporaryDirectory(prefix="wsi-nucssl-plan-") as folder, stop_requests() as stop:
-            run = Path(folder) / "run"
-            run.mkdir()
-            work, clock = self._work(opened, plan, run), _Clock()
-            context, outputs = _context(opened, plan, self.inventory), _outputs(Path(folder), self.formats)
-            running = self.inventory.steps.execute(
-                work,
-                SlideProgress(),
-                workers=self.inventory.options.workers,
-                stop=stop,
-                on_progress=clock.note,
-            )
-            with contextlib.closing(running) as tables:
-                nuclei = export(
-                    {path: EXPORTERS.get(name) for path, name in outputs.items()},
-                    self.inventory.options.selection.of(tables, context),
-                    context,
+            run, outputs, clock = Path(folder) / "run", _outputs(Path(folder), self.formats), _Clock()
+            with run_directory(run, {"kind": "plan"}, resume=False, overwrite=False):
+                work, context = self._work(opened, plan, run), _context(opened, plan, self.inventory)
+                running = self.inventory.steps.execute(
+                    work,
+                    SlideProgress(),
+                    workers=self.inventory.options.workers,
+                    stop=stop,
+                    on_progress=clock.note,
                 )
-            seconds, overhead = clock.read()
-            written = sum(map(_bytes_of, outputs))
-            return Piece(len(plan.selected), nuclei, seconds, overhead, _bytes_of(run), written)
+                with contextlib.closing(running) as tables:
+                    nuclei = export(
+                        {path: EXPORTERS.get(name) for path, name in outputs.items()},
+                        self.inventory.options.selection.of(tables, context),
+                        context,
+                    )
+                clock.worked()
+                sizes = _bytes_of(run), sum(map(_bytes_of, outputs))
+                with clock.ending():
+                    _end(run, outputs)
+            return Piece(len(plan.selected), nuclei, *clock.read(), *sizes)
 
     def _work(self, opened: OpenedSlide, plan: Plan, run: Path) -> SlideWork:
         info, options = self.inventory.model.info, self.inventory.options

@@ -7,7 +7,6 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,48 +42,72 @@ class Content:
 
 def look_at_geojson(path: Path, claims: Claims, tally: Tally) -> Content:
     """Go through a .geojson or .geojson.gz; memory does not grow with its length."""
-    count = 0
     header: dict[str, Any] = {}
+    features = None
     try:
         header = NucleiFile(path).header
-        size = claims.size_of(header.get("slide"))
-        checks, ids = OutlineChecks(tally, Reach.of(header.get("origin_l0"), size)), Ids()
+        reach = Reach.of(header.get("origin_l0"), claims.size_of(header.get("slide")))
+        features = _Features(OutlineChecks(tally, reach), ours=bool(header))
         stream = ObjectStream(path)
-        features = iter(stream)
-        while block := [*islice(features, _AT_A_TIME)]:
-            _look(block, count, ids, checks, ours=bool(header))
-            count += len(block)
-        ids.judge(tally, "feature")
+        for feature in stream:
+            features.add(feature)
+        features.end()
         kind = stream.envelope.get("type") if isinstance(stream.envelope, dict) else None
         if kind != "FeatureCollection" or not stream.listed:
             tally.note("collection", f"it is no FeatureCollection but {kind or 'a bare list'}")
     except _DAMAGE as error:
         what = error.what if isinstance(error, InputError) else str(error)
-        tally.note("damaged", f"it is cut off or damaged after {count} features ({what})")
-    return Content(count, header)
+        seen = features.count if features else 0
+        tally.note("damaged", f"it is cut off or damaged after {seen} features ({what})")
+    return Content(features.count if features else 0, header)
 
 
-def _look(block: list[Any], first: int, ids: Ids, checks: OutlineChecks, *, ours: bool) -> None:
-    """A block of Features; `first` is how many came before."""
-    owners: list[str] = []
-    polygons: list[list[NDArray[np.float64]]] = []
-    for number, feature in enumerate(block, first + 1):
-        name = f"feature {number}"
-        fault = _refused(feature, ours=ours)
+class _Features:
+    """Looks at Features. Coordinates become arrays at once, since Python's collector looks at lists again and again.
+
+    Attributes
+    ----------
+    count : int
+        How many there were.
+    """
+
+    def __init__(self, checks: OutlineChecks, *, ours: bool) -> None:
+        self.checks, self.ours, self.count = checks, ours, 0
+        self._ids = Ids()
+        self._owners: list[str] = []
+        self._polygons: list[list[NDArray[np.float64]]] = []
+
+    def add(self, feature: Any) -> None:
+        """The next Feature of the file."""
+        self.count += 1
+        name, tally = f"feature {self.count}", self.checks.tally
+        fault = _refused(feature, ours=self.ours)
         if fault is not None:
-            checks.tally.note(fault[0], f"{name} {fault[1]}")
-        if isinstance(feature, dict):
-            if isinstance(feature.get("id"), str):
-                ids.add(feature["id"])
-            found = _polygons(feature.get("geometry"))
-            if found is None:
-                checks.tally.note("geometry", f"{name} has no polygon of finite points")
-                continue
-            polygons += found
-            owners += [name] * len(found)
-    rings = [ring for polygon in polygons for ring in polygon]
-    if rings:
-        checks.add(owners, np.concatenate(rings), _offsets(map(len, rings)), _offsets(map(len, polygons)))
+            tally.note(fault[0], f"{name} {fault[1]}")
+        if not isinstance(feature, dict):
+            return
+        if isinstance(feature.get("id"), str):
+            self._ids.add(feature["id"])
+        found = _polygons(feature.get("geometry"))
+        if found is None or (self.ours and not found):
+            tally.note("geometry", f"{name} has no polygon of finite points")
+            return
+        self._polygons += found
+        self._owners += [name] * len(found)
+        if len(self._owners) >= _AT_A_TIME:
+            self._look()
+
+    def _look(self) -> None:
+        rings = [ring for polygon in self._polygons for ring in polygon]
+        if rings:
+            offsets = _offsets(map(len, rings)), _offsets(map(len, self._polygons))
+            self.checks.add(self._owners, np.concatenate(rings), *offsets)
+        self._owners, self._polygons = [], []
+
+    def end(self) -> None:
+        """There is no other."""
+        self._look()
+        self._ids.judge(self.checks.tally, "feature")
 
 
 def _refused(feature: Any, *, ours: bool) -> tuple[str, str] | None:
