@@ -10,7 +10,16 @@ import typer
 
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.display import SlideDisplay, out
-from wsi_nucssl_cli.options import ForceMpp, ReaderName, SlideList, SomeSlides, TissueName, listed_slides
+from wsi_nucssl_cli.options import (
+    Focus,
+    ForceMpp,
+    ReaderName,
+    Scene,
+    SlideList,
+    SomeSlides,
+    TissueName,
+    listed_slides,
+)
 
 if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
@@ -36,6 +45,8 @@ def tile(
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
     force_mpp: ForceMpp = False,
+    scene: Scene = None,
+    focus: Focus = None,
     reader: ReaderName = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
@@ -66,7 +77,7 @@ def tile(
         ingest_slides(
             outputs_in(output, [each.slide for each in listed], ".zarr", names_of(listed)),
             TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue),
-            SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed)),
+            SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed), scene, focus),
             workers=workers,
             overwrite=overwrite,
             on_slide=begin,

@@ -26,6 +26,8 @@ def segment_slide(
     model: PathArgument | Model | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
     force_mpp: bool = _DEFAULT.force_mpp,
+    scene: str | int | None = _DEFAULT.scene,
+    focus: int | None = _DEFAULT.focus,
     strict: bool = _DEFAULT.strict,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
@@ -58,6 +60,8 @@ def segment_slide(
         µm per px of level 0, where the slide does not say it.
     force_mpp : bool
         `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    scene, focus : str or int, and int, optional
+        Which scene of the slide's file, and which plane of a focus stack, as `open_slide` takes them.
     strict : bool
         A doubtful result (`SegmentSummary.doubts`) is an error, and nothing is written.
     device : {"auto", "cpu", "cuda"}
@@ -117,6 +121,8 @@ def segment_slide(
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
         force_mpp=force_mpp,
+        scene=scene,
+        focus=focus,
         strict=strict,
         reader=reader,
         device=device,

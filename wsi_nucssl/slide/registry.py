@@ -14,6 +14,7 @@ from wsi_nucssl.registry import Plugin, Registry
 if TYPE_CHECKING:
     from wsi_nucssl.mpp import GivenMpp
     from wsi_nucssl.slide.base import Slide
+    from wsi_nucssl.slide.part import PartChoice
     from wsi_nucssl.slide.source import Source
 
 
@@ -30,10 +31,13 @@ class SlideReader:
         Given the `Source` and what the user says of its resolution, the `Slide`. The slide closes the
         source. It raises `DeclinedError` if another reader may understand the file, another `SlideError` if none can.
         A reader that reads by `Source.read_at` takes URLs too; one whose library wants a path asks `local_path`.
+    open_part : callable, optional
+        As `open`, given which scene and which focus plane too, for a reader that tells them apart.
     """
 
     recognise: Callable[[Source], bool]
     open: Callable[[Source, GivenMpp], Slide]
+    open_part: Callable[[Source, GivenMpp, PartChoice], Slide] | None = None
 
 
 class DeclinedError(SlideError):

@@ -16,12 +16,14 @@ from wsi_nucssl.tiles.store import TileStore
 
 @dataclass(frozen=True, slots=True)
 class SlideSource:
-    """How to open slides: `reader`, `mpp` and `force_mpp` as `open_slide` takes them; `mpps` before `mpp`."""
+    """How to open slides: as `open_slide` takes it; `mpps`, of each slide, before `mpp`."""
 
     reader: str = "auto"
     mpp: float | None = None
     force_mpp: bool = False
     mpps: Mapping[Location, float] = field(default_factory=dict)
+    scene: str | int | None = None
+    focus: int | None = None
 
 
 def ingest_slides(
@@ -50,8 +52,14 @@ def ingest_slides(
     check_tissue(targets, config.tissue)
 
     def ingest_one(path: Location) -> None:
-        mpp = source.mpps.get(path, source.mpp)
-        with open_slide(path, reader=source.reader, mpp=mpp, force_mpp=source.force_mpp) as slide:
+        with open_slide(
+            path,
+            reader=source.reader,
+            mpp=source.mpps.get(path, source.mpp),
+            force_mpp=source.force_mpp,
+            scene=source.scene,
+            focus=source.focus,
+        ) as slide:
             store = ingest(
                 slide, targets[path], config, workers=workers, overwrite=overwrite, on_progress=on_slide(path)
             )

@@ -19,7 +19,7 @@ from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
 from wsi_nucssl.slide.readers import guard
-from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
+from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb, decline_stacks
 from wsi_nucssl.slide.registry import IMAGE_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -42,6 +42,7 @@ class OpenSlideReader(Reader):
 
         path = local_path(source, self.name)
         decline_other_than_rgb(source, self.name)
+        decline_stacks(source, self.name)
         guard.knows(path)
         try:
             self._slide = openslide.OpenSlide(path)

@@ -19,7 +19,7 @@ from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
-from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
+from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb, decline_stacks
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, SlideReader, local_path, starts_with
 from wsi_nucssl.slide.source import Source, closed
 
@@ -47,6 +47,7 @@ class TiffSlideReader(Reader):
     def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         path = local_path(source, self.name)
         decline_other_than_rgb(source, self.name)
+        decline_stacks(source, self.name)
         try:
             self._slide, found = _open(path)
         except _NOT_READ as error:
