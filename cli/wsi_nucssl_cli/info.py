@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from wsi_nucssl_cli.display import out
-from wsi_nucssl_cli.options import ForceMpp, OneSlide, ReaderName
+from wsi_nucssl_cli.options import Focus, ForceMpp, OneSlide, ReaderName, Scene
 
 if TYPE_CHECKING:
     from wsi_nucssl.slide import RGB, SlideInfo
@@ -22,6 +22,8 @@ def info(
         float | None, typer.Option(help="µm per px of level 0, where the slide does not say it.")
     ] = None,
     force_mpp: ForceMpp = False,
+    scene: Scene = None,
+    focus: Focus = None,
     model_mpp: Annotated[float, typer.Option(help="µm per px to count tiles at.")] = 0.25,
     reader: ReaderName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -39,7 +41,7 @@ def info(
 
     if thumbnail is not None:
         check_output(thumbnail, inputs=(locate(slide),), overwrite=overwrite)
-    with open_slide(slide, reader=reader, mpp=mpp, force_mpp=force_mpp) as opened:
+    with open_slide(slide, reader=reader, mpp=mpp, force_mpp=force_mpp, scene=scene, focus=focus) as opened:
         tissue = tissue_mask(opened)
         facts = describe(opened, model_mpp, mask=tissue)
         if thumbnail is not None:
@@ -57,6 +59,19 @@ def _write_png(path: Path, image: RGB) -> None:
     write_atomic(path, png(image))
 
 
+def _parts(facts: SlideInfo) -> dict[str, str]:
+    """Rows for a file that holds several scenes or focus planes; the one that is meant is marked."""
+    rows = {}
+    if len(facts.scenes) > 1:
+        rows["scenes"] = "\n".join(
+            f"{number}: {name or 'without a name'}{' (this one)' if number == facts.scene else ''}"
+            for number, name in enumerate(facts.scenes)
+        )
+    if facts.focus_planes > 1:
+        rows["focus"] = f"plane {facts.focus} of {facts.focus_planes}, counted from 0"
+    return rows
+
+
 def _table(facts: SlideInfo) -> Table:
     unknown = "unknown: give --mpp"
     x, y, width, height = facts.bounds_l0
@@ -66,8 +81,10 @@ def _table(facts: SlideInfo) -> Table:
         "size": f"{facts.width} × {facts.height} px",
         "levels": "\n".join(f"{lv.width} × {lv.height}  1/{lv.downsample:.4g}" for lv in facts.levels),
         "mpp": f"{facts.mpp_x:.4g} × {facts.mpp_y:.4g} µm ({facts.mpp_source})" if facts.mpp_x else unknown,
+        **_parts(facts),
         "bounds": f"{width} × {height} px at ({x}, {y})",
         "associated": ", ".join(facts.associated_images) or "none",
+        "ICC profile": f"{facts.icc_profile}, not applied" if facts.icc_profile else "none",
         "tissue": f"{facts.tissue_fraction:.1%}"
         + (f", {facts.tissue_mm2:.2f} mm²" if facts.tissue_mm2 else ""),
         "tiles": unknown

@@ -33,6 +33,24 @@ ForceMpp = Annotated[
         help="The mpp given goes before what slides say, and an unusual one is not questioned.",
     ),
 ]
+Scene = Annotated[
+    str | None,
+    typer.Option(
+        "--scene",
+        metavar="NAME|N",
+        help="Which scene of a file that holds several: its name, or its number, from 0.",
+    ),
+]
+Focus = Annotated[
+    int | None,
+    typer.Option(
+        "--focus",
+        metavar="N",
+        min=0,
+        help="Which plane of a focus stack, from 0.",
+        show_default="the sharpest",
+    ),
+]
 OneSlide = Annotated[str, typer.Argument(help="Slide or image, a file or a URL.", show_default=False)]
 Slides = Annotated[list[str], typer.Argument(help="Slides or images, files or URLs.", show_default=False)]
 SomeSlides = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_nucssl_cli.options import OneSlide, ReaderName
+from wsi_nucssl_cli.options import Focus, OneSlide, ReaderName, Scene
 
 
 def overlay(
@@ -20,9 +20,12 @@ def overlay(
     ] = None,
     zoom: Annotated[float, typer.Option(help="Picture px per level-0 px.", min=0.001, max=16)] = 1.0,
     reader: ReaderName = "auto",
+    scene: Scene = None,
+    focus: Focus = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
 ) -> None:
     """Draw the outlines of a result on its slide."""
+    from wsi_nucssl.export.reading import NucleiFile
     from wsi_nucssl.files import write_atomic
     from wsi_nucssl.geometry import Box
     from wsi_nucssl.locations import locate
@@ -30,9 +33,16 @@ def overlay(
     from wsi_nucssl.pictures import png
     from wsi_nucssl.segment.overlay import draw_overlay
     from wsi_nucssl.slide import open_slide
+    from wsi_nucssl.slide.part import PartChoice
 
     check_output(output, inputs=(locate(slide), geojson), overwrite=overwrite)
     box = None if region is None else Box.parse(region)
-    with open_slide(slide, reader=reader) as opened:
+    part = PartChoice.recorded(NucleiFile(geojson).header)
+    with open_slide(
+        slide,
+        reader=reader,
+        scene=part.scene if scene is None else scene,
+        focus=part.focus if focus is None else focus,
+    ) as opened:
         picture = draw_overlay(opened, geojson, box, zoom)
     write_atomic(output, png(picture))

@@ -24,8 +24,10 @@ from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import Meter, flag, say_hello, say_warning
 from wsi_nucssl_cli.options import (
     FORMATS_HELP,
+    Focus,
     ForceMpp,
     ReaderName,
+    Scene,
     SlideList,
     SomeSlides,
     TissueName,
@@ -65,6 +67,8 @@ def plan(
         str, typer.Option("--format", metavar="NAME,…", help=FORMATS_HELP, show_default=DEFAULT)
     ] = "",
     reader: ReaderName = "auto",
+    scene: Scene = None,
+    focus: Focus = None,
     tissue: TissueName = DEFAULT_TISSUE,
     strict: Annotated[
         bool, typer.Option("--strict", help="A slide that is doubtful cannot be segmented.")
@@ -91,6 +95,8 @@ def plan(
             force_mpp=force_mpp,
             strict=strict,
             reader=reader,
+            scene=scene,
+            focus=focus,
             device=device,
             engine=engine,
             views=tta,

@@ -14,7 +14,7 @@ from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
-from wsi_nucssl_cli.options import ForceMpp, Slides, TissueName, say_searched
+from wsi_nucssl_cli.options import Focus, ForceMpp, Scene, Slides, TissueName, say_searched
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def pretrain(
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
     force_mpp: ForceMpp = False,
+    scene: Scene = None,
+    focus: Focus = None,
     tissue: TissueName = DEFAULT_TISSUE,
     seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
@@ -70,6 +72,7 @@ def pretrain(
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
     from wsi_nucssl.jobs.training import pretrain_job
     from wsi_nucssl.models.spec import architecture_of
+    from wsi_nucssl.slide.part import PartChoice
     from wsi_nucssl.train.dry_run import dry_run as estimate
     from wsi_nucssl.train.pretrain import pretrain as run_pretrain
     from wsi_nucssl.train.pretrain import preview as write_preview
@@ -85,6 +88,7 @@ def pretrain(
         mpp=mpp,
         slide_mpp=slide_mpp,
         force_mpp=force_mpp,
+        part=PartChoice(scene, focus),
         tissue=tissue,
         seed=seed,
     )
@@ -159,6 +163,8 @@ def density(
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
     force_mpp: ForceMpp = False,
+    scene: Scene = None,
+    focus: Focus = None,
     pairs: Annotated[int, typer.Option(help="Positive and negative pairs drawn from each image.", min=1)] = 4,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the network runs on.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
@@ -166,6 +172,7 @@ def density(
     """Draw density maps: pairs of views of images, heat maps of slides."""
     from wsi_nucssl.locations import locate
     from wsi_nucssl.probe.density import draw_density
+    from wsi_nucssl.slide.part import PartChoice
 
     draw_density(
         run,
@@ -173,6 +180,7 @@ def density(
         output,
         slide_mpp=slide_mpp,
         force_mpp=force_mpp,
+        part=PartChoice(scene, focus),
         pairs=pairs,
         device=device,
         overwrite=overwrite,

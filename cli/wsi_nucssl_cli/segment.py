@@ -20,11 +20,13 @@ from wsi_nucssl_cli.options import (
     FORMATS_HELP,
     AsJson,
     ClusterName,
+    Focus,
     ForceMpp,
     MinArea,
     MinProbability,
     ReaderName,
     RetryFailed,
+    Scene,
     ShardName,
     SlideList,
     SomeSlides,
@@ -68,6 +70,8 @@ def segment(
         float | None, typer.Option(help="µm per px of level 0, where a slide does not say it.")
     ] = None,
     force_mpp: ForceMpp = False,
+    scene: Scene = None,
+    focus: Focus = None,
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
         str, one_of(ENGINES, "auto", help="What runs the network; auto: the fastest that is as accurate.")
@@ -152,6 +156,8 @@ def segment(
     options = SegmentOptions(
         mpp=mpp,
         force_mpp=force_mpp,
+        scene=scene,
+        focus=focus,
         strict=strict,
         reader=reader,
         device=device,

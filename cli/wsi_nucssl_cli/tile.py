@@ -13,9 +13,11 @@ from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.options import (
     AsJson,
     ClusterName,
+    Focus,
     ForceMpp,
     ReaderName,
     RetryFailed,
+    Scene,
     ShardName,
     SlideList,
     SomeSlides,
@@ -50,6 +52,8 @@ def tile(
         float | None, typer.Option(help="µm per px of the slides' level 0, where they do not say.")
     ] = None,
     force_mpp: ForceMpp = False,
+    scene: Scene = None,
+    focus: Focus = None,
     reader: ReaderName = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
@@ -71,7 +75,7 @@ def tile(
 
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
     config = TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue)
-    source = SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed))
+    source = SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed), scene, focus)
     targets, batch = tile_batch(
         listed, output, shard=shard, retry_failed=retry_failed, overwrite=overwrite, source=source
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.benchmark.factory import Copycat, Thresholder
+from tests.test_replacing import die_at
 from tests.train.tiny import write_dataset
+from wsi_nucssl.benchmark import run
 from wsi_nucssl.benchmark.groups import grouped
 from wsi_nucssl.benchmark.journal import Journal
 from wsi_nucssl.benchmark.predictors import PredictionFolder
@@ -34,6 +38,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def pair(stops_after: int = 10**9) -> list[Thresholder]:
     return [Thresholder("dark", stops_after), Thresholder("darker")]
+
+
+def stop(*_: object) -> None:
+    raise Stopped(2)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -221,3 +229,31 @@ def test_each_image_is_decoded_once_to_be_known_and_once_to_be_scored(
     noted = replace(dataset, samples=tuple(map(noting, dataset)))
     benchmark(noted, pair(), tmp_path / "out", split_file=tmp_path / "split.json", stress=ALL[:2])
     assert sorted(decoded) == sorted([*dataset.ids, *split.validation_ids])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="dies in a fork")
+def test_killed_at_every_third_step_results_are_old_or_none_or_new(dataset: Dataset, tmp_path: Path) -> None:
+    """Five files cannot take their names in one step: without results.json they are none, and resuming ends it."""
+    begun, new, out, number, kept = tmp_path / "begun", tmp_path / "new", tmp_path / "out", 1, 0
+    benchmark(dataset, pair()[:1], begun, stress=ALL[:1])
+    old = files(begun)
+    benchmark(dataset, pair(), new)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_publish", stop)
+        with pytest.raises(Stopped):
+            benchmark(dataset, pair(), begun, overwrite=True)
+    while True:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(begun, out)
+        died = die_at(number, lambda: benchmark(dataset, pair(), out, resume=True))
+        found = {name: data for name, data in files(out).items() if name in old}
+        kept += found == old
+        if not died:
+            break
+        assert found == old or "results.json" not in found or files(out).items() >= files(new).items()
+        benchmark(dataset, pair(), out, resume=True)
+        assert files(out) == files(new)
+        number += 3
+    assert number > 40
+    assert kept > number / 6  # all that takes time, and may fail, comes before anything old goes
+    assert files(out) == files(new)

@@ -11,6 +11,7 @@ import pytest
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.jobs.training import pretrain_job
 from wsi_nucssl.locations import Location
+from wsi_nucssl.slide.part import PartChoice
 
 
 def _sources(*given: str) -> tuple[Location, ...]:
@@ -25,6 +26,7 @@ def _sources(*given: str) -> tuple[Location, ...]:
         mpp=None,
         slide_mpp=None,
         force_mpp=False,
+        part=PartChoice(),
         tissue="stain",
         seed=0,
     )

@@ -156,3 +156,21 @@ def test_any_number_of_samples_gives_pixels_or_an_error(
         except SlideError:
             continue
         assert pixels.shape == (260, 300, 3)
+
+
+@pytest.mark.parametrize("how", [{"tile": None, "rowsperstrip": 37}, {"tile": (64, 64)}])
+@pytest.mark.parametrize("moved", [-1, 1, 8])
+def test_an_offset_that_moves_by_a_few_bytes_into_padding_is_refused(
+    tmp_path: Path, pattern: Callable[[int, int], RGB], how: dict[str, Any], moved: int
+) -> None:
+    """Uncompressed pixels are pixels at any byte; only their neighbours tell."""
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, pattern(300, 260), photometric="rgb", metadata=None, **how)
+    data = path.read_bytes()
+    page = page_of(path)
+    tag = page.tags["StripOffsets" if how["tile"] is None else "TileOffsets"]
+    index = 0 if moved < 0 else len(page.dataoffsets) - 1
+    assert np.array_equal(read(path), pattern(300, 260))
+    path.write_bytes(data + bytes(16))  # room behind the last one
+    patch(path, tag.valueoffset + 4 * index, struct.pack("<I", page.dataoffsets[index] + moved))
+    refused(path, "lie end to end")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 
 from tests.conftest import ROOT
-from wsi_nucssl.errors import SlideError
+from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.slide import RGB, Slide, open_slide
 
@@ -36,20 +38,60 @@ def _assert_scan(slide: Slide, scan: RGB, mpp: float | None = 0.25, levels: int 
         assert np.array_equal(slide.read_level(1, Box(0, 0, width // 2, height // 2)), scan[::2, ::2])
 
 
-def test_a_focus_stack_gives_its_first_plane(tmp_path: Path, scan: RGB) -> None:
-    text = "Aperio Image Library v11.2.1\n384x320 (128x128) RAW|AppMag = 40|MPP = 0.25"
-    planes: list[Any] = [scan, cv2.GaussianBlur(scan, (0, 0), 4), cv2.GaussianBlur(scan, (0, 0), 9)]
-    with tifffile.TiffWriter(tmp_path / "stack.svs") as tiff:
-        for index, plane in enumerate(planes):
-            tiff.write(plane, description=text, metadata=None, **TILED)
-            if not index:
-                thumbnail: dict[str, Any] = {"photometric": "rgb", "rowsperstrip": 16, "metadata": None}
-                tiff.write(plane[::4, ::4], description=text, **thumbnail)
-            tiff.write(plane[::2, ::2], description=text, metadata=None, **TILED)
-    with open_slide(tmp_path / "stack.svs") as slide:
-        _assert_scan(slide, scan, levels=2)
-        assert slide.properties["tiff.FocusPlanes"] == "3, of which the first is read"
-        assert slide.associated_images == ("thumbnail",)
+def _write_stack(path: Path, planes: list[Any], kind: str) -> None:
+    """The same pixels as a focus stack of Aperio, OME or ImageJ."""
+    if kind == "imagej":
+        tifffile.imwrite(path, np.stack(planes), imagej=True, metadata={"axes": "ZYXS"})
+    elif kind == "ome":
+        with tifffile.TiffWriter(path, ome=True) as tiff:
+            tiff.write(np.stack(planes), subifds=1, metadata={"axes": "ZYXS", **UM}, **TILED)
+            tiff.write(np.stack([plane[::2, ::2] for plane in planes]), subfiletype=1, **TILED)
+    else:
+        text = "Aperio Image Library v11.2.1\n384x320 (128x128) RAW|AppMag = 40|MPP = 0.25"
+        with tifffile.TiffWriter(path) as tiff:
+            for index, plane in enumerate(planes):
+                tiff.write(plane, description=text, metadata=None, **TILED)
+                if not index:
+                    thumbnail: dict[str, Any] = {"photometric": "rgb", "rowsperstrip": 16, "metadata": None}
+                    tiff.write(plane[::4, ::4], description=text, **thumbnail)
+                tiff.write(plane[::2, ::2], description=text, metadata=None, **TILED)
+
+
+@pytest.mark.parametrize("kind", ["aperio", "ome", "imagej"])
+@pytest.mark.parametrize("sharp", [0, 1, 2])
+def test_a_focus_stack_gives_its_sharpest_plane_or_the_one_asked_for(
+    tmp_path: Path, scan: RGB, kind: str, sharp: int
+) -> None:
+    planes: list[Any] = [cv2.GaussianBlur(scan, (0, 0), 1 + 2 * abs(index - sharp)) for index in range(3)]
+    planes[sharp] = scan
+    levels, mpp = (1, None) if kind == "imagej" else (2, 0.25)
+    _write_stack(tmp_path / "stack.tif", planes, kind)
+    with open_slide(tmp_path / "stack.tif") as slide:
+        _assert_scan(slide, scan, mpp, levels)
+        assert (slide.part.planes, slide.part.plane) == (3, sharp)
+        assert slide.part.record() == {"focus": sharp}
+        assert slide.associated_images == (("thumbnail",) if kind == "aperio" else ())
+    for index, plane in enumerate(planes):
+        with open_slide(tmp_path / "stack.tif", focus=index) as slide:
+            _assert_scan(slide, plane, mpp, levels)
+            with pickle.loads(pickle.dumps(slide)) as again:
+                assert again.part == slide.part
+    with pytest.raises(SlideError, match=r"no focus plane 3.*from 0 to 2"):
+        open_slide(tmp_path / "stack.tif", focus=3)
+    for reader in ("openslide", "tiffslide"):
+        with pytest.raises(SlideError):
+            open_slide(tmp_path / "stack.tif", reader=reader)
+
+
+@pytest.mark.parametrize("how", [{"scene": 1}, {"scene": "scan"}, {"focus": 1}])
+@pytest.mark.parametrize("name", ["one.tif", "one.ome.tif", "one.png"])
+def test_a_file_of_one_image_has_no_other(tmp_path: Path, scan: RGB, name: str, how: dict[str, Any]) -> None:
+    path = tmp_path / name
+    imagecodecs.imwrite(path, scan) if name.endswith(".png") else tifffile.imwrite(path, scan, **TILED)
+    with pytest.raises(SlideError, match=r"it has no scene|it has no focus plane"):
+        open_slide(path, **how)
+    with open_slide(path, scene=0, focus=0) as slide:
+        assert slide.part.record() == {}
 
 
 @pytest.mark.parametrize(
@@ -85,17 +127,59 @@ def test_a_mask_of_gdal_is_no_level(tmp_path: Path, scan: RGB) -> None:
         _assert_scan(slide, scan, mpp=None, levels=2)
 
 
-def test_several_scenes_are_an_error_that_lists_them(tmp_path: Path, scan: RGB) -> None:
+@pytest.mark.parametrize("reader", ["auto", "tiff", "openslide", "tiffslide", "image"])
+def test_several_scenes_are_an_error_that_lists_them(tmp_path: Path, scan: RGB, reader: str) -> None:
     with tifffile.TiffWriter(tmp_path / "two.tif") as tiff:
         tiff.write(scan, metadata=None, **TILED)
         tiff.write(scan[:, :300], metadata=None, **TILED)
-    with pytest.raises(SlideError, match=r"2 images, scenes or planes.*384 × 320 px.*300 × 320 px"):
-        open_slide(tmp_path / "two.tif")
-    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as tiff:
-        for name in ("left lung", "right lung"):
-            tiff.write(scan, metadata={"axes": "YXS", "Name": name, **UM}, **TILED)
-    with pytest.raises(SlideError, match=r"0: left lung; 1: right lung"):
-        open_slide(tmp_path / "two.ome.tif")
+    says = r"2 images, scenes or planes.*0: 384 × 320 px.*1: 300 × 320 px.*Choose one with `scene`"
+    with pytest.raises(SlideError, match=says):
+        open_slide(tmp_path / "two.tif", reader=reader)
+
+
+def _write_scenes(path: Path, scenes: list[RGB], names: list[str], kind: str) -> None:
+    """Scenes of two levels each, their names in OME-XML, in PageName, or none."""
+    with tifffile.TiffWriter(path, ome=kind == "ome") as tiff:
+        for pixels, name in zip(scenes, names, strict=True):
+            metadata = {"axes": "YXS", "Name": name, **UM} if kind == "ome" else None
+            tags = [(285, "s", 0, name, False)] if kind == "named" else ()
+            how: dict[str, Any] = {**TILED, **({"subifds": 1} if kind == "ome" else {})}
+            tiff.write(pixels, metadata=metadata, extratags=tags, **how)
+            tiff.write(np.ascontiguousarray(pixels[::2, ::2]), subfiletype=1, metadata=None, **TILED)
+
+
+@pytest.mark.parametrize("kind", ["ome", "named", "plain"])
+def test_a_scene_is_chosen_by_name_or_number(tmp_path: Path, scan: RGB, kind: str) -> None:
+    scenes, names = [scan, scan[::-1], scan[:, ::-1]], ["left", "2", "right lung"]
+    path = tmp_path / "scenes.tif"
+    _write_scenes(path, [np.ascontiguousarray(each) for each in scenes], names, kind)
+    for number, pixels in enumerate(scenes):
+        asked: list[str | int] = [number, *([] if kind == "plain" else [names[number]])]
+        for scene in asked:
+            with open_slide(path, scene=scene) as slide:
+                _assert_scan(slide, pixels, 0.25 if kind == "ome" else None, levels=2)
+                assert (len(slide.part.scenes), slide.part.scene) == (3, number)
+                assert slide.part.record()["scene"] == number
+                with pickle.loads(pickle.dumps(slide)) as again:
+                    assert np.array_equal(again.read_level(0, Box(0, 0, 384, 320)), pixels)
+    with pytest.raises(SlideError, match=r"no scene 'middle' \(0: "):
+        open_slide(path, scene="middle")
+    with pytest.raises(SlideError, match=r"no scene 3"):
+        open_slide(path, scene=3)
+
+
+def test_scenes_of_one_name_are_told_apart_by_number(tmp_path: Path, scan: RGB) -> None:
+    _write_scenes(tmp_path / "two.tif", [scan, np.ascontiguousarray(scan[::-1])], ["a", "a"], "ome")
+    with pytest.raises(SlideError, match=r"2 of its scenes are called 'a' \(0: a; 1: a\)"):
+        open_slide(tmp_path / "two.tif", scene="a")
+    with open_slide(tmp_path / "two.tif", scene="1") as slide:
+        _assert_scan(slide, scan[::-1], levels=2)
+
+
+def test_scene_and_focus_are_checked(tmp_path: Path) -> None:
+    for how in ({"scene": -1}, {"scene": 1.5}, {"focus": -1}, {"focus": "0"}):
+        with pytest.raises(UsageError):
+            open_slide(tmp_path / "none", **how)
 
 
 def test_ome_label_and_macro_are_no_scenes(tmp_path: Path, scan: RGB) -> None:
@@ -203,9 +287,6 @@ def test_imagejs_resolution_has_a_unit(
 
 def test_imagejs_stacks(tmp_path: Path, scan: RGB) -> None:
     stack = np.stack([scan, scan[::-1]])
-    tifffile.imwrite(tmp_path / "z.tif", stack, imagej=True, metadata={"axes": "ZYXS"})
-    with open_slide(tmp_path / "z.tif") as slide:
-        _assert_scan(slide, scan, None)
     for axes, pixels in (("CYX", scan.transpose(2, 0, 1)), ("TYXS", stack)):
         tifffile.imwrite(
             tmp_path / f"{axes}.tif", np.ascontiguousarray(pixels), imagej=True, metadata={"axes": axes}

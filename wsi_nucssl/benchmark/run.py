@@ -23,7 +23,17 @@ from wsi_nucssl.benchmark.selection import Selection, SplitName, select
 from wsi_nucssl.benchmark.stress import Perturbation
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
-from wsi_nucssl.files import locked, remove_partials, remove_tree, replace, restore, write_atomic
+from wsi_nucssl.files import (
+    disk_errors,
+    locked,
+    remove_partials,
+    remove_path,
+    remove_tree,
+    replace,
+    restore,
+    retire,
+    write_atomic,
+)
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import digest, run_directory
@@ -53,8 +63,9 @@ def benchmark(
 ) -> Report:
     """Score every predictor on the selected images; writes results.json, .csv, .md and overlays/ to `out`.
 
-    results.json is written last: where it is, everything is. What is there is replaced once all images are scored, and
-    not before. Until then each score is kept in `out`/work, from where an interrupted benchmark is resumed.
+    results.json is put there last: where it is, everything is. What is there is replaced once all images are scored and
+    all results are on the disk, and not before. Until then each score is kept in `out`/work, from where an interrupted
+    benchmark is resumed.
 
     Parameters
     ----------
@@ -123,7 +134,7 @@ def benchmark(
                 groups = grouped(dataset, ids, by) if by else {}
                 mpp = {name: dataset[name].mpp for name in ids}
                 report = Report(dataset.name, dataset.layout, selection, models, by, groups, stress, mpp)
-                _publish(report, out, pictures)
+                _publish(report, out, run, pictures)
         except InputError:
             remove_tree(work)  # what has to be mended is part of the settings: this could never be resumed
             raise
@@ -179,21 +190,34 @@ def _settings(
     return {**settings, "metrics": from_outside} if from_outside else settings
 
 
-def _publish(report: Report, out: Path, pictures: Path | None) -> None:
-    """Put everything in its place, results.json last; done again after an interruption, it comes to the same."""
-    (out / RESULTS).unlink(missing_ok=True)
-    remove_partials(out)
-    if pictures is None:
-        remove_tree(out / _OVERLAYS)
-    elif pictures.exists():
-        replace(pictures, out / _OVERLAYS)
-    if report.stress:
-        write_atomic(out / _PICTURE, report.picture())
-    else:
-        (out / _PICTURE).unlink(missing_ok=True)
-    write_atomic(out / "results.csv", report.as_csv())
-    write_atomic(out / "results.md", report.as_markdown())
-    write_atomic(out / RESULTS, report.as_json())
+def _publish(report: Report, out: Path, run: Path, pictures: Path | None) -> None:
+    """Put everything in its place: all is written before anything old goes, and then takes its name, results.json last.
+
+    A benchmark that is killed in between has no results.json; done again, this comes to the same.
+    """
+    texts: dict[str, bytes | str] = {
+        "results.csv": report.as_csv(),
+        "results.md": report.as_markdown(),
+        RESULTS: report.as_json(),
+        **({_PICTURE: report.picture()} if report.stress else {}),
+    }
+    for name, text in texts.items():
+        write_atomic(run / name, text)
+    new = {name: run / name for name in texts}
+    if pictures is not None and pictures.exists():
+        new[_OVERLAYS] = pictures
+    with disk_errors(out):
+        (out / RESULTS).unlink(missing_ok=True)
+        remove_partials(out)
+        if (_OVERLAYS in new or pictures is None) and (out / _OVERLAYS).exists():
+            retire(
+                out / _OVERLAYS, out / _OVERLAYS
+            )  # before: an exchange would leave the old where the new were
+        for name in _WRITTEN[::-1]:  # the results last
+            if name in new:
+                replace(new[name], out / name)
+            elif name != _OVERLAYS:
+                remove_path(out / name)
 
 
 def _check_files(what: str, names: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from wsi_nucssl.segment.probabilities import ProbabilityStore
 from wsi_nucssl.segment.windows import ReadRGB, WindowGrid
 from wsi_nucssl.slide import Canvas, identity, open_slide
 from wsi_nucssl.slide.fill import Fill
+from wsi_nucssl.slide.part import PartChoice
 
 SEEN_AFTER_S: Final = 75.0
 """A shared file system shows a new file this late at most: NFS keeps what it knows of a folder for up to a minute."""
@@ -48,6 +49,8 @@ class SourceSpec:
         Its `identity`.
     reader : str
         Which backend reads it.
+    part : PartChoice
+        Which scene and plane of the file.
     scale_x, scale_y : float
         Level-0 px per px of the canvas.
     """
@@ -55,6 +58,7 @@ class SourceSpec:
     slide: Location
     sha256: str
     reader: str
+    part: PartChoice
     scale_x: float
     scale_y: float
 
@@ -62,7 +66,14 @@ class SourceSpec:
     def of(cls, canvas: Canvas) -> Self:
         """That of a canvas which is open here."""
         slide = canvas.slide
-        return cls(absolute(slide.path), identity(slide), slide.reader, canvas.scale_x, canvas.scale_y)
+        return cls(
+            absolute(slide.path),
+            identity(slide),
+            slide.reader,
+            slide.part.choice,
+            canvas.scale_x,
+            canvas.scale_y,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +240,7 @@ def _open_engine(network: NetworkSpec) -> tuple[Engine, Facts]:
 def _open_source(source: SourceSpec) -> Canvas:
     if not isinstance(source.slide, Url) and not appears(source.slide, 5.0):
         raise WorkerRefused.here(f"cannot see {source.slide}", for_slide=True)
-    slide = open_slide(source.slide, reader=source.reader)
+    slide = open_slide(source.slide, reader=source.reader, scene=source.part.scene, focus=source.part.focus)
     if identity(slide) != source.sha256:
         raise WorkerRefused.here(f"sees another file at {source.slide}", for_slide=True)
     return Canvas.at_scale(slide, source.scale_x, source.scale_y)

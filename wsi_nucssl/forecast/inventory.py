@@ -151,7 +151,12 @@ class Inventory:
         """The slide, to be closed by the caller."""
         options = self.options
         return self.steps.open_slide(
-            location, reader=options.reader, mpp=self.mpp_of(location), force_mpp=options.force_mpp
+            location,
+            reader=options.reader,
+            mpp=self.mpp_of(location),
+            force_mpp=options.force_mpp,
+            scene=options.scene,
+            focus=options.focus,
         )
 
     def cut(self, slide: Slide) -> OpenedSlide:

@@ -35,6 +35,8 @@ def segment_slide(
     model: PathArgument | Model | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
     force_mpp: bool = _DEFAULT.force_mpp,
+    scene: str | int | None = _DEFAULT.scene,
+    focus: int | None = _DEFAULT.focus,
     strict: bool = _DEFAULT.strict,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
@@ -68,6 +70,8 @@ def segment_slide(
         µm per px of level 0, where the slide does not say it.
     force_mpp : bool
         `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    scene, focus : str or int, and int, optional
+        Which scene of the slide's file, and which plane of a focus stack, as `open_slide` takes them.
     strict : bool
         A doubtful result (`SegmentSummary.doubts`) is an error, and nothing is written.
     device : {"auto", "cpu", "cuda"}
@@ -129,6 +133,8 @@ def segment_slide(
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
         force_mpp=force_mpp,
+        scene=scene,
+        focus=focus,
         strict=strict,
         reader=reader,
         device=device,
@@ -173,6 +179,8 @@ def segment_slides(
     origin: Origin = _DEFAULT.origin,
     formats: str | Sequence[str] = (),
     reader: str = _DEFAULT.reader,
+    scene: str | int | None = _DEFAULT.scene,
+    focus: int | None = _DEFAULT.focus,
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
     tissue: str = _DEFAULT.tissue,
     write_tissue: PathArgument | None = None,
@@ -223,6 +231,8 @@ def segment_slides(
         Names of formats, all written in one pass; GeoJSON by default.
     reader : str
         Backend for slides; "auto" chooses by content.
+    scene, focus : str or int, and int, optional
+        Which scene of each file, and which plane of a focus stack, as `open_slide` takes them.
     keep_probabilities : bool
         Leave the probability zarr in each run directory.
     tissue : str
@@ -280,6 +290,8 @@ def segment_slides(
         force_mpp=force_mpp,
         strict=strict,
         reader=reader,
+        scene=scene,
+        focus=focus,
         device=device,
         engine=engine,
         views=views,

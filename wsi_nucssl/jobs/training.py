@@ -20,6 +20,7 @@ from wsi_nucssl.jobs.arguments import (
     recipe_of,
     several,
 )
+from wsi_nucssl.slide.part import PartChoice
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def pretrain(
     mpp: float | None = None,
     slide_mpp: float | None = None,
     force_mpp: bool = False,
+    scene: str | int | None = None,
+    focus: int | None = None,
     tissue: str = DEFAULT_TISSUE,
     seed: int = 0,
     device: TrainDevice = "auto",
@@ -105,6 +108,8 @@ def pretrain(
         µm per px of the slides' level 0, where they do not say.
     force_mpp : bool
         `slide_mpp` goes before what slides say, and an unusual resolution is not questioned.
+    scene, focus : str or int, and int, optional
+        Which scene of slides that have several, and which plane of focus stacks, as `open_slide` takes them.
     tissue : str
         How tissue is found: a name, as of the command's `--tissue`, or a GeoJSON file of annotations; of several slides
         a folder with one for each, by the slide's stem.
@@ -155,6 +160,7 @@ def pretrain(
         mpp=mpp,
         slide_mpp=slide_mpp,
         force_mpp=force_mpp,
+        part=PartChoice(scene, focus),
         tissue=tissue,
         seed=seed,
     )
@@ -182,6 +188,7 @@ def pretrain_job(
     mpp: float | None,
     slide_mpp: float | None,
     force_mpp: bool,
+    part: PartChoice,
     tissue: str,
     seed: int,
 ) -> PretrainJob:
@@ -212,6 +219,7 @@ def pretrain_job(
         force_mpp,
         seed,
         tissue,
+        part,
     )
 
 

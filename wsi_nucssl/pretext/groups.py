@@ -16,6 +16,7 @@ from wsi_nucssl.pretext.slide_pool import SlidePool
 from wsi_nucssl.pretext.triplets import MIN_TILE_PX
 from wsi_nucssl.runs import digest
 from wsi_nucssl.slide import RGB, Canvas, Slide, identity, tissue_mask
+from wsi_nucssl.slide.part import ANY_PART, PartChoice
 from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.slide.tissue_files import tissue_record
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
@@ -43,6 +44,8 @@ class TileSettings:
         magnified view shows real detail instead of enlarged pixels.
     tissue : str
         How tissue is found, as `tissue_mask` takes it: a name, or annotations.
+    part : PartChoice
+        Which scene and focus plane of slides that have several.
     """
 
     mpp: float = 0.25
@@ -52,6 +55,7 @@ class TileSettings:
     min_tissue: float = 0.1
     mpp_factor: int = 1
     tissue: str = DEFAULT_TISSUE
+    part: PartChoice = ANY_PART
 
     def __post_init__(self) -> None:
         Mpp.parse(self.mpp)
@@ -100,7 +104,8 @@ class SlideGroup:
                 mask = tissue_mask(slide, settings.tissue)
                 boxes = [b for b in boxes if mask.coverage(canvas.to_level0(b)) >= settings.min_tissue]
             self._boxes = boxes
-            record = {} if slide.is_plain_image else tissue_record(settings.tissue, slide)
+            record = slide.part.record()
+            record |= {} if slide.is_plain_image else tissue_record(settings.tissue, slide)
         self.identity = digest({"slide": identity(path), **record}) if record else identity(path)
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 from wsi_nucssl.locations import Location
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide import Slide, open_slide
+from wsi_nucssl.slide.part import ANY_PART, PartChoice
 
 _BUDGET_BYTES: Final = 2 << 30
 _SLIDE_BYTES: Final = 128 << 20
@@ -28,8 +29,13 @@ class _Open:
 class SlidePool:
     """Opens each slide when it is first needed; those unused for longest are closed once the budget is spent."""
 
-    def __init__(self, given: GivenMpp = NOT_GIVEN, budget_bytes: int = _BUDGET_BYTES) -> None:
-        self._given, self._budget = given, budget_bytes
+    def __init__(
+        self,
+        given: GivenMpp = NOT_GIVEN,
+        part: PartChoice = ANY_PART,
+        budget_bytes: int = _BUDGET_BYTES,
+    ) -> None:
+        self._given, self._part, self._budget = given, part, budget_bytes
         self._open: OrderedDict[Location, _Open] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -39,7 +45,7 @@ class SlidePool:
         with self._lock:
             entry = self._open.get(path)
             if entry is None:
-                slide = open_slide(path, mpp=self._given.um, force_mpp=self._given.is_forced)
+                slide = self._opened(path)
                 entry = self._open[path] = _Open(slide, _cost(slide))
             entry.users += 1
             self._open.move_to_end(path)
@@ -49,6 +55,10 @@ class SlidePool:
             with self._lock:
                 entry.users -= 1
                 self._shrink()
+
+    def _opened(self, path: Location) -> Slide:
+        given, part = self._given, self._part
+        return open_slide(path, mpp=given.um, force_mpp=given.is_forced, scene=part.scene, focus=part.focus)
 
     def __len__(self) -> int:
         return len(self._open)

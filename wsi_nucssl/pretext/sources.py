@@ -95,7 +95,8 @@ def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0
     from wsi_nucssl.pretext.slide_pool import SlidePool
     from wsi_nucssl.slide.tissue_files import check_tissue
 
-    with contextlib.closing(SlidePool(GivenMpp(settings.slide_mpp, settings.force_mpp))) as pool:
+    given = GivenMpp(settings.slide_mpp, settings.force_mpp)
+    with contextlib.closing(SlidePool(given, settings.part)) as pool:
         files = {_key(path): path for given in paths for path in _expand(given)}  # each once
         check_tissue([path for path in files.values() if not _is_store(path)], settings.tissue)
         groups = [

@@ -27,6 +27,7 @@ from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
 from wsi_nucssl.pretext.views import cut
 from wsi_nucssl.pretext.weights import load_pretext
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide, tissue_mask
+from wsi_nucssl.slide.part import ANY_PART, PartChoice
 from wsi_nucssl.slide.resolution import require_detail
 
 CELL_PX: Final = 32
@@ -47,6 +48,7 @@ def draw_density(
     *,
     slide_mpp: float | None = None,
     force_mpp: bool = False,
+    part: PartChoice = ANY_PART,
     pairs: int = 4,
     device: str = "cpu",
     overwrite: bool = False,
@@ -69,6 +71,8 @@ def draw_density(
         µm per level-0 px of the slides that do not state it.
     force_mpp : bool
         `slide_mpp` goes before what slides state, and an unusual resolution is not questioned.
+    part : PartChoice
+        Which scene and focus plane of slides that have several.
     pairs : int
         Positives and negatives drawn from each image.
     device : str
@@ -100,7 +104,10 @@ def draw_density(
         picture = pictures[path]
         for output in (picture, picture.with_suffix(".npy")):
             check_output(output, overwrite=overwrite)
-        _draw(model, info.mpp, path, picture, given, pairs, info.view_px)
+        with open_slide(
+            path, mpp=given.um, force_mpp=given.is_forced, scene=part.scene, focus=part.focus
+        ) as slide:
+            _draw(model, info.mpp, slide, picture, pairs, info.view_px)
         on_picture(picture)
 
     for_each_slide(inputs, draw, on_failure)
@@ -109,20 +116,18 @@ def draw_density(
 def _draw(
     model: PretextModel,
     mpp: float,
-    path: Location,
+    slide: Slide,
     picture: Path,
-    given: GivenMpp,
     pairs: int,
     view_px: int,
 ) -> None:
-    with open_slide(path, mpp=given.um, force_mpp=given.is_forced) as slide:
-        if slide.is_plain_image:
-            drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
-        else:
-            require_detail(slide, Mpp.square(mpp))
-            density = slide_density(model, slide, mpp)
-            drawn = heat_map(density, slide, mpp)
-            _save_array(picture.with_suffix(".npy"), density)
+    if slide.is_plain_image:
+        drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
+    else:
+        require_detail(slide, Mpp.square(mpp))
+        density = slide_density(model, slide, mpp)
+        drawn = heat_map(density, slide, mpp)
+        _save_array(picture.with_suffix(".npy"), density)
     write_atomic(picture, png(drawn))
 
 

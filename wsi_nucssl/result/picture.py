@@ -12,6 +12,7 @@ from wsi_nucssl.geometry import Box
 from wsi_nucssl.locations import Location
 from wsi_nucssl.resample import RGB, resample, resampled_length, triangle_taps
 from wsi_nucssl.slide import Canvas, Slide, open_slide
+from wsi_nucssl.slide.part import ANY_PART, PartChoice
 
 
 class Picture(Protocol):
@@ -37,16 +38,19 @@ class SlidePicture:
         The slide's.
     reader : str
         The backend that read it.
+    part : PartChoice
+        Which image of the file it is.
     """
 
     path: Location
     reader: str
+    part: PartChoice = ANY_PART
 
     @classmethod
     def of(cls, slide: Slide) -> Self:
         """That of an open slide."""
         path = slide.path.absolute() if isinstance(slide.path, Path) else slide.path
-        return cls(path, slide.reader)
+        return cls(path, slide.reader, slide.part.choice)
 
     @property
     def name(self) -> str:
@@ -56,7 +60,8 @@ class SlidePicture:
     def read(self, region: Box, max_side: int) -> RGB:
         """See `Picture.read`."""
         scale = _scale(region, max_side)
-        with open_slide(self.path, reader=self.reader) as slide:
+        scene, focus = self.part.scene, self.part.focus
+        with open_slide(self.path, reader=self.reader, scene=scene, focus=focus) as slide:
             return Canvas.at_scale(slide, scale).read(region.in_px_of(scale, scale))
 
 

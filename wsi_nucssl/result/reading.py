@@ -29,6 +29,7 @@ from wsi_nucssl.result.picture import SlidePicture
 from wsi_nucssl.result.result import Frame, Result
 from wsi_nucssl.slide import Slide, open_slide
 from wsi_nucssl.slide.base import require_slide
+from wsi_nucssl.slide.part import PartChoice
 
 _WITHOUT_OUTLINES = (".csv", ".zarr")
 
@@ -84,7 +85,7 @@ def read_nuclei(
     header = nuclei.header
     features = [nucleus.feature for nucleus in nuclei]
     warn_of(nuclei.doubts, path)
-    picture, bounds, stated = _of_slide(slide)
+    picture, bounds, stated = _of_slide(slide, header)
     try:
         origin = Point.parse(header.get("origin_l0", bounds.origin if bounds and not header else (0, 0)))
         outlines = _outlines(features, origin)
@@ -113,7 +114,7 @@ def _of_stored(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) 
     """The result in a table with outlines."""
     context, tables = read_stored(path)
     nuclei = Nuclei.concatenate(tables)
-    picture, bounds, stated = _of_slide(slide)
+    picture, bounds, stated = _of_slide(slide, context.header)
     origin = Point.parse(cast("Sequence[int]", context.header["origin_l0"]))
     xy = context.transform.level0(nuclei.ring_xy) + np.array([origin.x, origin.y])
     outlines = polygons_of(xy, nuclei.ring_offsets, nuclei.polygon_offsets)
@@ -130,14 +131,15 @@ def _of_stored(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) 
 
 
 def _of_slide(
-    slide: str | PathLike[str] | Slide | None,
+    slide: str | PathLike[str] | Slide | None, header: Mapping[str, Any]
 ) -> tuple[SlidePicture | None, Box | None, Mpp | None]:
     """What lies under the nuclei, the slide's bounds and its resolution, as far as a slide is given."""
     if slide is None:
         return None, None, None
     if isinstance(slide, str | PathLike):
-        with open_slide(slide) as opened:
-            return _of_slide(opened)
+        part = PartChoice.recorded(header)
+        with open_slide(slide, scene=part.scene, focus=part.focus) as opened:
+            return _of_slide(opened, header)
     slide = require_slide(slide)
     return SlidePicture.of(slide), slide.bounds, slide.mpp
 

@@ -11,6 +11,7 @@ from wsi_nucssl.engines.registry import ENGINES, VIEWS
 from wsi_nucssl.export.selection import ALL, Selection
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.slide.part import PartChoice
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 Origin = Literal["qupath", "level0"]
@@ -26,6 +27,10 @@ class SegmentOptions:
         µm per level-0 px where the slide does not say it.
     force_mpp : bool
         `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    scene : str, int or None
+        Which of a file's scenes: its name, or its number from 0.
+    focus : int or None
+        Which plane of a focus stack, from 0; None takes the sharpest.
     strict : bool
         A slide whose result is doubtful fails, and nothing is written for it.
     reader : str
@@ -56,6 +61,8 @@ class SegmentOptions:
 
     mpp: float | None = None
     force_mpp: bool = False
+    scene: str | int | None = None
+    focus: int | None = None
     strict: bool = False
     reader: str = "auto"
     device: Device = "auto"
@@ -80,6 +87,7 @@ class SegmentOptions:
         ):
             one_of(name, getattr(self, name), allowed)
         GivenMpp.parse(self.mpp, self.force_mpp)
+        PartChoice(self.scene, self.focus)
         whole("workers", self.workers, 1)
         if self.memory is not None:
             whole("memory", self.memory, 1)

@@ -54,6 +54,8 @@ def segment(
     region: Box | Sequence[int] | None = None,
     mpp: Mpp | float | None = _DEFAULT.mpp,
     force_mpp: bool = _DEFAULT.force_mpp,
+    scene: str | int | None = _DEFAULT.scene,
+    focus: int | None = _DEFAULT.focus,
     model: str | PathLike[str] | Model | None = None,
     device: Device = _DEFAULT.device,
     engine: str | Engine = _DEFAULT.engine,
@@ -83,6 +85,8 @@ def segment(
         µm per px of an image; of level 0 of a slide that does not say it.
     force_mpp : bool
         `mpp` goes before what the slide says, and an unusual resolution is not questioned.
+    scene, focus : str or int, and int, optional
+        Which scene of the slide's file, and which plane of a focus stack, as `open_slide` takes them.
     model : str, Path or Model, optional
         A bundled model's name, a weights file, a fine-tuning run, or what `load_model` gave; the default model if not
         given.
@@ -130,6 +134,8 @@ def segment(
     options = SegmentOptions(
         mpp=None if mpp is None else Mpp.parse_side(mpp),
         force_mpp=force_mpp,
+        scene=scene,
+        focus=focus,
         reader=reader,
         device=device,
         engine=engine if isinstance(engine, str) else "auto",
@@ -162,14 +168,24 @@ def _check_resolution(mpp: float | None) -> None:
 def _opened(source: str | PathLike[str] | Slide, options: SegmentOptions) -> AbstractContextManager[Slide]:
     """The slide; one that is open stays the caller's to close."""
     if isinstance(source, str | PathLike):
-        return open_slide(source, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp)
+        return open_slide(
+            source,
+            reader=options.reader,
+            mpp=options.mpp,
+            force_mpp=options.force_mpp,
+            scene=options.scene,
+            focus=options.focus,
+        )
     if not is_slide(source):
         raise UsageError(
             f"⟨source⟩ is a slide's path, an open slide or an RGB image, not {shown(source)}",
             remedy="Make a picture an array with numpy.asarray",
         )
-    if options.mpp is not None:
-        raise UsageError("⟨mpp⟩ is for slides that are opened here", remedy="Give it to open_slide instead")
+    for name in ("mpp", "scene", "focus"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"⟨{name}⟩ is for slides that are opened here", remedy="Give it to open_slide instead"
+            )
     return nullcontext(source)
 
 
@@ -200,6 +216,7 @@ def _segment_slide(
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
         "mpp_source": slide.mpp_source,
         **({"force_mpp": True} if slide.is_mpp_forced else {}),
+        **slide.part.record(),
         "reader": slide.reader,
         **_provenance(model, engine, batch_size),
         "origin": options.origin,

@@ -47,7 +47,7 @@ class Steps:
     Attributes
     ----------
     open_slide : callable
-        Opens a slide: path, `reader`, `mpp`, `force_mpp`.
+        Opens a slide: path, `reader`, `mpp`, `force_mpp`, `scene`, `focus`.
     tissue_mask : callable
         Finds its tissue: slide, and the way to find it.
     make_plan : callable
@@ -130,7 +130,12 @@ def segment_slide(
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
     tissue_path = tissue_output(options, inputs, [*exporters], resume=resume, overwrite=overwrite)
     with steps.open_slide(
-        slide_path, reader=options.reader, mpp=options.mpp, force_mpp=options.force_mpp
+        slide_path,
+        reader=options.reader,
+        mpp=options.mpp,
+        force_mpp=options.force_mpp,
+        scene=options.scene,
+        focus=options.focus,
     ) as slide:
         require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
@@ -242,6 +247,7 @@ def _manifest(
         "slide": identity(slide),
         "slide_mpp": [slide.mpp.x, slide.mpp.y],
         **({"force_mpp": True} if slide.is_mpp_forced else {}),
+        **slide.part.record(),
         "reader": slide.reader,
         "model": model.info.name,
         "model_sha256": model.sha256,

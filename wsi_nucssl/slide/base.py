@@ -12,6 +12,7 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.locations import Location
 from wsi_nucssl.resample import RGB as RGB
+from wsi_nucssl.slide.part import Part
 
 if TYPE_CHECKING:
     import dask.array
@@ -58,6 +59,8 @@ class Slide(Protocol):
     is_plain_image : bool
         True for a picture that is decoded on opening and held whole, 3 bytes a px: all of it is taken for tissue, and
         nobody expects it to state an mpp.
+    part : Part
+        Which image of its file it is, where that holds several scenes or focus planes.
     """
 
     @property
@@ -113,6 +116,11 @@ class Slide(Protocol):
     @property
     def is_plain_image(self) -> bool:
         """True for a picture that is held whole."""
+        ...
+
+    @property
+    def part(self) -> Part:
+        """Which image of its file it is."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.slide.base import RGB, Slide
 from wsi_nucssl.slide.canvas import Canvas
 from wsi_nucssl.slide.fingerprint import identity
+from wsi_nucssl.slide.icc import PROFILE
 from wsi_nucssl.slide.tissue import TissueMask, tissue_mask
 
 TILE_PX = 1000
@@ -35,7 +36,9 @@ class LevelInfo:
 class SlideInfo:
     """All plain values: `to_dict` goes straight into JSON.
 
-    `bounds_l0` is (x, y, width, height). `tiles` counts the 1000-px tiles at `model_mpp` that hold at least 10 %
+    `bounds_l0` is (x, y, width, height). `icc_profile` names the file's profile, "" if there is none. `scenes` are the
+    names of the file's scenes, where its reader tells them apart, of which `scene` is this one, as plane `focus` of
+    `focus_planes`. `tiles` counts the 1000-px tiles at `model_mpp` that hold at least 10 %
     tissue; None where either resolution is unknown, as are `tissue_mm2` and `mpp_x`, `mpp_y`.
     """
 
@@ -51,6 +54,11 @@ class SlideInfo:
     mpp_source: str
     bounds_l0: tuple[int, int, int, int]
     associated_images: tuple[str, ...]
+    icc_profile: str
+    scenes: tuple[str, ...]
+    scene: int
+    focus_planes: int
+    focus: int
     tissue_fraction: float
     tissue_mm2: float | None
     model_mpp: float | None
@@ -89,6 +97,11 @@ def describe(slide: Slide, model_mpp: float | None = None, *, mask: TissueMask |
         mpp_source=slide.mpp_source,
         bounds_l0=(bounds.x0, bounds.y0, bounds.width, bounds.height),
         associated_images=slide.associated_images,
+        icc_profile=slide.properties.get(PROFILE, ""),
+        scenes=slide.part.scenes,
+        scene=slide.part.scene,
+        focus_planes=slide.part.planes,
+        focus=slide.part.plane,
         tissue_fraction=mask.fraction,
         tissue_mm2=mask.area_mm2,
         model_mpp=model_mpp,

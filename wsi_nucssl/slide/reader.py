@@ -19,6 +19,7 @@ from wsi_nucssl.photometric import flatten_alpha as flatten_alpha
 from wsi_nucssl.slide.base import RGB, Level, Slide
 from wsi_nucssl.slide.base import WHITE as WHITE
 from wsi_nucssl.slide.opening import open_slide
+from wsi_nucssl.slide.part import WHOLE_FILE, Part
 from wsi_nucssl.slide.resolution import settled_mpp, stated_mpp
 from wsi_nucssl.slide.views import Views
 
@@ -32,6 +33,7 @@ class SlideMetadata:
     properties: Mapping[str, str]
     associated_images: tuple[str, ...]
     bounds: Box | None = None
+    part: Part = WHOLE_FILE
 
 
 class Reader(Views, ABC):
@@ -127,6 +129,11 @@ class Reader(Views, ABC):
         """Names of the label, macro and thumbnail images."""
         return self._metadata.associated_images
 
+    @property
+    def part(self) -> Part:
+        """Which image of its file it is."""
+        return self._metadata.part
+
     def read_region(self, location_l0: Point | Sequence[int], level: int, size: Size | Sequence[int]) -> RGB:
         """Read `size` px of `level` whose top left pixel lies nearest to level-0 `location_l0`."""
         location, shape = Point.parse(location_l0, "location_l0"), Size.parse(size)
@@ -163,7 +170,7 @@ class Reader(Views, ABC):
         self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _open_again, (absolute(self._path), self.name, self._given_mpp)
+        return _open_again, (absolute(self._path), self.name, self._given_mpp, self.part)
 
     def _level(self, level: int) -> Level:
         if not 0 <= level < len(self._levels):
@@ -178,8 +185,11 @@ class Reader(Views, ABC):
         )
 
 
-def _open_again(path: Location, reader: str, mpp: GivenMpp) -> Slide:
-    return open_slide(path, reader=reader, mpp=mpp.um, force_mpp=mpp.is_forced)
+def _open_again(path: Location, reader: str, mpp: GivenMpp, part: Part) -> Slide:
+    choice = part.choice
+    return open_slide(
+        path, reader=reader, mpp=mpp.um, force_mpp=mpp.is_forced, scene=choice.scene, focus=choice.focus
+    )
 
 
 def _downsample(finest: Size, size: Size) -> float:

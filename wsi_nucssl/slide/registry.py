@@ -14,6 +14,7 @@ from wsi_nucssl.registry import Plugin, Registry
 if TYPE_CHECKING:
     from wsi_nucssl.mpp import GivenMpp
     from wsi_nucssl.slide.base import Slide
+    from wsi_nucssl.slide.part import PartChoice
     from wsi_nucssl.slide.source import Source
 
 
@@ -33,11 +34,14 @@ class SlideReader:
     endings : tuple of str
         How its files end, in lower case, such as ".svs": what is taken from a folder. A file that is named is taken
         whatever its ending.
+    open_part : callable, optional
+        As `open`, given which scene and which focus plane too, for a reader that tells them apart.
     """
 
     recognise: Callable[[Source], bool]
     open: Callable[[Source, GivenMpp], Slide]
     endings: tuple[str, ...] = ()
+    open_part: Callable[[Source, GivenMpp, PartChoice], Slide] | None = None
 
 
 class DeclinedError(SlideError):

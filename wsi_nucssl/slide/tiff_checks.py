@@ -58,6 +58,10 @@ _TILE_STEP_PX: Final = 4
 """The specification asks for multiples of 16; some writers take hundreds."""
 _SMALL_TILE_PX: Final = 4096
 _MAX_BITS: Final = 128
+_MAX_HOLE: Final = 16
+"""Too few bytes to be a directory that was left behind, or anything else that a writer puts between tiles."""
+
+_ENOUGH_HOLES: Final = 3
 _MAX_SAMPLES: Final = 1 << 12
 
 is_tiff = starts_with(*TIFF_MAGIC)
@@ -199,6 +203,8 @@ class _Checked:
         self._check_number(tile, offsets_tag, offsets.size, counts_tag, counts.size)
         self._check_places(offsets, counts, counts_tag)
         there = counts > 0
+        if self._one(_COMPRESSION, 1) == 1:
+            self._check_end_to_end(offsets[there], counts[there])
         return _Segments(offsets[there], counts[there])
 
     def _check_number(self, tile: tuple[int, int], *tables: int) -> None:
@@ -230,6 +236,19 @@ class _Checked:
         in_header = (counts != 0) & (offsets < 8)
         if in_header.any():
             raise self._fault(f"tile {int(np.argmax(in_header))} is said to begin inside the header")
+
+    def _check_end_to_end(self, offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Where tiles without compression lie end to end, but for a few bytes at one place, an offset was changed.
+
+        Nothing else would tell: the bytes there are pixels as well as any.
+        """
+        order = np.argsort(offsets, kind="stable")
+        holes = np.diff(offsets[order]) - counts[order][:-1]
+        odd = np.flatnonzero(holes)
+        if holes.size >= _ENOUGH_HOLES and odd.size == 1 and 0 < holes[odd[0]] < _MAX_HOLE:
+            raise self._fault(
+                f"its tiles lie end to end, but tile {order[odd[0]]} ends {holes[odd[0]]} bytes before the next"
+            )
 
     def _fault(self, what: str) -> SlideError:
         return self._file.damaged(f"its directory at byte {self._directory.at} is damaged: {what}")

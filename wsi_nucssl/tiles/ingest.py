@@ -182,6 +182,7 @@ def _metadata(canvas: Canvas, config: TileConfig) -> StoreMetadata:
         "slide": identity(slide),
         "reader": slide.reader,
         "slide_mpp_source": slide.mpp_source,
+        **slide.part.record(),
         **tissue_record(config.tissue, slide),
         "versions": {"wsi-nucssl": __version__, "zarr": zarr.__version__},
     }

@@ -23,12 +23,14 @@ from wsi_nucssl.tiles.store import TileStore
 
 @dataclass(frozen=True, slots=True)
 class SlideSource:
-    """How to open slides: `reader`, `mpp` and `force_mpp` as `open_slide` takes them; `mpps` before `mpp`."""
+    """How to open slides: as `open_slide` takes it; `mpps`, of each slide, before `mpp`."""
 
     reader: str = "auto"
     mpp: float | None = None
     force_mpp: bool = False
     mpps: Mapping[Location, float] = field(default_factory=dict)
+    scene: str | int | None = None
+    focus: int | None = None
 
 
 class OnStore(Protocol):
@@ -149,8 +151,14 @@ def ingest_slides(
         is_there = targets[path].exists() and not overwrite
 
         def work() -> TileStore:
-            mpp = source.mpps.get(path, source.mpp)
-            with open_slide(path, reader=source.reader, mpp=mpp, force_mpp=source.force_mpp) as slide:
+            with open_slide(
+                path,
+                reader=source.reader,
+                mpp=source.mpps.get(path, source.mpp),
+                force_mpp=source.force_mpp,
+                scene=source.scene,
+                focus=source.focus,
+            ) as slide:
                 return ingest(
                     slide,
                     targets[path],

@@ -15,6 +15,7 @@ from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.models.spec import DEFAULT_ARCHITECTURE, architecture
 from wsi_nucssl.pretext.groups import TileSettings
 from wsi_nucssl.pretext.tasks import TASKS
+from wsi_nucssl.slide.part import ANY_PART, PartChoice
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
 
@@ -46,6 +47,8 @@ class PretrainJob:
         Of initialisation, of the order of tiles, of every view.
     tissue : str
         How tissue is found, as `tissue_mask` takes it: a name, or annotations.
+    part : PartChoice
+        Which scene and focus plane of slides that have several.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class PretrainJob:
     force_mpp: bool = False
     seed: int = 0
     tissue: str = DEFAULT_TISSUE
+    part: PartChoice = ANY_PART
 
     def __post_init__(self) -> None:
         one_of("task", self.task, TASKS.names)
@@ -83,6 +87,7 @@ class PretrainJob:
             recipe.min_tissue,
             recipe.mpp_factor,
             self.tissue,
+            self.part,
         )
 
     @property

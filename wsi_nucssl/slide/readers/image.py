@@ -15,6 +15,8 @@ from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.photometric import CMYK, Encoding, plain_rgb, to_rgb
 from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.icc import icc_properties
+from wsi_nucssl.slide.part import ANY_PART, WHOLE_FILE, Part, PartChoice
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha
 from wsi_nucssl.slide.readers import strict_jpeg
 from wsi_nucssl.slide.readers.tiff import TiffReader
@@ -40,11 +42,13 @@ class ImageReader(Reader):
     name = "image"
     is_plain_image = True
 
-    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
-        self._pixels, properties = _load_tiff(source) if _is_tiff(source) else _load(source)
+    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN, choice: PartChoice = ANY_PART) -> None:
+        self._pixels, properties, part = (
+            _load_tiff(source, choice) if _is_tiff(source) else _load(source, choice)
+        )
         source.close()
         height, width = self._pixels.shape[:2]
-        metadata = SlideMetadata((Size(width, height),), "image", properties, ())
+        metadata = SlideMetadata((Size(width, height),), "image", properties, (), part=part)
         super().__init__(source.location, metadata, mpp)
 
     def _decode(self, level: int, box: Box) -> RGB:  # noqa: ARG002 - an image has one level
@@ -57,8 +61,10 @@ class ImageReader(Reader):
         """Let go of the pixels' file; the file itself was closed on opening."""
 
 
-def _load(source: Source) -> tuple[RGB, dict[str, str]]:
+def _load(source: Source, choice: PartChoice) -> tuple[RGB, dict[str, str], Part]:
     path, file = str(source.location), as_file(source)
+    choice.scene_of(("",), path)
+    choice.plane_of(1, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -66,7 +72,11 @@ def _load(source: Source) -> tuple[RGB, dict[str, str]]:
         with image:
             _check(image, path)
             _check_whole(source, str(image.format))
-            return _colours(image, source), {"image.format": str(image.format)}
+            properties = {
+                "image.format": str(image.format),
+                **icc_properties(image.info.get("icc_profile") or b""),
+            }
+            return _colours(image, source), properties, WHOLE_FILE
     except UnidentifiedImageError as error:
         raise DeclinedError(
             "it is no image that can be read",
@@ -81,12 +91,12 @@ def _load(source: Source) -> tuple[RGB, dict[str, str]]:
         ) from error
 
 
-def _load_tiff(source: Source) -> tuple[RGB, dict[str, str]]:
-    slide = TiffReader(source, max_tile_px=_MAX_PX)
+def _load_tiff(source: Source, choice: PartChoice) -> tuple[RGB, dict[str, str], Part]:
+    slide = TiffReader(source, choice=choice, max_tile_px=_MAX_PX)
     if slide.dimensions.area > _MAX_PX:
         raise _too_large(str(source.location), f"{slide.dimensions} px")
     pixels = slide.read_level(0, Box.at(Point(0, 0), slide.dimensions))
-    return pixels, {"image.format": "TIFF", **slide.properties}
+    return pixels, {"image.format": "TIFF", **slide.properties}, slide.part
 
 
 def _colours(image: Image.Image, source: Source) -> RGB:
@@ -153,4 +163,6 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 _is_tiff = starts_with(*TIFF_MAGIC)
-READER = SlideReader(starts_with(*IMAGE_MAGIC, *TIFF_MAGIC), ImageReader, (*PICTURE_ENDINGS, ".tif", ".tiff"))
+READER = SlideReader(
+    starts_with(*IMAGE_MAGIC, *TIFF_MAGIC), ImageReader, (*PICTURE_ENDINGS, ".tif", ".tiff"), ImageReader
+)

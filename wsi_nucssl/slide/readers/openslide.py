@@ -1,12 +1,11 @@
 """Slides through OpenSlide: every vendor's format, and the reference for what a region means.
 
-OpenSlide is imported where it is used, since this module is asked about every file that the fast reader does not take.
+OpenSlide itself runs in processes of its own (`openslide_child`).
 """
 
 from __future__ import annotations
 
 import struct
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,12 @@ from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.icc import icc_properties
 from wsi_nucssl.slide.lru import TileCache
-from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
+from wsi_nucssl.slide.reader import Reader, SlideMetadata, stated_bounds
 from wsi_nucssl.slide.readers import guard
-from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
+from wsi_nucssl.slide.readers.openslide_child import OpenSlideChildren, OpenSlideRefusedError
+from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb, decline_stacks
 from wsi_nucssl.slide.registry import (
     IMAGE_MAGIC,
     TIFF_ENDINGS,
@@ -28,7 +29,7 @@ from wsi_nucssl.slide.registry import (
     local_path,
     starts_with,
 )
-from wsi_nucssl.slide.source import Source, closed
+from wsi_nucssl.slide.source import Source
 
 _CELL_PX = 512
 _CELL_CACHE_BYTES = 64 << 20
@@ -45,30 +46,35 @@ class OpenSlideReader(Reader):
     name = "openslide"
 
     def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
-        import openslide
-
         path = local_path(source, self.name)
         decline_other_than_rgb(source, self.name)
-        guard.knows(path)
+        decline_stacks(source, self.name)
         try:
-            self._slide = openslide.OpenSlide(path)
-        except openslide.OpenSlideError as error:
+            self._children = OpenSlideChildren(path)
+        except OpenSlideRefusedError as error:
             raise _refused(path, str(error)) from error
         source.close()
         self._cells = TileCache(_CELL_CACHE_BYTES)
-        self._closing = threading.Lock()
-        self._closed = False
-        properties = _without_assumed_unit(dict(self._slide.properties), path)
-        sizes = tuple(Size(width, height) for width, height in self._slide.level_dimensions)
-        names = tuple(sorted(self._slide.associated_images))
+        facts = self._children.facts
+        self._downsamples: list[float] = facts["downsamples"]
+        properties = _without_assumed_unit(facts["properties"], path) | self._profile(facts["properties"])
+        sizes = tuple(Size(width, height) for width, height in facts["sizes"])
+        names = tuple(facts["associated"])
         vendor = properties.get("openslide.vendor", "unknown")
         bounds = stated_bounds(properties, "openslide")
         super().__init__(path, SlideMetadata(sizes, vendor, properties, names, bounds), mpp)
 
+    def _profile(self, properties: dict[str, str]) -> dict[str, str]:
+        """What there is to say of its ICC profile, which OpenSlide gives with a region."""
+        if "openslide.icc-size" not in properties:
+            return {}
+        try:
+            return icc_properties(self._children.icc_profile())
+        except OpenSlideRefusedError:
+            return {}
+
     def _decode(self, level: int, box: Box) -> RGB:
-        if self._closed:
-            raise closed(self.path)
-        if self._slide.level_downsamples[level].is_integer():
+        if self._downsamples[level].is_integer():
             return self._read(level, box)
         image = np.empty((*box.size.shape_rc, 3), np.uint8)
         for top in range(box.y0 - box.y0 % _CELL_PX, box.y1, _CELL_PX):
@@ -90,22 +96,17 @@ class OpenSlideReader(Reader):
         return pixels
 
     def _read(self, level: int, box: Box) -> RGB:
-        import openslide
-
-        downsample = self._slide.level_downsamples[level]
+        downsample = self._downsamples[level]
         location = round(box.x0 * downsample), round(box.y0 * downsample)
         try:
-            region = self._slide.read_region(location, level, (box.width, box.height))
-        except openslide.OpenSlideError as error:
+            return self._children.region(location, level, (box.width, box.height))
+        except OpenSlideRefusedError as error:
             raise self._damaged(f"level {level} cannot be read at {box}: {error}") from error
-        return flatten_alpha(np.asarray(region))
 
     def _decode_associated(self, name: str) -> RGB:
-        import openslide
-
         try:
-            return flatten_alpha(np.asarray(self._slide.associated_images[name]))
-        except openslide.OpenSlideError as error:
+            return self._children.associated(name)
+        except OpenSlideRefusedError as error:
             raise self._damaged(f"its {name} image cannot be read: {error}") from error
 
     def hold_at_most(self, tile_bytes: int) -> None:
@@ -113,12 +114,9 @@ class OpenSlideReader(Reader):
         self._cells.limit(tile_bytes)
 
     def close(self) -> None:
-        """Give back the file handle. Closing twice is fine."""
-        with self._closing:
-            if not self._closed:
-                self._slide.close()
-            self._closed = True
-            self._cells.clear()
+        """End the processes that hold the file. Closing twice is fine."""
+        self._children.close()
+        self._cells.clear()
 
 
 def _refused(path: Path, said: str) -> SlideError:

@@ -14,6 +14,7 @@ from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.photometric import to_rgb
 from wsi_nucssl.slide.base import RGB
 from wsi_nucssl.slide.lru import TileCache
+from wsi_nucssl.slide.part import ANY_PART, PartChoice
 from wsi_nucssl.slide.reader import WHITE, Reader, SlideMetadata
 from wsi_nucssl.slide.readers.tiff_encoding import encoding_of
 from wsi_nucssl.slide.readers.tiff_layout import MAX_TILE_PX, parse_layout
@@ -35,15 +36,21 @@ class TiffReader(Reader):
 
     name = "tiff"
 
-    def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN, max_tile_px: int = MAX_TILE_PX) -> None:
-        layout = parse_layout(source, max_tile_px)
+    def __init__(
+        self,
+        source: Source,
+        mpp: GivenMpp = NOT_GIVEN,
+        choice: PartChoice = ANY_PART,
+        max_tile_px: int = MAX_TILE_PX,
+    ) -> None:
+        layout = parse_layout(source, choice, max_tile_px)
         self._tiff_levels = layout.levels
         self._associated = layout.associated
         self._cache = TileCache(_CACHE_BYTES)
         self._one_large = threading.Lock()
         sizes = tuple(level.size for level in layout.levels)
         names = tuple(sorted(layout.associated))
-        metadata = SlideMetadata(sizes, layout.vendor, layout.properties, names)
+        metadata = SlideMetadata(sizes, layout.vendor, layout.properties, names, part=layout.part)
         super().__init__(source.location, metadata, mpp)
         self._source = source
 
@@ -116,4 +123,4 @@ class TiffReader(Reader):
         self._cache.clear()
 
 
-READER = SlideReader(starts_with(*TIFF_MAGIC), TiffReader, TIFF_ENDINGS)
+READER = SlideReader(starts_with(*TIFF_MAGIC), TiffReader, TIFF_ENDINGS, TiffReader)

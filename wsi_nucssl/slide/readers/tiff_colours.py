@@ -13,7 +13,9 @@ from typing import Final
 import tifffile
 
 from wsi_nucssl.photometric import RGB_COLOUR, YCBCR
+from wsi_nucssl.slide.part import ANY_PART
 from wsi_nucssl.slide.readers.tiff_encoding import in_words
+from wsi_nucssl.slide.readers.tiff_selection import FOREIGN, select_images
 from wsi_nucssl.slide.registry import TIFF_MAGIC, DeclinedError, starts_with
 from wsi_nucssl.slide.source import Source, as_file
 
@@ -44,6 +46,33 @@ def decline_other_than_rgb(source: Source, reader: str) -> None:
         path=str(source.location),
         remedy="Convert it to 8-bit RGB, tiled TIFF",
     )
+
+
+def decline_stacks(source: Source, reader: str) -> None:
+    """For readers that take one of a TIFF's images without a word.
+
+    Raises
+    ------
+    DeclinedError
+        It is a focus stack.
+    SlideError
+        It holds several scenes.
+    """
+    if not _is_tiff(source):
+        return
+    try:
+        with as_file(source) as file, tifffile.TiffFile(file) as tiff:
+            if any(getattr(tiff, kind) for kind in FOREIGN):
+                return
+            planes = len(select_images(tiff, str(source.location), ANY_PART).stack)
+    except _NOT_READ:
+        return
+    if planes > 1:
+        raise DeclinedError(
+            f"{reader} does not choose among its {planes} focus planes",
+            path=str(source.location),
+            remedy="Leave the choice to ⟨reader⟩ auto, or export one plane of it",
+        )
 
 
 def _first_page(source: Source) -> tifffile.TiffPage | None:

@@ -12,19 +12,21 @@ import tifffile
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.photometric import RGB_COLOUR, Encoding, UnconvertibleError
+from wsi_nucssl.slide.icc import icc_properties
+from wsi_nucssl.slide.part import ANY_PART, Part, PartChoice
 from wsi_nucssl.slide.readers import aperio
 from wsi_nucssl.slide.readers.tiff_encoding import encoding_of, in_words, is_subsampled
+from wsi_nucssl.slide.readers.tiff_focus import sharpest
 from wsi_nucssl.slide.readers.tiff_level import TiffLevel
 from wsi_nucssl.slide.readers.tiff_range import with_real_range
 from wsi_nucssl.slide.readers.tiff_segments import strict_decoder
-from wsi_nucssl.slide.readers.tiff_selection import Planes, select_images
+from wsi_nucssl.slide.readers.tiff_selection import FOREIGN, Planes, select_images
 from wsi_nucssl.slide.readers.tiff_ycbcr import subsampled_decoder
 from wsi_nucssl.slide.registry import DeclinedError
 from wsi_nucssl.slide.source import Source, as_file
 
 _JPEG, _APERIO_YCBCR_J2K = 7, 33003
 MAX_TILE_PX = 1 << 25
-_FOREIGN = ("is_ndpi", "is_scn", "is_bif", "is_philips", "is_lsm", "is_stk", "is_avs")
 _MALFORMED = (
     tifffile.TiffFileError,
     struct.error,
@@ -53,15 +55,18 @@ class TiffLayout:
     associated: Mapping[str, int]
     vendor: str
     properties: Mapping[str, str]
+    part: Part
 
 
-def parse_layout(source: Source, max_tile_px: int = MAX_TILE_PX) -> TiffLayout:
+def parse_layout(source: Source, choice: PartChoice = ANY_PART, max_tile_px: int = MAX_TILE_PX) -> TiffLayout:
     """Read a TIFF's directories.
 
     Parameters
     ----------
     source : Source
         The file.
+    choice : PartChoice
+        Which of its scenes and focus planes.
     max_tile_px : int
         Stored tiles and strips of more pixels are declined.
 
@@ -70,12 +75,12 @@ def parse_layout(source: Source, max_tile_px: int = MAX_TILE_PX) -> TiffLayout:
     DeclinedError
         The pixels are stored in a way that this reader does not fully understand.
     SlideError
-        The file is no TIFF, damaged or truncated.
+        The file is no TIFF, damaged or truncated, or has no such part.
     """
     path = str(source.location)
     try:
         with as_file(source) as file, tifffile.TiffFile(file) as tiff:
-            layout = _layout(tiff, path, max_tile_px)
+            layout = _layout(tiff, source, choice, max_tile_px)
             return replace(layout, levels=with_real_range(layout.levels, source))
     except _MALFORMED as error:
         raise SlideError(
@@ -83,16 +88,21 @@ def parse_layout(source: Source, max_tile_px: int = MAX_TILE_PX) -> TiffLayout:
         ) from error
 
 
-def _layout(tiff: tifffile.TiffFile, path: str, max_tile_px: int) -> TiffLayout:
-    foreign = [name[3:] for name in _FOREIGN if getattr(tiff, name)]
+def _layout(tiff: tifffile.TiffFile, source: Source, choice: PartChoice, max_tile_px: int) -> TiffLayout:
+    path = str(source.location)
+    foreign = [name[3:] for name in FOREIGN if getattr(tiff, name)]
     if foreign:
         raise _unsupported(f"it is a TIFF of its own kind ({foreign[0]})", path)
-    chosen = select_images(tiff, path)
-    first = chosen.levels[0][0]
-    levels = tuple(_level(planes, path, max_tile_px) for planes in chosen.levels)
+    chosen = select_images(tiff, path, choice)
+    plane = choice.plane_of(len(chosen.stack), path)
+    if plane is None:
+        plane = sharpest([_level(levels[0], path, max_tile_px) for levels in chosen.stack], source)
+    first = chosen.stack[plane][0][0]
+    levels = tuple(_level(planes, path, max_tile_px) for planes in chosen.stack[plane])
     _check_pyramid(levels, path)
     properties = {**_properties(first, chosen.vendor == "aperio"), **chosen.properties}
-    return TiffLayout(levels, chosen.associated, chosen.vendor, properties)
+    part = Part(chosen.scenes, chosen.scene, len(chosen.stack), plane)
+    return TiffLayout(levels, chosen.associated, chosen.vendor, properties, part)
 
 
 def _level(planes: Planes, path: str, max_tile_px: int) -> TiffLevel:
@@ -154,6 +164,7 @@ def _properties(page: tifffile.TiffPage, from_aperio: bool) -> dict[str, str]:
         if name in page.tags:
             numerator, denominator = page.tags[name].value
             found[f"tiff.{name}"] = f"{numerator / denominator:.10g}" if denominator else "0"
+    found |= icc_properties(page.iccprofile or b"")
     unit = page.tags.get("ResolutionUnit")
     found["tiff.ResolutionUnit"] = _UNITS.get(int(unit.value) if unit else 0, "none")
     return found

@@ -34,15 +34,26 @@ def with_real_range(levels: tuple[TiffLevel, ...], source: Source) -> tuple[Tiff
     if bits is None or levels[0].encoding.photometric == PALETTE:
         return levels
     largest = max(
-        (int(tile.max()) for level in {levels[0], levels[-1]} for tile in _some_tiles(level, source)),
+        (
+            int(tile.max())
+            for level in {levels[0], levels[-1]}
+            for tile in read_tiles(level, _spread(np.flatnonzero(level.counts.all(axis=0))), source)
+        ),
         default=0,
     )
     white = real_white(largest, bits)
     return tuple(replace(level, encoding=replace(level.encoding, white=white)) for level in levels)
 
 
-def _some_tiles(level: TiffLevel, source: Source) -> Iterator[NDArray[Any]]:
-    for index in _spread(np.flatnonzero(level.counts.all(axis=0))):
+def read_tiles(level: TiffLevel, indexes: Sequence[int], source: Source) -> Iterator[NDArray[Any]]:
+    """The samples of some of a level's tiles, (row, col, sample).
+
+    Raises
+    ------
+    SlideError
+        One is damaged.
+    """
+    for index in indexes:
         parts: Sequence[bytes] = source.read_many(level.ranges_of(index))
         try:
             yield level.samples(parts, index)

@@ -18,8 +18,9 @@ from wsi_nucssl.errors import SlideError
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import NOT_GIVEN, GivenMpp
 from wsi_nucssl.slide.base import RGB
+from wsi_nucssl.slide.icc import icc_properties
 from wsi_nucssl.slide.reader import Reader, SlideMetadata, flatten_alpha, stated_bounds
-from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb
+from wsi_nucssl.slide.readers.tiff_colours import decline_other_than_rgb, decline_stacks
 from wsi_nucssl.slide.registry import (
     TIFF_ENDINGS,
     TIFF_MAGIC,
@@ -54,6 +55,7 @@ class TiffSlideReader(Reader):
     def __init__(self, source: Source, mpp: GivenMpp = NOT_GIVEN) -> None:
         path = local_path(source, self.name)
         decline_other_than_rgb(source, self.name)
+        decline_stacks(source, self.name)
         try:
             self._slide, found = _open(path)
         except _NOT_READ as error:
@@ -109,7 +111,8 @@ def _open(path: Path) -> tuple[Any, dict[str, str]]:
     slide = tiffslide.TiffSlide(path)
     try:
         _check_strips(slide, path)
-        return slide, {key: str(value) for key, value in slide.properties.items() if value is not None}
+        found = {key: str(value) for key, value in slide.properties.items() if value is not None}
+        return slide, found | icc_properties(slide.ts_tifffile.pages.first.iccprofile or b"")
     except (*_NOT_READ, DeclinedError):
         slide.close()
         raise
