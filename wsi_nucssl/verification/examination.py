@@ -60,8 +60,9 @@ class Verification:
         """
         if self.faults:
             wrong = sum(bool(verdict.faults) for verdict in self.verdicts)
+            faults = f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
             raise OutputError(
-                f"{len(self.faults)} faults in {wrong} of {len(self.verdicts)} things that were looked at",
+                f"{faults} in {wrong} of {len(self.verdicts)} things that were looked at",
                 remedy="Do what each line says",
             )
 
