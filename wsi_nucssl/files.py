@@ -208,6 +208,12 @@ def locked(directory: Path) -> Iterator[None]:
             directory.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
     except Timeout:
+        if not directory.is_dir():
+            raise OutputError(
+                f"cannot be written ({os.strerror(errno.ENOENT)})",
+                path=directory,
+                remedy=_REMEDIES[errno.ENOENT],
+            ) from None
         raise OutputLocked(
             "another process is writing here", path=directory, remedy="Wait for it or choose another output"
         ) from None
