@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from tests.segment import fakes
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.errors import Stopped
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment import stages
@@ -28,17 +28,16 @@ CONFIG = fakes.model().info.instances
 
 
 @pytest.fixture
-def work(tissue: RGB, tmp_path: Path) -> Callable[..., SlideWork]:
+def work(tissue: RGB, tmp_path: Path) -> Iterator[Callable[..., SlideWork]]:
     """A slide of 20 windows and 12 blocks, to be done in a folder of its own."""
-    path = fakes.write_slide(tmp_path / "slide.tif", tissue[:700, :900])
+    slide = open_slide(fakes.write_slide(tmp_path / "slide.tif", tissue[:700, :900]))
 
     def begin(folder: str, **change: Any) -> SlideWork:
-        with open_slide(path) as slide:
-            canvas = Canvas(slide, Mpp.square(0.25))
-            pixels = canvas.read(canvas.box)
-            plan = make_plan(canvas, TissueMask.everywhere(slide), core=192, block_px=256)
+        canvas, everywhere = Canvas(slide, Mpp.square(0.25)), TissueMask.everywhere(slide)
+        plan = make_plan(canvas, everywhere, core=192, block_px=256)
         made = SlideWork(
-            read_rgb=lambda box: pixels[box.rc],
+            canvas=canvas,
+            tissue=everywhere,
             plan=plan,
             engine=fakes.DarkIsNucleus(),
             config=CONFIG,
@@ -48,7 +47,8 @@ def work(tissue: RGB, tmp_path: Path) -> Callable[..., SlideWork]:
         )
         return replace(made, **change)
 
-    return begin
+    with slide:
+        yield begin
 
 
 def in_threads(work: SlideWork, **how: Any) -> list[Nuclei]:
@@ -165,11 +165,11 @@ def test_readers_run_only_so_far_ahead(work: Callable[..., SlideWork]) -> None:
             return 1
 
     made = work("one", engine=Slow(), batch_size=1)
-    read_rgb = made.read_rgb
 
-    def noted(box: Any) -> RGB:
-        read.append(box)
-        return read_rgb(box)
+    class Noted(Canvas):
+        def read(self, box: Box) -> RGB:
+            read.append(box)
+            return super().read(box)
 
-    in_threads(replace(made, read_rgb=noted), workers=1)
+    in_threads(replace(made, canvas=Noted(made.canvas.slide, Mpp.square(0.25))), workers=1)
     assert 1 < most[0] <= 3 + 2 + 1 < len(made.plan.selected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from wsi_nucssl.doctor.finding import Check, Finding, doubtful, faulty, fine
 from wsi_nucssl.doctor.limits import cores_allowed, cpu_quota, memory_available, memory_limit
@@ -39,37 +39,19 @@ class Kernels:
 
 
 def _kernels() -> Kernels:
-    from wsi_nucssl.engines.openvino_engine import openvino_core
+    from wsi_nucssl.engines.openvino_engine import convolution_kernel, openvino_core
 
     core = openvino_core()
     restricted = os.environ.get(_ISA_VARIABLE, "")
     try:
         abilities = tuple(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
-        precision = "bf16" if "BF16" in abilities else "f32"
-        compiled = core.compile_model(_convolution(), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+        kernel = convolution_kernel("bf16" if "BF16" in abilities else "f32")
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
     except RuntimeError:  # all that OpenVINO raises
         if not restricted:
             raise
         return Kernels("", "", (), restricted)
-    return Kernels(name.strip(), _kernel_of(compiled), abilities, restricted)
-
-
-def _convolution() -> Any:
-    import numpy as np
-    from openvino import Model, opset13
-
-    given = opset13.parameter([1, 16, 32, 32], np.float32)
-    weights = opset13.constant(np.ones((16, 16, 3, 3), np.float32))
-    return Model([opset13.convolution(given, weights, [1, 1], [0, 0], [0, 0], [1, 1])], [given])
-
-
-def _kernel_of(compiled: Any) -> str:
-    for operation in compiled.get_runtime_model().get_ops():
-        facts = {key: str(value.astype(str)) for key, value in operation.get_rt_info().items()}
-        if facts.get("layerType") == "Convolution":
-            return facts["primitiveType"]
-    return "unknown"
+    return Kernels(name.strip(), kernel, abilities, restricted)
 
 
 def judge_kernels(found: Kernels) -> Finding:

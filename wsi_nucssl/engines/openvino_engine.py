@@ -9,6 +9,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
+import numpy as np
+
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.cache import cached, keep
 from wsi_nucssl.engines.graphs import Graph
@@ -18,6 +20,7 @@ from wsi_nucssl.models.weights import Model
 
 with no_reports():
     import openvino
+    from openvino import opset13
 
 _MOST_STREAMS: Final = 4
 """Each takes the memory of a batch's activations."""
@@ -72,8 +75,9 @@ class OpenVinoEngine:
 
     @property
     def name(self) -> str:
-        """For instance "openvino-2026.0.0-cpu-bf16"."""
-        return f"openvino-{self._version}-cpu-{self._precision}"
+        """For instance "openvino-2026.0.0-cpu-bf16-brgconv_avx512_bf16": kernels of another kind round otherwise."""
+        kernel = convolution_kernel("bf16" if self.bf16 else "f32")
+        return f"openvino-{self._version}-cpu-{self._precision}-{kernel}"
 
     def predict(self, windows: Windows) -> BodyBoundary:
         """See `Engine.predict`."""
@@ -163,6 +167,31 @@ def openvino_core() -> Any:
     thread drops it last, the first is left with a stack that is gone, and its next signal ends the process.
     """
     return openvino.Core()
+
+
+@cache
+def convolution_kernel(precision: str) -> str:
+    """What a convolution runs by on this processor, as OpenVINO's compiled graph names it: "brgconv_avx512_bf16", say.
+
+    Parameters
+    ----------
+    precision : str
+        OpenVINO's inference precision, "bf16" or "f32".
+
+    Raises
+    ------
+    RuntimeError
+        OpenVINO does not start.
+    """
+    given = opset13.parameter([1, 16, 32, 32], np.float32)
+    weights = opset13.constant(np.ones((16, 16, 3, 3), np.float32))
+    model = openvino.Model([opset13.convolution(given, weights, [1, 1], [0, 0], [0, 0], [1, 1])], [given])
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    for operation in compiled.get_runtime_model().get_ops():
+        facts = {key: str(value.astype(str)) for key, value in operation.get_rt_info().items()}
+        if facts.get("layerType") == "Convolution":
+            return facts["primitiveType"]
+    return "unknown"
 
 
 def _usable_cores() -> int:

@@ -50,9 +50,9 @@ class TorchEngine:
 
     @property
     def name(self) -> str:
-        """For instance "torch-2.11.0-cuda-bf16"."""
+        """For instance "torch-2.11.0-cuda-bf16-NVIDIA_H100": another processor's or GPU's kernels round otherwise."""
         version = torch.__version__.split("+")[0]
-        return f"torch-{version}-{self.device.type}-{'bf16' if self.bf16 else 'fp32'}"
+        return f"torch-{version}-{self.device.type}-{'bf16' if self.bf16 else 'fp32'}-{_kernels(self.device)}"
 
     @torch.inference_mode()
     def predict(self, windows: Windows) -> BodyBoundary:
@@ -80,6 +80,14 @@ class TorchEngine:
 def open_torch(model: Model, device: str) -> TorchEngine:
     """See `registry.OpenEngine`; compiled on CUDA."""
     return TorchEngine(model.network, torch.device(device), compiled=device == "cuda")
+
+
+def _kernels(device: torch.device) -> str:
+    """The GPU's name, or the instructions that PyTorch uses on this processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device).replace(" ", "_")
+    amx = "_AMX" if torch.cpu._is_amx_tile_supported() else ""
+    return f"{torch.backends.cpu.get_cpu_capability()}{amx}"
 
 
 def _cpu_has_bf16() -> bool:

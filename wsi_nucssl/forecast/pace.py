@@ -271,7 +271,8 @@ class _Work:
         info = self.inventory.model.info
         batch = self.inventory.options.batch_size or default_batch_size(self.engine, plan.windows.input_shape)
         return SlideWork(
-            read_rgb=opened.tissue.painted(opened.canvas),
+            canvas=opened.canvas,
+            tissue=opened.tissue,
             plan=plan,
             engine=self.engine,
             config=info.instances,

@@ -102,7 +102,8 @@ def _image_hashes(entries: object, where: str) -> frozenset[str]:
 
 
 def _items(values: object, kind: type[T], where: str) -> list[T]:
-    return [_of_type(value, kind, f"{where}.{at}") for at, value in enumerate(_of_type(values, list, where))]
+    listed = values if isinstance(values, tuple) else _of_type(values, list, where)
+    return [_of_type(value, kind, f"{where}.{at}") for at, value in enumerate(listed)]
 
 
 def _of_type(value: object, kind: type[T], where: str) -> T:

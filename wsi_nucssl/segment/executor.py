@@ -7,7 +7,7 @@ there, and its nuclei are given on in raster order, all while the engine goes on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from wsi_nucssl.segment import stages
 from wsi_nucssl.segment.plan import HALO, Plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.segment.windows import ReadRGB, WindowGrid
+from wsi_nucssl.slide import Canvas, TissueMask
 from wsi_nucssl.threads import prefetch, thread_pool
 
 P = ParamSpec("P")
@@ -56,8 +57,10 @@ class SlideWork:
 
     Attributes
     ----------
-    read_rgb : ReadRGB
-        Reads input px of the slide's canvas.
+    canvas : Canvas
+        The slide, in input px.
+    tissue : TissueMask
+        Where its tissue is, and what lies outside the scan.
     plan : Plan
         How the slide is cut.
     engine : Engine
@@ -72,13 +75,19 @@ class SlideWork:
         Windows at a time.
     """
 
-    read_rgb: ReadRGB
+    canvas: Canvas
+    tissue: TissueMask
     plan: Plan
     engine: Engine
     config: InstanceConfig
     store: ProbabilityStore
     blocks: Path
     batch_size: int
+
+    @property
+    def read_rgb(self) -> ReadRGB:
+        """Reads input px as the network is to see them: what lies outside the scan is glass."""
+        return self.tissue.painted(self.canvas)
 
     def block_path(self, block: Tile) -> Path:
         """Where the nuclei of a block are kept."""
@@ -93,6 +102,43 @@ class SlideWork:
             They are not there yet, damaged, or those of another block.
         """
         return Nuclei.load(self.block_path(block), (block.row, block.col))
+
+    def found_earlier(self, progress: SlideProgress) -> FoundEarlier:
+        """What an earlier run left; `progress` begins there."""
+        missing, finished, todo = self.store.missing(), set[Tile](), deque[Tile]()
+        for block in self.plan.active:
+            try:
+                progress.nuclei += len(self.table(block))
+            except InputError:
+                todo.append(block)
+            else:
+                finished.add(block)
+        progress.windows, progress.blocks = len(self.plan.selected), len(self.plan.active)
+        progress.windows_done, progress.blocks_done = progress.windows - len(missing), len(finished)
+        return FoundEarlier(missing, finished, todo)
+
+    def is_ready(self, block: Tile) -> bool:
+        """True if the windows that a block needs at first are there."""
+        return self.store.has(block.core.grow(HALO).clip(self.plan.box))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEarlier:
+    """What an earlier run left of a slide, and what it did not.
+
+    Attributes
+    ----------
+    missing : sequence of Tile
+        The windows that are not predicted, in raster order.
+    finished : set of Tile
+        The blocks with a whole table.
+    todo : deque of Tile
+        The other blocks, in raster order.
+    """
+
+    missing: Sequence[Tile]
+    finished: set[Tile]
+    todo: deque[Tile]
 
 
 class Execute(Protocol):
@@ -207,21 +253,18 @@ class _Threads:
 
     def tables(self) -> Generator[Nuclei, None, None]:
         work, progress = self.work, self.progress
-        missing = work.store.missing()
-        progress.windows, progress.blocks = len(work.plan.selected), len(work.plan.active)
-        progress.windows_done = progress.windows - len(missing)
-        finished, todo = self._look_for_blocks()
-        coming = deque(work.plan.active)
+        earlier = work.found_earlier(progress)
+        todo, coming = earlier.todo, deque(work.plan.active)
         batches = predicted_in_threads(
             work.read_rgb,
             work.plan.windows,
             work.engine,
-            missing,
+            earlier.missing,
             batch_size=work.batch_size,
             workers=self.workers,
         )
         with closing(batches), thread_pool(self.workers) as finishing:
-            finishers = _Finishers(finishing, _IN_FLIGHT * self.workers, progress, finished)
+            finishers = _Finishers(finishing, _IN_FLIGHT * self.workers, progress, earlier.finished)
             for predicted in batches:
                 self.stop.check()
                 progress.network_seconds += predicted.seconds / work.engine.streams
@@ -245,23 +288,9 @@ class _Threads:
             self.stop.check()
             yield self.work.table(coming.popleft())
 
-    def _look_for_blocks(self) -> tuple[set[Tile], deque[Tile]]:
-        """The blocks with a whole table, and in raster order those without."""
-        finished: set[Tile] = set()
-        todo: deque[Tile] = deque()
-        for block in self.work.plan.active:
-            try:
-                self.progress.nuclei += len(self.work.table(block))
-            except InputError:
-                todo.append(block)
-            else:
-                finished.add(block)
-        self.progress.blocks_done = len(finished)
-        return finished, todo
-
     def _extract_ready(self, todo: deque[Tile], finishers: _Finishers) -> None:
         """Begin the blocks, in raster order, whose windows are all there."""
-        while todo and self.work.store.has(todo[0].core.grow(HALO).clip(self.work.plan.box)):
+        while todo and self.work.is_ready(todo[0]):
             finishers.submit(self._extract, todo.popleft())
 
     def _keep(self, window: stages.PredictedWindow) -> _Done:

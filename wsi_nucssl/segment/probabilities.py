@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
-from wsi_nucssl.checksums import ChecksumLog
+from wsi_nucssl.checksums import ChecksumLog, Checksums
 from wsi_nucssl.errors import OutputError
 from wsi_nucssl.files import disk_errors, remove_tree
 from wsi_nucssl.geometry import Box
@@ -39,6 +39,10 @@ class NotPredicted(Exception):
     """A window that the box needs is not there yet."""
 
 
+class WindowLost(OutputError):
+    """A window that was predicted is gone from the disk, or another one's bytes are at its place."""
+
+
 class ProbabilityStore:
     """uint8 (planes, row, col) over the whole extent: those that `schema.stored` names.
 
@@ -56,15 +60,23 @@ class ProbabilityStore:
         The windows that are predicted, or those of them that the reader needs; all others are background.
     schema : OutputSchema
         What the model answers.
+    recent_bytes : int
+        How much of what was written or read last is kept in memory.
     """
 
     def __init__(
-        self, path: Path, grid: WindowGrid, selected: Iterable[Tile], schema: OutputSchema = UNTYPED
+        self,
+        path: Path,
+        grid: WindowGrid,
+        selected: Iterable[Tile],
+        schema: OutputSchema = UNTYPED,
+        *,
+        recent_bytes: int = _RECENT_BYTES,
     ) -> None:
         self.path, self.grid, self.selected, self.schema = path, grid, tuple(selected), schema
         self._places = {(tile.row, tile.col) for tile in self.selected}
-        self._done: set[tuple[int, int]] = set()
-        self._recent = TileCache(_RECENT_BYTES)
+        self._done: Checksums = {}
+        self._recent = TileCache(recent_bytes)
         self._log = ChecksumLog(path / _LOG)
         with disk_errors(path):
             self._array = _open(path) if (path / "zarr.json").exists() else _create(path, grid, schema)
@@ -85,8 +97,9 @@ class ProbabilityStore:
             chunk = store._chunk(tile)
             if not chunk.exists():
                 continue
-            if store._is_sound(tile, known.get((tile.row, tile.col))):
-                store._done.add((tile.row, tile.col))
+            crc = known.get((tile.row, tile.col))
+            if crc is not None and store._is_sound(tile, crc):
+                store._done[tile.row, tile.col] = crc
             else:
                 chunk.unlink()
         return store
@@ -95,7 +108,7 @@ class ProbabilityStore:
         """A store pickles as its place, its windows, and those that are there; what it remembers stays behind."""
         return _reopen, (self.path, self.grid, self.selected, self.schema, self._done)
 
-    def _is_sound(self, tile: Tile, checksum: int | None) -> bool:
+    def _is_sound(self, tile: Tile, checksum: int) -> bool:
         """True if the chunk ends with the checksum of its place, which is that of its bytes."""
         if self._checksum(tile) != checksum:
             return False
@@ -126,16 +139,43 @@ class ProbabilityStore:
         ResourceError
             The disk is full.
         """
+        self.note(tile, self.put(tile, planes))
+
+    def put(self, tile: Tile, planes: NDArray[np.uint8]) -> int:
+        """Write a window's chunk and return its checksum; it counts as there when somebody has noted that."""
         with disk_errors(self.path):
             self._array[tile.row, tile.col] = np.diff(planes, axis=1, prepend=np.uint8(0))
-            self._log.add(tile.row, tile.col, self._checksum(tile))
+            crc = self._checksum(tile)
         self._recent.put((tile.row, tile.col), planes)
-        self._done.add((tile.row, tile.col))
+        return crc
+
+    def note(self, tile: Tile, crc: int) -> None:
+        """A window was put, here or elsewhere, and its chunk has this checksum."""
+        with disk_errors(self.path):
+            self._log.add(tile.row, tile.col, crc)
+        self._done[tile.row, tile.col] = crc
+
+    def noted(self, box: Box) -> Checksums:
+        """The checksums of the windows that may have a say in `box` and are there."""
+        tiles = self.grid.overlapping(box.grow(self.grid.blend))
+        return {place: self._done[place] for tile in tiles if (place := (tile.row, tile.col)) in self._done}
+
+    def learn(self, tiles: Iterable[Tile], done: Checksums) -> None:
+        """What a store elsewhere knows: windows that are selected, and of those that are there the checksums."""
+        self._places.update((tile.row, tile.col) for tile in tiles)
+        self._done.update(done)
+
+    def forget(self, places: Iterable[tuple[int, int]]) -> Sequence[Tile]:
+        """Take windows for missing, since their chunks are lost; returns them."""
+        lost = [self.grid.at(*place) for place in places if self._done.pop(place, None) is not None]
+        for tile in lost:
+            self._chunk(tile).unlink(missing_ok=True)
+        return lost
 
     def has(self, box: Box) -> bool:
         """True if every selected window that may have a say in `box` is there."""
         tiles = self.grid.overlapping(box.grow(self.grid.blend))
-        return {(tile.row, tile.col) for tile in tiles} & self._places <= self._done
+        return {(tile.row, tile.col) for tile in tiles} & self._places <= self._done.keys()
 
     def read(self, box: Box) -> Probabilities:
         """The planes of `box`, inside the extent; background where no window was selected.
@@ -156,8 +196,8 @@ class ProbabilityStore:
             raise NotPredicted(place)
         planes = self._recent.get(place)
         if planes is None:
-            if not self._chunk(tile).exists():  # zarr would read it as background
-                raise OutputError(
+            if not self._is_at_its_place(tile):  # zarr would read what is absent as background
+                raise WindowLost(
                     "probabilities that were kept are gone",
                     path=self._chunk(tile),
                     remedy="Run the same command again with ⟨resume⟩",
@@ -166,13 +206,19 @@ class ProbabilityStore:
             self._recent.put(place, planes)
         return planes
 
+    def _is_at_its_place(self, tile: Tile) -> bool:
+        try:
+            return self._checksum(tile) == self._done[tile.row, tile.col]
+        except FileNotFoundError:
+            return False
+
 
 def _reopen(
     path: Path,
     grid: WindowGrid,
     selected: tuple[Tile, ...],
     schema: OutputSchema,
-    done: set[tuple[int, int]],
+    done: Checksums,
 ) -> ProbabilityStore:
     store = ProbabilityStore(path, grid, selected, schema)
     store._done.update(done)

@@ -183,7 +183,8 @@ class _Setup:
         """What there is to do in a run directory."""
         plan = self.plan
         return SlideWork(
-            read_rgb=self.tissue.painted(self.canvas),
+            canvas=self.canvas,
+            tissue=self.tissue,
             plan=plan,
             engine=self.engine,
             config=self.model.info.instances,

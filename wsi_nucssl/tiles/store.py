@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,15 +256,25 @@ class TileStore:
 
     def write(self, tile: Tile, pixels: RGB) -> None:
         """Store the pixels of a tile's core, whole or not at all. Safe from many threads, a tile each."""
+        self.note(tile, self.put(tile, pixels))
+
+    def put(self, tile: Tile, pixels: RGB) -> int:
+        """Write a tile's chunk and return its checksum; it counts as there when somebody has noted that.
+
+        Several processes may put the same tile at a time.
+        """
         packed, checksum = self._packed(pixels)
         chunk = self._chunk(tile)
-        partial = chunk.with_suffix(".partial")
+        partial = chunk.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
         chunk.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb", buffering=0) as file:
             file.write(packed)
             file.write(checksum)
         partial.replace(chunk)
-        crc = int.from_bytes(checksum, "little")
+        return int.from_bytes(checksum, "little")
+
+    def note(self, tile: Tile, crc: int) -> None:
+        """A tile was put, here or elsewhere, and its chunk has this checksum."""
         ChecksumLog(self.path / _LOG).add(tile.row, tile.col, crc)
         self._checksums[tile.row, tile.col] = crc
 
