@@ -29,6 +29,10 @@ from wsi_nucssl.segment.executor import FoundEarlier, OnProgress, SlideProgress,
 from wsi_nucssl.segment.plan import MAX_HALO
 from wsi_nucssl.segment.run import Steps
 
+_WINDOWS: Final = 4
+"""Windows of a task at least: half a second of a CPU's, so that what a task costs is small beside it."""
+_AGAIN_S: Final = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteEngine:
@@ -167,7 +171,7 @@ class _OnPool:
         if earlier.todo and self.work.is_ready(earlier.todo[0]):
             return self._extraction(earlier.todo.popleft())
         if missing:
-            tiles = tuple(islice(missing, self.work.batch_size))
+            tiles = tuple(islice(missing, max(_WINDOWS, self.work.batch_size)))
             for _ in tiles:
                 missing.popleft()
             job = Job(tasks.predict, (self.spec, tiles), _places("windows", tiles), on_gpu=True)
@@ -202,9 +206,6 @@ class _OnPool:
         missing.extendleft(reversed(lost))
         self.progress.windows_done -= len(lost)
         self.put_off.append(block)
-
-
-_AGAIN_S: Final = 3.0
 
 
 def _places(what: str, tiles: tuple[Tile, ...]) -> str:

@@ -65,19 +65,22 @@ def infer(network: NetworkSpec, windows: Windows) -> BodyBoundary:
 
 
 def predict(spec: SlideSpec, tiles: tuple[Tile, ...]) -> Predicted:
-    """Read, predict and keep up to a batch of windows."""
+    """Read, predict and keep windows, batch by batch."""
     engine, read_rgb, store = engine_of(spec), reader_of(spec), store_of(spec)
-    seen = [stages.read(read_rgb, spec.grid, tile) for tile in tiles]
-    begun = perf_counter()
-    predicted = stages.predict(engine, seen, spec.batch_size)
-    seconds = perf_counter() - begun
     checksums: Checksums = {}
+    seconds = 0.0
 
     def put(tile: Tile, planes: Probabilities) -> None:
         checksums[tile.row, tile.col] = store.put(tile, planes)
 
-    for window in predicted:
-        stages.keep(spec.grid, window, put)
+    for first in range(0, len(tiles), spec.batch_size):
+        batch = tiles[first : first + spec.batch_size]
+        seen = [stages.read(read_rgb, spec.grid, tile) for tile in batch]
+        begun = perf_counter()
+        predicted = stages.predict(engine, seen, spec.batch_size)
+        seconds += perf_counter() - begun
+        for window in predicted:
+            stages.keep(spec.grid, window, put)
     return Predicted(checksums, seconds)
 
 
