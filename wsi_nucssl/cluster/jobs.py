@@ -103,9 +103,6 @@ class Jobs:
             refused=self._refused,
             alone=self._deaths[job] > 0,
         )
-        self._watch(future, job)
-
-    def _watch(self, future: Future[Any], job: Job[Any]) -> None:
         self._running[future] = job
         future.add_done_callback(self._ended.put)
 
@@ -151,7 +148,8 @@ class Jobs:
         except TimeoutError:
             if future.status == "error":
                 raise
-            self._watch(future, job)  # its worker died before the result was fetched: it is computed again
+            self._pool.cancel([future])  # its worker died before the result was fetched, and may be gone for good
+            self._again.append(job)
         except KilledWorker:
             self._blame(job, "the worker ended")
         except WorkerRefused as refusal:
