@@ -138,8 +138,10 @@ class KeptChild:
 
     Parameters
     ----------
-    imports, code, *arguments, seconds
-        As `run_guarded` takes them; the time is that of each answer.
+    imports, code, *arguments : str
+        As `run_guarded` takes them.
+    seconds : int
+        The time of each answer.
     """
 
     def __init__(self, imports: str, code: str, *arguments: str, seconds: int = SECONDS) -> None:

@@ -51,8 +51,10 @@ def pool_of(cluster: str | Client, *, task_s: float = TASK_S, warn: Warn = lambd
         machine's cores; `tcp://HOST:PORT` and the path of a scheduler file join a scheduler that runs; `slurm:N` and
         the like submit N jobs by dask-jobqueue, as its own configuration says. Workers and jobs that end before the
         work does are replaced.
-    task_s, warn
-        As `Pool` has them.
+    task_s : float
+        As `Pool` has it.
+    warn : callable
+        Likewise.
 
     Raises
     ------

@@ -148,7 +148,9 @@ class Jobs:
         except TimeoutError:
             if future.status == "error":
                 raise
-            self._pool.cancel([future])  # its worker died before the result was fetched, and may be gone for good
+            self._pool.cancel(
+                [future]
+            )  # its worker died before the result was fetched, and may be gone for good
             self._again.append(job)
         except KilledWorker:
             self._blame(job, "the worker ended")

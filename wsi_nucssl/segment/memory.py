@@ -140,8 +140,18 @@ def shares(
         streams, so that what it needs is known.
     workers : int
         Threads that are wanted; fewer, where more do not fit.
-    engine, canvas, tissue, plan, info, batch_size
-        What the run is of.
+    engine : Engine
+        What predicts.
+    canvas : Canvas
+        What it sees.
+    tissue : TissueMask
+        Where there is something to see.
+    plan : Plan
+        Windows and blocks.
+    info : ModelInfo
+        What the network answers.
+    batch_size : int
+        Windows at a time.
 
     Raises
     ------
