@@ -79,7 +79,9 @@ def test_all_that_is_whole_is_well(world: World, verify: Verify) -> None:
 
 def test_looking_changes_nothing(world: World, verify: Verify, tmp_path: Path) -> None:
     def state() -> dict[str, tuple[int, int]]:
-        looked_at = (path for path in tmp_path.rglob("*") if path.name != ".lock")  # asking for a lock opens it
+        looked_at = (
+            path for path in tmp_path.rglob("*") if path.name != ".lock"
+        )  # asking for a lock opens it
         return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in looked_at}
 
     log = world.stopped / "windows.zarr" / "checksums.bin"
