@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from wsi_nucssl.geometry import Point as Point
     from wsi_nucssl.geometry import Size as Size
     from wsi_nucssl.jobs.exporting import export as export
+    from wsi_nucssl.jobs.finetuning import finetune as finetune
     from wsi_nucssl.jobs.planning import plan_slides as plan_slides
+    from wsi_nucssl.jobs.pretraining import pretrain as pretrain
     from wsi_nucssl.jobs.scoring import benchmark as benchmark
     from wsi_nucssl.jobs.segmenting import segment_slide as segment_slide
     from wsi_nucssl.jobs.segmenting import segment_slides as segment_slides
     from wsi_nucssl.jobs.tile_loader import tile_loader as tile_loader
-    from wsi_nucssl.jobs.training import finetune as finetune
-    from wsi_nucssl.jobs.training import pretrain as pretrain
     from wsi_nucssl.jobs.verifying import verify as verify
     from wsi_nucssl.metrics import aji as aji
     from wsi_nucssl.models.weights import load_model as load_model
@@ -69,7 +69,7 @@ _HOMES = {
     "aji": "metrics",
     "benchmark": "benchmark",
     "export": "export",
-    "finetune": "jobs.training",
+    "finetune": "jobs.finetuning",
     "ingest": "tiles.ingest",
     "label_instances": "nuclei.instances",
     "load_model": "models.weights",
@@ -77,7 +77,7 @@ _HOMES = {
     "open_engine": "engines.opening",
     "open_slide": "slide",
     "plan_slides": "jobs.planning",
-    "pretrain": "jobs.training",
+    "pretrain": "jobs.pretraining",
     "read_nuclei": "result",
     "segment": "segment",
     "segment_image": "segment.images",

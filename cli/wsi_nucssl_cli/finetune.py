@@ -65,7 +65,7 @@ def finetune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on annotated images; its weights at the end of the schedule stay in the run."""
-    from wsi_nucssl.jobs.training import finetune_job
+    from wsi_nucssl.jobs.finetuning import finetune_job
     from wsi_nucssl.train.finetune import finetune as run_finetune
     from wsi_nucssl.train.job import parse_weights
     from wsi_nucssl.train.preview import write_preview

@@ -70,7 +70,7 @@ def pretrain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
-    from wsi_nucssl.jobs.training import pretrain_job
+    from wsi_nucssl.jobs.pretraining import pretrain_job
     from wsi_nucssl.models.spec import architecture_of
     from wsi_nucssl.slide.part import PartChoice
     from wsi_nucssl.train.dry_run import dry_run as estimate

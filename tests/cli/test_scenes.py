@@ -14,7 +14,7 @@ import tifffile
 
 from tests.cli.commands import Ended
 from wsi_nucssl.geometry import Box
-from wsi_nucssl.jobs.training import pretrain_job
+from wsi_nucssl.jobs.pretraining import pretrain_job
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.result.reading import read_nuclei
 from wsi_nucssl.slide import RGB, open_slide

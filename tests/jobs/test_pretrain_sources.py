@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.jobs.training import pretrain_job
+from wsi_nucssl.jobs.pretraining import pretrain_job
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide.part import PartChoice
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.tiles.codecs import CODECS, CodecName, codec_options
-from wsi_nucssl.tiles.store import StoreMetadata, TileStore
+from wsi_nucssl.tiles.metadata import StoreMetadata
+from wsi_nucssl.tiles.store import TileStore
 
 LOSSLESS = [codec for codec in CODECS if codec != "jpeg"]
 

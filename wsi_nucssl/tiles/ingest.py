@@ -30,7 +30,8 @@ from wsi_nucssl.slide.tissue_files import tissue_record
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
-from wsi_nucssl.tiles.store import STORE_NAMES, StoreMetadata, TileStore
+from wsi_nucssl.tiles.metadata import StoreMetadata
+from wsi_nucssl.tiles.store import STORE_NAMES, TileStore
 
 _STRIP_COLS: Final = 16
 """Tiles are taken in vertical strips this wide, so that the slide tiles that two rows share are still in the

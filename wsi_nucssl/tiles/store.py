@@ -15,8 +15,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -28,15 +27,13 @@ from wsi_nucssl import checks
 from wsi_nucssl.checksums import ChecksumLog, Checksums
 from wsi_nucssl.errors import InputError, WsiNucsslError
 from wsi_nucssl.files import write_atomic
-from wsi_nucssl.geometry import Mpp, Size
-from wsi_nucssl.grid import Tile, TileGrid
+from wsi_nucssl.grid import Tile
 from wsi_nucssl.slide import RGB
-from wsi_nucssl.tiles.codecs import CODECS, CodecName, checksum_of, codec_options, pack, unpack
+from wsi_nucssl.tiles.codecs import checksum_of, codec_options, pack, unpack
+from wsi_nucssl.tiles.metadata import MAX_TILES, StoreMetadata, multiscales
 
-OME_VERSION: Final = "0.5"
 _SCHEMA: Final = 2
 """2: the checksum of each tile by its place, and a hash over all that the store says about itself."""
-_MAX_TILES: Final = 2**24
 _MAX_TEXT: Final = 2**24
 """Bytes of a zarr.json at most."""
 _LOG: Final = "checksums.bin"
@@ -44,75 +41,6 @@ STORE_NAMES: Final = ("zarr.json", "0", "tissue", _LOG)
 """All that lies in a store."""
 _OURS: Final = "wsi_nucssl"
 _GLASS: Final = 255
-
-
-@dataclass(frozen=True, slots=True)
-class StoreMetadata:
-    """What a store says about itself.
-
-    Attributes
-    ----------
-    name : str
-        Of the slide.
-    size : Size
-        Of the whole slide at `mpp`, in px; `grid` cuts it up.
-    mpp : Mpp
-        µm per px.
-    tile_px : int
-        Side of a tile.
-    min_tissue : float
-        A tile is stored if at least this part of it is tissue.
-    codec : CodecName
-        How tiles are packed.
-    provenance : mapping of str to Any
-        Slide identity, reader and versions, as JSON.
-    """
-
-    name: str
-    size: Size
-    mpp: Mpp
-    tile_px: int
-    min_tissue: float
-    codec: CodecName
-    provenance: Mapping[str, Any]
-
-    @property
-    def grid(self) -> TileGrid:
-        """The grid whose tiles the store holds."""
-        return TileGrid(self.size, Size(self.tile_px, self.tile_px))
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values; `from_json` reads them back."""
-        return {
-            "name": self.name,
-            "size": [self.size.width, self.size.height],
-            "mpp": [self.mpp.x, self.mpp.y],
-            "tile_px": self.tile_px,
-            "min_tissue": self.min_tissue,
-            "codec": self.codec,
-            "provenance": dict(self.provenance),
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """The metadata that `to_json` wrote.
-
-        Raises
-        ------
-        UsageError, ValueError, TypeError, KeyError
-            Something is missing, of another type, or out of range.
-        """
-        found = cls(**{**stored, "size": Size(*stored["size"]), "mpp": Mpp(*stored["mpp"])})
-        if not (isinstance(found.name, str) and isinstance(found.provenance, dict)):
-            raise TypeError(f"name and provenance are {found.name!r}, {found.provenance!r}")
-        for side in (found.size.width, found.size.height):
-            checks.whole("size", side, 1, 2**31)
-        checks.whole("tile_px", found.tile_px, 16, 16384)
-        checks.within("min_tissue", found.min_tissue, 0, 1)
-        checks.one_of("codec", found.codec, CODECS)
-        if len(found.grid) > _MAX_TILES:
-            raise ValueError(f"{len(found.grid)} tiles are more than {_MAX_TILES}")
-        return found
 
 
 _DAMAGE: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError, WsiNucsslError)
@@ -142,7 +70,7 @@ class TileStore:
     @classmethod
     def create(cls, path: Path, metadata: StoreMetadata, tissue: NDArray[np.float32]) -> Self:
         """A store without a tile yet. It counts as unfinished until `finish` is called."""
-        group = zarr.create_group(path, overwrite=True, attributes={"ome": _multiscales(metadata)})
+        group = zarr.create_group(path, overwrite=True, attributes={"ome": multiscales(metadata)})
         group.create_array(
             "0",
             shape=(3, *metadata.size.shape_rc),
@@ -395,7 +323,7 @@ def _sealed(path: Path, said: dict[str, Any]) -> dict[str, Any]:
     for name in ("0/zarr.json", "tissue/zarr.json"):
         digest.update(json.dumps(json.loads((path / name).read_bytes()), sort_keys=True).encode())
     tissue = _tissue_file(path)
-    if tissue.stat().st_size > 4 * _MAX_TILES:
+    if tissue.stat().st_size > 4 * MAX_TILES:
         raise ValueError("its tissue array is too large")
     digest.update(tissue.read_bytes())
     return {**content, "sha256": digest.hexdigest()}
@@ -408,29 +336,3 @@ def _open_again(path: Path) -> TileStore:
 def wanted(tissue: NDArray[np.float32], min_tissue: float) -> NDArray[np.bool_]:
     """Which tiles are stored: those whose tissue reaches `min_tissue`."""
     return tissue >= np.float32(min_tissue)
-
-
-def _multiscales(metadata: StoreMetadata) -> dict[str, Any]:
-    """OME-Zarr 0.5 metadata of an RGB image with one resolution, in µm."""
-    scale = {"type": "scale", "scale": [1.0, metadata.mpp.y, metadata.mpp.x]}
-    window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    return {
-        "version": OME_VERSION,
-        "multiscales": [
-            {
-                "name": metadata.name,
-                "axes": [
-                    {"name": "c", "type": "channel"},
-                    {"name": "y", "type": "space", "unit": "micrometer"},
-                    {"name": "x", "type": "space", "unit": "micrometer"},
-                ],
-                "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
-            }
-        ],
-        "omero": {
-            "channels": [
-                {"label": label, "color": color, "active": True, "window": window}
-                for label, color in (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
-            ]
-        },
-    }
