@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import threading
 import time
 from collections import OrderedDict
@@ -221,7 +220,10 @@ def appears(path: Path, seconds: float = SEEN_AFTER_S) -> bool:
     """True if a file that was promised is there, or `comes`."""
 
     def is_there() -> bool:
-        return path.exists() or path.name in {each.name for each in path.parent.glob(glob.escape(path.name))}
+        if path.exists():
+            return True
+        # Listing the folder has NFS ask the server again, instead of saying what it knew.
+        return path.parent.is_dir() and path.name in {each.name for each in path.parent.iterdir()}
 
     return comes(is_there, seconds)
 
