@@ -7,17 +7,16 @@ from typing import Final
 
 from wsi_nucssl.geometry import Size
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.segment.probabilities import RECENT
 from wsi_nucssl.segment.windows import BLEND, CORE
 
-CACHED_BYTES: Final = 512 * 2**20
-"""Windows that a run keeps in memory at most (`segment.probabilities`)."""
 _SIDE: Final = Size(CORE + 2 * BLEND, CORE + 2 * BLEND)
 
 
 def peak_bytes(windows: int, model: Model) -> int:
     """Bytes at the peak of a slide of so many windows, after this process measured some of them."""
     window = len(model.info.schema.stored) * _SIDE.area
-    return resident_bytes() + min(CACHED_BYTES, windows * window)
+    return resident_bytes() + min(RECENT, windows) * window
 
 
 def resident_bytes() -> int:
