@@ -33,8 +33,8 @@ from wsi_nucssl.locations import Location
 from wsi_nucssl.outputs import check_output
 
 MANIFEST: Final = "manifest.json"
-_LOCK: Final = ".lock"
-_MARK: Final = "wsi_nucssl_run"
+LOCK: Final = ".lock"
+MARK: Final = "wsi_nucssl_run"
 """Entry of the file that tells a manifest of ours from any other manifest.json."""
 
 _LINE: Final = 160
@@ -97,7 +97,7 @@ def run_directory(
     restore(path)
     with locked(path):
         beside = _beside(path)
-        if (beside / _LOCK).exists():  # it is the old run: only a run that has its name is locked
+        if (beside / LOCK).exists():  # it is the old run: only a run that has its name is locked
             retire(beside, path)
         if overwrite and keep and (path / keep).exists() and _is_ours(path / MANIFEST):
             _drop(beside, path)
@@ -151,11 +151,11 @@ def _standing(path: Path, manifest: Manifest) -> Iterator[None]:
 
 
 def _contents(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.name not in (_LOCK, MANIFEST)]
+    return [entry for entry in path.iterdir() if entry.name not in (LOCK, MANIFEST)]
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:
-    write_atomic(path / MANIFEST, json.dumps({**manifest, _MARK: 1}, indent=2, sort_keys=True))
+    write_atomic(path / MANIFEST, json.dumps({**manifest, MARK: 1}, indent=2, sort_keys=True))
 
 
 def _settle(path: Path, manifest: Manifest, *, resume: bool, overwrite: bool) -> None:
@@ -190,7 +190,7 @@ def _is_ours(manifest: Path) -> bool:
         content = json.loads(manifest.read_text())
     except (ValueError, OSError):
         return False
-    return isinstance(content, dict) and _MARK in content
+    return isinstance(content, dict) and MARK in content
 
 
 def _read(manifest: Path) -> Manifest:
@@ -202,7 +202,7 @@ def _read(manifest: Path) -> Manifest:
             path=manifest,
             remedy="Remove the folder, or choose another",
         ) from error
-    content.pop(_MARK, None)
+    content.pop(MARK, None)
     return content
 
 

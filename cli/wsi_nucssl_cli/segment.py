@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.export.registry import DEFAULT
 from wsi_nucssl.memory import parse_bytes
@@ -131,7 +132,7 @@ def segment(
     min_area: MinArea = 0.0,
     min_probability: MinProbability = 0.0,
     cluster: ClusterName = "",
-    task_timeout: TaskTimeout = 900.0,
+    task_timeout: TaskTimeout = TASK_S,
     dry_run: Annotated[
         bool,
         typer.Option(

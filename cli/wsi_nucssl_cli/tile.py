@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.options import (
@@ -60,7 +61,7 @@ def tile(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stores that are there.")] = False,
     cluster: ClusterName = "",
-    task_timeout: TaskTimeout = 900.0,
+    task_timeout: TaskTimeout = TASK_S,
     shard: ShardName = None,
     retry_failed: RetryFailed = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,

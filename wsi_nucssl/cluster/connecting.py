@@ -15,8 +15,9 @@ import dask
 from distributed import Client, LocalCluster
 
 from wsi_nucssl.checks import whole
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.cluster.cores import WORKERS
-from wsi_nucssl.cluster.pool import TASK_S, Pool, Warn
+from wsi_nucssl.cluster.pool import Pool, Warn
 from wsi_nucssl.errors import ClusterError, UsageError
 
 KINDS: Final = (

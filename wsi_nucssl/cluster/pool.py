@@ -12,12 +12,10 @@ from typing import Any, Final
 from distributed import Client, Future
 from distributed.client import ClosedClientError
 
-from wsi_nucssl.cluster import tasks
+from wsi_nucssl.cluster import TASK_S, tasks
 from wsi_nucssl.cluster.facts import Facts, NetworkSpec, WorkerRefused
 from wsi_nucssl.errors import ClusterError, SlideError
 
-TASK_S: Final = 900.0
-"""A task that a worker has had for so long counts as hung."""
 _SILENT_S: Final = 30.0
 """After so long without a worker that takes a task, somebody is told."""
 _LOOK_S: Final = 3.0

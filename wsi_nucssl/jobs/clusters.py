@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from wsi_nucssl.segment.options import SegmentOptions
     from wsi_nucssl.segment.run import Steps
     from wsi_nucssl.tiles.ingest import CopyTiles
-
-TASK_S: Final = 900.0
-"""A task that a worker has had for so long counts as hung."""
 
 
 def warn_of_cluster(message: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
-from wsi_nucssl.jobs.clusters import TASK_S, steps_with, workers_of
+from wsi_nucssl.jobs.clusters import steps_with, workers_of
 from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions

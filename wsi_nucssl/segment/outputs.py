@@ -13,6 +13,7 @@ from wsi_nucssl.export.registry import DEFAULT, EXPORTERS, endings, format_of, i
 from wsi_nucssl.locations import Location
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.summary import RUN
 from wsi_nucssl.slide.tissue_files import tissue_path
 from wsi_nucssl.slide.tissue_methods import TISSUES
 
@@ -22,7 +23,7 @@ def run_path(output: Path) -> Path:
 
     Several outputs of one slide share that of the first, in the order of `ordered`.
     """
-    return output.with_name(f"{output.name}.run")
+    return output.with_name(f"{output.name}{RUN}")
 
 
 def outputs(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.doubts import refuse_doubtful
@@ -30,14 +30,18 @@ from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.seam_figure import SeamFigure
-from wsi_nucssl.segment.summary import SUMMARY, SegmentSummary, finished_summary, keep_summary
+from wsi_nucssl.segment.summary import (
+    BLOCKS,
+    KEPT,
+    SUMMARY,
+    WINDOWS,
+    SegmentSummary,
+    finished_summary,
+    keep_summary,
+)
 from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
 from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.slide.tissue_files import tissue_record
-
-_STORE: Final = "windows.zarr"
-_KEPT: Final = "probabilities.zarr"
-_BLOCKS: Final = "blocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +205,13 @@ class _Setup:
             engine=self.engine,
             config=self.model.info.instances,
             store=ProbabilityStore.resume(
-                run / _STORE,
+                run / WINDOWS,
                 plan.windows,
                 plan.selected,
                 self.model.info.schema,
                 recent=self.shares.recent,
             ),
-            blocks=run / _BLOCKS,
+            blocks=run / BLOCKS,
             batch_size=self.batch_size,
             views=self.shares.views,
         )
@@ -301,7 +305,7 @@ def _segment(
         chosen = setup.options.selection.of(counted(tables), context)
         nuclei = export(exporters, chosen, context)
     if setup.options.keep_probabilities:
-        write_canvas(work.store, run / _KEPT)
+        write_canvas(work.store, run / KEPT)
     return SegmentSummary(
         outputs={path: sha256_tree(path) for path in exporters},
         nuclei=nuclei,
@@ -318,5 +322,5 @@ def _segment(
 
 def _tidy(run: Path) -> None:
     """Drop what only served resuming."""
-    remove_tree(run / _BLOCKS)
-    remove_tree(run / _STORE)
+    remove_tree(run / BLOCKS)
+    remove_tree(run / WINDOWS)

@@ -13,7 +13,13 @@ from wsi_nucssl.errors import OutputExists
 from wsi_nucssl.files import sha256_tree, write_atomic
 from wsi_nucssl.segment.seam_figure import SeamFigure
 
+RUN: Final = ".run"
+"""What the name of a run adds to that of its first output."""
 SUMMARY: Final = "summary.json"
+WINDOWS: Final = "windows.zarr"
+KEPT: Final = "probabilities.zarr"
+BLOCKS: Final = "blocks"
+"""What lies in the directory of a run; windows and blocks until it is done, probabilities if they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

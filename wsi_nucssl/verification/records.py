@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wsi_nucssl.runs import MANIFEST
-from wsi_nucssl.segment.summary import SUMMARY
+from wsi_nucssl.runs import MANIFEST, MARK
+from wsi_nucssl.segment.summary import RUN, SUMMARY
 
-RUN: Final = ".run"
-LOCK: Final = ".lock"
-WINDOWS: Final = "windows.zarr"
-KEPT: Final = "probabilities.zarr"
-BLOCKS: Final = "blocks"
-"""What lies in the directory of a run of `segment`."""
-_MARK: Final = "wsi_nucssl_run"
 _LARGEST_BYTES: Final = 1 << 24
 
 
@@ -43,7 +36,7 @@ class RunRecord:
         manifest, summary = _json(path / MANIFEST), _json(path / SUMMARY)
         if manifest is not None:
             manifest = (
-                {key: value for key, value in manifest.items() if key != _MARK} if _MARK in manifest else None
+                {key: value for key, value in manifest.items() if key != MARK} if MARK in manifest else None
             )
         return cls(path, manifest, summary if summary and isinstance(summary.get("outputs"), dict) else None)
 

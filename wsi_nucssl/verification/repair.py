@@ -35,13 +35,14 @@ from wsi_nucssl.models.weights import Model, load_model
 from wsi_nucssl.runs import MANIFEST
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import Steps, segment_slide
+from wsi_nucssl.segment.summary import RUN
 from wsi_nucssl.slide import Canvas, open_slide
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
 from wsi_nucssl.tiles.store import TileStore
 from wsi_nucssl.verification.claims import Claims, SlideAtHand
 from wsi_nucssl.verification.fault import Fault, Verdict
 from wsi_nucssl.verification.outputs import look_at_output
-from wsi_nucssl.verification.records import RUN, RunRecord
+from wsi_nucssl.verification.records import RunRecord
 from wsi_nucssl.verification.runs import look_at_run
 from wsi_nucssl.verification.stores import look_at_store
 from wsi_nucssl.verification.targets import Target

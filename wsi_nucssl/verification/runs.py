@@ -11,13 +11,13 @@ from filelock import FileLock, Timeout
 from wsi_nucssl.checksums import ChecksumLog
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.nuclei.table import Nuclei
-from wsi_nucssl.runs import MANIFEST
-from wsi_nucssl.segment.summary import SUMMARY
+from wsi_nucssl.runs import LOCK, MANIFEST
+from wsi_nucssl.segment.summary import BLOCKS, KEPT, SUMMARY, WINDOWS
 from wsi_nucssl.tiles.codecs import checksum_of
 from wsi_nucssl.verification.belonging import other_slide, other_weights
 from wsi_nucssl.verification.claims import Claims
 from wsi_nucssl.verification.fault import Fault, Verdict
-from wsi_nucssl.verification.records import BLOCKS, KEPT, LOCK, WINDOWS, RunRecord
+from wsi_nucssl.verification.records import RunRecord
 
 _RESUME: Final = "Run the same command again with ⟨resume⟩, or verify with ⟨repair⟩ and ⟨slide⟩"
 
