@@ -17,11 +17,12 @@ from typing import Final
 
 from wsi_nucssl.cluster import tasks
 from wsi_nucssl.cluster.connecting import pool_of
+from wsi_nucssl.cluster.executor import WINDOWS
 from wsi_nucssl.cluster.jobs import Job, Jobs
 from wsi_nucssl.runs import StopRequest
 
 WORKERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-_SLIDES, _WINDOWS = 64, 4000
+_SLIDES, _WINDOWS = 16, 4000
 _AT_ONCE: Final = 2
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 560, 320, 56, 16, 170, 44
 
@@ -52,6 +53,10 @@ class Costs:
     window_bytes: float = 1.2e6
     bandwidth: float = 1e9
 
+    def of_head(self, kind: str) -> float:
+        """What the head spends on a window or a block; windows travel by the task, some at a time."""
+        return self.task / WINDOWS if kind == "window" else self.task
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -79,7 +84,7 @@ def simulate(costs: Costs, batch: Batch, workers: int) -> float:
     events: list[tuple[float, int, int, str]] = []
     count, waiting = 0, batch.slides
     open_slides: dict[int, _Slide] = {}
-    most = 2 * workers + 1
+    most = 2 * WINDOWS * workers + 1
 
     def by_head(seconds: float) -> float:
         nonlocal head
@@ -105,7 +110,7 @@ def simulate(costs: Costs, batch: Batch, workers: int) -> float:
             else:
                 return
             slide.in_flight, count = slide.in_flight + 1, count + 1
-            heapq.heappush(events, (by_head(costs.task / 2), count, number, f"sent {kind}"))
+            heapq.heappush(events, (by_head(costs.of_head(kind) / 2), count, number, f"sent {kind}"))
 
     for _ in range(min(_AT_ONCE, waiting)):
         begin_slide()
@@ -122,10 +127,10 @@ def simulate(costs: Costs, batch: Batch, workers: int) -> float:
             idle, slide.in_flight = idle + 1, slide.in_flight - 1
             if what == "done window":
                 slide.predicted += 1
-                by_head(costs.task / 2)
+                by_head(costs.of_head("window") / 2)
             else:
                 slide.extracted += 1
-                by_head(costs.task / 2 + costs.export)
+                by_head(costs.of_head("block") / 2 + costs.export)
             if slide.extracted == slide.blocks and not slide.windows:
                 del open_slides[number]
                 if waiting:
@@ -225,10 +230,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("figure", type=Path)
-    parser.add_argument("--window", type=float, default=0.45, help="seconds a window")
-    parser.add_argument("--block", type=float, default=0.25, help="seconds a block")
+    parser.add_argument("--window", type=float, default=0.13, help="seconds a window")
+    parser.add_argument("--block", type=float, default=0.09, help="seconds a block")
     parser.add_argument("--slide", type=float, default=3.0, help="seconds of the head a slide")
-    parser.add_argument("--export", type=float, default=0.006, help="seconds of the head a block")
+    parser.add_argument("--export", type=float, default=0.017, help="seconds of the head a block")
     given = parser.parse_args()
     costs = Costs(given.window, given.block, measured_task(), given.slide, given.export)
     print(costs)

@@ -29,7 +29,7 @@ from wsi_nucssl.segment.executor import FoundEarlier, OnProgress, SlideProgress,
 from wsi_nucssl.segment.plan import MAX_HALO
 from wsi_nucssl.segment.run import Steps
 
-_WINDOWS: Final = 4
+WINDOWS: Final = 4
 """Windows of a task at least: half a second of a CPU's, so that what a task costs is small beside it."""
 _AGAIN_S: Final = 3.0
 
@@ -171,7 +171,7 @@ class _OnPool:
         if earlier.todo and self.work.is_ready(earlier.todo[0]):
             return self._extraction(earlier.todo.popleft())
         if missing:
-            tiles = tuple(islice(missing, max(_WINDOWS, self.work.batch_size)))
+            tiles = tuple(islice(missing, max(WINDOWS, self.work.batch_size)))
             for _ in tiles:
                 missing.popleft()
             job = Job(tasks.predict, (self.spec, tiles), _places("windows", tiles), on_gpu=True)
