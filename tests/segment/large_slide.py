@@ -34,6 +34,8 @@ PERIOD = 1440
 """Side of the picture that is repeated; no multiple of a window's, so that no two windows are alike for long."""
 DOWNSAMPLES = (1, 4, 16, 64)
 _PEAK = "peak of memory in KiB: "
+_SECONDS = 0.03
+"""A batch in the double: readers run as far ahead of it as they may, however busy the machine is."""
 
 
 class RepeatedSlide(Reader):
@@ -98,7 +100,7 @@ def main() -> None:
 
     steps = Steps(open_slide=opened, make_plan=partial(make_plan, core=core))
     if "--engine" not in sys.argv:
-        steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(upscale=model.info.upscale))
+        steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(_SECONDS, model.info.upscale))
     try:
         app.main(steps)
     finally:
