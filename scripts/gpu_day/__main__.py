@@ -67,6 +67,13 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--own-mpp", type=float, help="µm per px of images of which no file states it")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument(
+        "--apart",
+        action="append",
+        default=[],
+        metavar="DATASET",
+        help="never trains but where everything does",
+    )
     parser.add_argument("--limit-mib", type=float, default=60.0)
     parser.set_defaults(run=_pack, recipes=sorted(FOLDER.glob("*.yaml")))
 
@@ -84,6 +91,7 @@ def _pack(options: argparse.Namespace) -> object:
         weights=parse_weights(options.weight),
         own_mpp=options.own_mpp,
         folds=options.folds,
+        apart=options.apart,
         limit_mib=options.limit_mib,
     )
     return pack(job, options.out)
@@ -143,9 +151,14 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, help="a packed one")
     parser.add_argument("--split", default="everything", help="a packed one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--crops", type=int, default=0, help="length of the schedule; 0: what fits the time")
-    parser.add_argument("--total-minutes", type=float, help="of all slices; that of this one")
+    parser.add_argument(
+        "--crops", type=int, default=0, help="length of the schedule; 0: it ends with the time"
+    )
+    parser.add_argument("--later-minutes", type=float, default=0.0, help="length of the slices that follow")
     parser.add_argument("--start", type=Path, help="NAME.json of an earlier slice whose state is lost")
+    parser.add_argument(
+        "--teacher", action="append", default=[], type=Path, help="NAME.json of a run to learn from; several"
+    )
     parser.set_defaults(run=_finetune)
 
 
@@ -155,8 +168,15 @@ def _finetune(options: argparse.Namespace) -> object:
     from scripts.gpu_day.slices import Deadline
 
     deadline = Deadline(options.minutes)
-    total = options.minutes if options.total_minutes is None else options.total_minutes
-    run = FinetuneRun(options.recipe, options.split, options.seed, options.crops, total, options.start)
+    run = FinetuneRun(
+        options.recipe,
+        options.split,
+        options.seed,
+        options.crops,
+        options.later_minutes,
+        options.start,
+        options.teacher,
+    )
     found = finetune(Bundle.open(options.data), run, _place(options), deadline)
     return {name: value for name, value in found.items() if name != "log"}
 

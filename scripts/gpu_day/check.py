@@ -23,6 +23,7 @@ from wsi_nucssl.train.augment.separable import halving
 REFERENCE: Final = "reference"
 _HALF: Final = 128
 Planes = NDArray[np.uint8]
+Precision = Literal["fp32", "bf16"]
 
 
 def check(data: Path, out: Path, device: torch.device) -> dict[str, Any]:
@@ -59,8 +60,13 @@ def _made(out: Path) -> Path:
     return out
 
 
+def fastest(device: torch.device) -> Precision:
+    """What networks are run in there, where nothing is compared."""
+    return "bf16" if device.type == "cuda" else "fp32"
+
+
 def predict(
-    network: ResUNet, image: NDArray[np.uint8], device: torch.device | str, precision: Literal["fp32", "bf16"]
+    network: ResUNet, image: NDArray[np.uint8], device: torch.device | str, precision: Precision
 ) -> Planes:
     """P(body) and P(boundary) in 255ths, (2, row, col), of an RGB image at the network's mpp, seen as one window.
 
@@ -72,8 +78,19 @@ def predict(
     seen = image
     if network.upscale > 1:
         seen = reduced(np.pad(image, ((0, rows % 2), (0, cols % 2), (0, 0)), mode="edge"))
-    with full_float32() if precision == "fp32" else nullcontext():
+    with whatever_shape(), full_float32() if precision == "fp32" else nullcontext():
         return engine.predict(np.ascontiguousarray(seen)[None])[0, :, :rows, :cols]
+
+
+@contextmanager
+def whatever_shape() -> Iterator[None]:
+    """Choose no algorithm by trying all: images differ in size, and each size would be tried anew."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextmanager

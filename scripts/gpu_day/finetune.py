@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -14,7 +14,17 @@ from scripts.gpu_day import training
 from scripts.gpu_day.bundle import Bundle, ids_of
 from scripts.gpu_day.recipe import finetune_recipe
 from scripts.gpu_day.scores import score
-from scripts.gpu_day.slices import Deadline, joined, read_index, run_slice, same_plan, ship
+from scripts.gpu_day.slices import (
+    MOST_STEPS,
+    Deadline,
+    Pace,
+    joined,
+    read_index,
+    run_slice,
+    same_plan,
+    ship,
+)
+from scripts.gpu_day.teachers import Teacher
 from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import sha256_file, write_atomic
@@ -25,9 +35,6 @@ from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop
-
-_FILLED: Final = 0.97
-"""Part of the time that a schedule of chosen length is made to fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +48,23 @@ class FinetuneRun:
     seed : int
         Of the initialisation and of every crop.
     crops : int
-        Length of the schedule; 0 chooses what fits into `total_minutes`, by the speed of the machine.
-    total_minutes : float
-        Of all slices together.
+        Length of the schedule; 0 for one that ends with the time.
+    later_minutes : float
+        Length of the slices that will follow, where `crops` is 0.
     start : Path or None
         The NAME.json of weights that an earlier slice shipped, to go on from where their exact state is lost: the
         schedule is that of the earlier run, the optimiser starts anew.
+    teachers : sequence of Path
+        The NAME.json of runs whose probabilities are learnt beside the labels, see `teachers.taught`.
     """
 
     recipe: str
     split: str
     seed: int = 0
     crops: int = 0
-    total_minutes: float = 8.0
+    later_minutes: float = 0.0
     start: Path | None = None
+    teachers: Sequence[Path] = ()
 
     @property
     def name(self) -> str:
@@ -117,8 +127,11 @@ class _Finetuning:
         self.state = place.state / f"{run.name}.pt"
         self.network = training.initial_network(bundle, self.values, run.seed)
         self.earlier = self._go_on(run.start) if run.start else {"step": 0, "steps": 0}
+        self.teachers = [Teacher.load(index) for index in run.teachers]
         device, ids = self.accelerator.device, ids_of(self.split["train"])
-        self.task = training.segmentation(bundle, ids, self.values, run.seed, self.network, device)
+        self.task = training.segmentation(
+            bundle, ids, self.values, run.seed, self.network, device, self.teachers
+        )
 
     def _go_on(self, index: Path) -> dict[str, Any]:
         """Fill the network with weights that an earlier slice shipped; returns what it said of itself."""
@@ -139,11 +152,12 @@ class _Finetuning:
 
     def run_slice(self) -> dict[str, Any]:
         identity = self._identity()
-        steps = same_plan(self.state.with_suffix(".json"), identity, self._choose_steps)
+        steps = same_plan(self.state.with_suffix(".json"), identity, self._planned_steps)
         loop = self._loop(self.network, steps)
         loop.step = int(self.earlier["step"])
         log = Log(self.state.with_suffix(".log.json"), self.recipe.batch_size)
-        done = run_slice(loop, self.state, self.deadline, self.place.interval, log.add)
+        pace = None if self.run.crops else Pace(self.deadline, self.run.later_minutes)
+        done = run_slice(loop, self.state, self.deadline, self.place.interval, log.add, pace)
         return self._leave(loop, identity, {"done": done, "log": log.rows})
 
     def _loop(self, network: ResUNet, steps: int) -> Loop:
@@ -153,14 +167,11 @@ class _Finetuning:
             loop.model.compile()
         return loop
 
-    def _choose_steps(self) -> int:
-        """As an earlier slice chose, or as many crops as are asked for, or as many as fit into the time."""
-        if self.earlier["steps"] or self.run.crops:
-            return int(self.earlier["steps"]) or max(1, self.run.crops // self.recipe.batch_size)
-        rehearsal = self.state.with_suffix(".rehearsal")
-        step = training.seconds_per_step(self.network, self._loop, rehearsal)
-        elsewhere = 60 * (self.run.total_minutes - self.deadline.minutes)
-        return max(1, int(_FILLED * (self.deadline.left + elsewhere) / step))
+    def _planned_steps(self) -> int:
+        """As an earlier slice planned, or as many crops as are asked for, or whatever the time will allow."""
+        if not self.run.crops:
+            return MOST_STEPS
+        return int(self.earlier["steps"]) or max(1, self.run.crops // self.recipe.batch_size)
 
     def _identity(self) -> dict[str, Any]:
         """As the manifest of `wsi_nucssl.train.finetune`: what decides the weights."""
@@ -176,6 +187,7 @@ class _Finetuning:
             "split": self.split,
             "recipe": self.values["finetune"],
             "crops": self.run.crops,
+            "teachers": [teacher.sha256 for teacher in self.teachers],
         }
 
     def _leave(self, loop: Loop, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +22,13 @@ from wsi_nucssl._version import __version__
 from wsi_nucssl.datasets import (
     DEFAULT_MPP,
     Dataset,
+    Entry,
     Sample,
     Split,
     dataset_names,
     everything,
     fraction,
+    hold_out_dataset,
     holdout,
     join_datasets,
     k_fold,
@@ -72,6 +74,8 @@ class PackJob:
         Recipe files; their names are the recipes'.
     folds : int
         Of how many folds the splits are packed.
+    apart : sequence of str
+        Datasets whose images are held out in every split but that of everything.
     limit_mib : float
         Size that the folder must not exceed.
     """
@@ -84,6 +88,7 @@ class PackJob:
     mpp: float = 0.25
     own_mpp: float | None = None
     folds: int = 5
+    apart: Sequence[str] = ()
     limit_mib: float = 60.0
 
 
@@ -130,7 +135,7 @@ def _write(job: PackJob, out: Path) -> None:
         "mpp": job.mpp,
         "images": images,
         "filters": filters,
-        "splits": {split.name: asdict(split) for split in _splits(dataset, job.folds)},
+        "splits": {split.name: asdict(split) for split in _splits(dataset, job.folds, job.apart)},
         "recipes": {path.stem: recipe.load_recipe(path) for path in job.recipes},
         "encoders": {name: _encoder(name, source, out) for name, source in job.encoders.items()},
     }
@@ -153,13 +158,24 @@ def _require_weights(weights: Mapping[str, float], names: set[str]) -> None:
             )
 
 
-def _splits(dataset: Dataset, folds: int) -> list[Split]:
+def _splits(dataset: Dataset, folds: int, apart: Sequence[str]) -> list[Split]:
     """All images; a fifth held out, with all of the labels and fewer; the folds. What cannot be made is left out."""
     if len(dataset) < 2:
         return [everything(dataset)]
-    held = holdout(dataset, validation=max(1, round(len(dataset) / 5)), seed=0)
+    rest = dataset
+    beside: tuple[Entry, ...] = ()
+    if apart:
+        by_source = hold_out_dataset(dataset, apart)
+        rest = replace(dataset, samples=tuple(dataset[name] for name in by_source.train_ids))
+        beside = by_source.validation
+    held = holdout(rest, validation=max(1, round(len(rest) / 5)), seed=0)
     fewer = [fraction(held, share) for share in _FRACTIONS]
-    return [everything(dataset), held, *fewer, *(k_fold(dataset, k=folds) if folds > 1 else ())]
+    dealt = [held, *fewer, *(k_fold(rest, k=folds) if folds > 1 else ())]
+    return [everything(dataset), *(_with_held_out(split, beside) for split in dealt)]
+
+
+def _with_held_out(split: Split, beside: Sequence[Entry]) -> Split:
+    return replace(split, validation=tuple(sorted((*split.validation, *beside), key=lambda entry: entry.id)))
 
 
 def _sample(job: PackJob, sample: Sample, number: int, filters: dict[str, Any], out: Path) -> dict[str, Any]:

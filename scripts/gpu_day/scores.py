@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scripts.gpu_day.check import predict
+from scripts.gpu_day.check import fastest, predict
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.train.crops import LabelledImage
@@ -24,7 +24,7 @@ def score(
     measured = _aji(config)
     rows = []
     for each in images:
-        planes = predict(network, each.image, device, "bf16" if device.type == "cuda" else "fp32")
+        planes = predict(network, each.image, device, fastest(device))
         row = _overlap(planes.astype(int).sum(axis=0) >= _HALF, each.labels > 0)
         rows.append(row if measured is None else {**row, "aji": measured(planes, each.labels)})
     return {name: round(float(np.mean([row[name] for row in rows])), 5) for name in rows[0]} if rows else {}

@@ -43,20 +43,61 @@ class Deadline:
         return self.begun + 60 * self.minutes - _LEAVING_SECONDS - time.monotonic()
 
 
+MOST_STEPS: Final = 2**30
+"""Of a schedule whose length the time decides."""
+_FILLED: Final = 0.98
+"""Part of the time left that a schedule is made to fill, at each look at the clock."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Stretches or shortens a schedule, so that its rate is zero when the time is over, however fast steps are.
+
+    Other work on the same device makes steps slower and faster while a run lasts, so that no length that is chosen
+    beforehand fits.
+
+    Attributes
+    ----------
+    deadline : Deadline
+        Of this slice.
+    later_minutes : float
+        Length of the slices that will follow it.
+    """
+
+    deadline: Deadline
+    later_minutes: float = 0.0
+    _intervals: int = 0
+
+    def follow(self, loop: Loop, progress: Interval) -> None:
+        """Set the length of the loop's schedule by the speed of its last steps; the first ones tell nothing."""
+        self._intervals += 1
+        if self._intervals > 1 and loop.step < loop.steps:
+            left = max(0.0, self.deadline.left) + 60 * self.later_minutes
+            loop.steps = loop.step + max(1, int(_FILLED * left * progress.steps / progress.seconds))
+
+
 class _SliceEnded(Exception):
     pass
 
 
 def run_slice(
-    loop: Loop, state: Path, deadline: Deadline, interval: int, report: Callable[[Interval], None]
+    loop: Loop,
+    state: Path,
+    deadline: Deadline,
+    interval: int,
+    report: Callable[[Interval], None],
+    pace: Pace | None = None,
 ) -> bool:
     """Go on from `state` until the end of the schedule or of the slice; True at the end of the schedule.
 
-    Leaves the exact state in `state`, so that slices give the weights of an undisturbed run (on the CPU, bit for bit).
+    Leaves the exact state in `state`, so that slices give the weights of an undisturbed run (on the CPU, bit for bit),
+    unless a `pace` sets the schedule's length.
     """
 
     def on_interval(progress: Interval) -> None:
         report(progress)
+        if pace:
+            pace.follow(loop, progress)
         if deadline.left <= 0 and loop.step < loop.steps:
             raise _SliceEnded
 

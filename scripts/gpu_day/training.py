@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from scripts.gpu_day.bundle import Bundle
 from scripts.gpu_day.recipe import finetune_recipe, pretrain_recipe
+from scripts.gpu_day.teachers import Teacher, taught
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.networks import build
@@ -23,13 +23,9 @@ from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.sources import TileSource
 from wsi_nucssl.pretext.tasks import build_task
 from wsi_nucssl.train.crops import Crops, LabelledImage
-from wsi_nucssl.train.interval import Interval
 from wsi_nucssl.train.loop import Loop, Task
 from wsi_nucssl.train.losses import SegmentationLoss
 from wsi_nucssl.train.segmentation import Segmentation
-
-_REHEARSED: Final = 40
-"""Steps that are timed before a schedule's length is chosen; the first half, which chooses algorithms, is left out."""
 
 Values = Mapping[str, Any]
 """A packed recipe."""
@@ -72,9 +68,15 @@ def packed_encoder(bundle: Bundle, name: str) -> Path | str:
 
 
 def segmentation(
-    bundle: Bundle, ids: Sequence[str], values: Values, seed: int, network: ResUNet, device: torch.device
+    bundle: Bundle,
+    ids: Sequence[str],
+    values: Values,
+    seed: int,
+    network: ResUNet,
+    device: torch.device,
+    teachers: Sequence[Teacher] = (),
 ) -> Segmentation:
-    """Crops of the images of these ids, made on the device for that network, and the loss.
+    """Crops of the images of these ids, made on the device for that network and taught by others, and the loss.
 
     Raises
     ------
@@ -83,6 +85,8 @@ def segmentation(
     """
     recipe = finetune_recipe(values)
     images = bundle.images(ids, network.upscale)
+    if teachers:
+        images = taught(bundle, images, teachers, device)
     crops = Crops(images, recipe, seed, upscale=network.upscale, device=device)
     return Segmentation(crops, SegmentationLoss(**values["finetune"]["loss"]).to(device))
 
@@ -125,11 +129,3 @@ def pretrain_loop(
     batches = PretextBatches(source, task, recipe.batch_size, seed, recipe.decorrelation)
     model = PretextModel(encoder, task.head(encoder.channels))
     return Loop(model, batches, recipe.steps, recipe.optimisation, accelerator, threads, recipe.optimiser)
-
-
-def seconds_per_step(network: ResUNet, make: Callable[[ResUNet, int], Loop], state: Path) -> float:
-    """How long a step of a copy of the network takes, loader included, once it is warm."""
-    loop = make(copy.deepcopy(network), _REHEARSED)
-    seen: list[Interval] = []
-    loop.run(_REHEARSED // 2, seen.append, state)
-    return seen[-1].seconds / seen[-1].steps

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from scripts.gpu_day import slices, training
+from scripts.gpu_day import slices
 from scripts.gpu_day.bundle import Bundle
 from scripts.gpu_day.check import predict, reduced
 from scripts.gpu_day.collect import collect
-from scripts.gpu_day.slices import joined, ship
+from scripts.gpu_day.slices import Deadline, Pace, joined, ship
+from scripts.gpu_day.teachers import Teacher, taught
 from tests.scripts.gpu_folder import run, run_there
 from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.errors import InputError, ResourceError, WeightsError
@@ -23,6 +26,7 @@ from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.segment.images import network_input, predict_image
+from wsi_nucssl.train.interval import Interval
 
 
 def _tf32() -> tuple[bool, bool]:
@@ -124,6 +128,41 @@ def test_a_start_of_another_architecture_is_refused(packed: Path, tmp_path: Path
     assert not list(tmp_path.glob("*.whole"))
 
 
+def test_teachers_are_asked_of_what_they_did_not_see(packed: Path, tmp_path: Path) -> None:
+    folds = ("finetune", "--recipe", "tiny", "--crops", "4", "--interval", "1", "--out", str(tmp_path))
+    for fold in ("fold-1-of-5", "fold-2-of-5"):
+        run(packed, *folds, "--split", fold)
+    indices = [tmp_path / f"tiny-fold-{number}-of-5-seed0.json" for number in (1, 2)]
+    bundle = Bundle.open(packed)
+    teachers = [Teacher.load(index) for index in indices]
+    images = bundle.images(list(bundle.content["images"]), 2)
+    for each in taught(bundle, images, teachers, torch.device("cpu")):
+        asked = [t for t in teachers if each.id not in t.seen] or teachers
+        said = [predict(t.network, each.image, "cpu", "fp32").astype(np.float64) for t in asked]
+        assert each.teacher is not None
+        np.testing.assert_array_equal(each.teacher, np.rint(np.mean(said, axis=0)))
+    assert {len([t for t in teachers if each.id in t.seen]) for each in images} == {1, 2}
+    words = (*folds, "--split", "everything")
+    found = run(packed, *words, *(word for index in indices for word in ("--teacher", str(index))))
+    taught_weights = joined(tmp_path / "tiny-everything-seed0.json")
+    assert found["done"]
+    for state in (tmp_path / "state").glob("tiny-everything*"):
+        state.unlink()
+    run(packed, *words)
+    assert joined(tmp_path / "tiny-everything-seed0.json") != taught_weights
+
+
+def test_a_teacher_of_another_resolution_sees_its_own_picture(packed: Path, tmp_path: Path) -> None:
+    words = ("finetune", "--recipe", "bare", "--crops", "8", "--interval", "1", "--out", str(tmp_path))
+    run(packed, *words, "--split", "holdout-1")
+    teacher = Teacher.load(tmp_path / "bare-holdout-1-seed0.json")
+    bundle = Bundle.open(packed)
+    images = bundle.images(list(bundle.content["images"]), 2)
+    for each in taught(bundle, images, [teacher], torch.device("cpu")):
+        assert each.teacher is not None
+        assert each.teacher.shape[1:] == each.labels.shape
+
+
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text('{"parts": [')
     with pytest.raises(InputError, match="cannot be read"):
@@ -161,14 +200,29 @@ def test_large_models_travel_in_small_parts(tmp_path: Path, monkeypatch: pytest.
 def test_a_schedule_fills_the_time_that_it_is_given(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_REHEARSED", 4)
     monkeypatch.setattr(slices, "_LEAVING_SECONDS", 0.5)
     words = ("finetune", "--recipe", "tiny", "--split", "holdout-1", "--interval", "1")
     found = run(packed, *words, "--minutes", "0.1", "--out", str(tmp_path))
-    assert found["steps"] > 3
-    assert found["step"] > 1
+    assert found["done"]
+    assert found["steps"] == found["step"] > 3
     rows = json.loads((tmp_path / "tiny-holdout-1-seed0.json").read_text())["log"]
     assert len(rows) == found["step"]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.0])
+def test_the_pace_follows_the_speed(seconds: float) -> None:
+    loop = SimpleNamespace(step=0, steps=slices.MOST_STEPS)
+    begun = time.monotonic()
+    pace = Pace(Deadline(1.0, begun), later_minutes=1.0)
+    progress = Interval(10, 10, {}, 10 * seconds, 0.0)
+    pace.follow(loop, progress)  # type: ignore[arg-type]
+    assert loop.steps == slices.MOST_STEPS  # the first steps tell nothing
+    loop.step = 10
+    pace.follow(loop, progress)  # type: ignore[arg-type]
+    assert loop.steps == pytest.approx(10 + 0.98 * (50 + 60) / seconds, rel=0.05)
+    loop.step = loop.steps
+    pace.follow(loop, progress)  # type: ignore[arg-type]
+    assert loop.step == loop.steps  # what is over is over
 
 
 def test_rates_are_shares_of_the_peak_and_of_the_network(packed: Path, tmp_path: Path) -> None:

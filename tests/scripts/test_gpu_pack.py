@@ -96,6 +96,31 @@ def test_splits_are_those_of_the_command_line(packed: Path) -> None:
     assert {"fold-1-of-5", "fold-5-of-5", "holdout-1-labels-10%"} <= set(names)
 
 
+def test_a_dataset_that_is_kept_apart_trains_only_where_everything_does(
+    datasets: list[Path], packed: Path, tmp_path: Path
+) -> None:
+    model = str(packed / "reference" / "model.safetensors")
+    job = PackJob(
+        datasets, model=model, encoders={}, recipes=[], weights={}, folds=3, apart=[datasets[1].name]
+    )
+    pack(job, tmp_path / "folder")
+    splits = Bundle.open(tmp_path / "folder").content["splits"]
+    apart = {f"{datasets[1].name}/{number}" for number in range(2)}
+    for name, split in splits.items():
+        train, held = ({entry["id"] for entry in split[part]} for part in ("train", "validation"))
+        assert not train & held
+        assert (apart <= train) if name == "everything" else (apart <= held and not apart & train), name
+    folds = [split for name, split in splits.items() if name.startswith("fold-")]
+    assert len(folds) == 3
+    assert len({entry["id"] for fold in folds for entry in fold["validation"]}) == 5
+
+
+def test_only_a_dataset_can_be_kept_apart(datasets: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="coarse, fine"):
+        command(["pack", *map(str, datasets), "-o", str(tmp_path / "day"), "--apart", "typo"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_damaged_image_is_named(packed: Path, tmp_path: Path) -> None:
     entry = next(iter(Bundle.open(packed).content["images"].values()))
     bundle = Bundle(packed, {**Bundle.open(packed).content, "images": {"x": {**entry, "image_sha256": "0"}}})
