@@ -11,9 +11,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,8 @@ from sample_slides.scene import Scene, whole
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import GivenMpp
+from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.segment.memory import Views
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.run import Steps
 from wsi_nucssl.segment.windows import CORE
@@ -34,8 +39,9 @@ PERIOD = 1440
 """Side of the picture that is repeated; no multiple of a window's, so that no two windows are alike for long."""
 DOWNSAMPLES = (1, 4, 16, 64)
 _PEAK = "peak of memory in KiB: "
-_SECONDS = 0.03
-"""A batch in the double: readers run as far ahead of it as they may, however busy the machine is."""
+_TOGETHER = 8
+"""Blocks that are extracted side by side before any goes on, however busy the machine is, unless a bound forbids it."""
+_PATIENCE_S = 10.0
 
 
 class RepeatedSlide(Reader):
@@ -91,8 +97,28 @@ def _peak_kib() -> int:
     return int(kib)
 
 
+def _held_together(views: type[Views]) -> None:
+    """Have each block that has read its view wait for others that hold theirs; the first to wait in vain ends that."""
+    plain, barrier = views.reader, Barrier(_TOGETHER)
+
+    @contextmanager
+    def reader(self: Views, read: Callable[[Box], Probabilities]) -> Iterator[Callable[[Box], Probabilities]]:
+        with plain(self, read) as read_within:
+
+            def read_and_wait(box: Box) -> Probabilities:
+                found = read_within(box)
+                with suppress(BrokenBarrierError):
+                    barrier.wait(_PATIENCE_S)
+                return found
+
+            yield read_and_wait
+
+    views.reader = reader  # type: ignore[method-assign]
+
+
 def main() -> None:
     """Run the command line."""
+    _held_together(Views)
     side, core, sys.argv[1:] = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 
     def opened(path: Path, **_: Any) -> RepeatedSlide:
@@ -100,7 +126,7 @@ def main() -> None:
 
     steps = Steps(open_slide=opened, make_plan=partial(make_plan, core=core))
     if "--engine" not in sys.argv:
-        steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(_SECONDS, model.info.upscale))
+        steps = replace(steps, open_engine=lambda model, *_: DarkIsNucleus(upscale=model.info.upscale))
     try:
         app.main(steps)
     finally:
