@@ -41,6 +41,6 @@ def test_the_page_runs_as_it_is_written(monuseg: Path, tmp_path: Path) -> None:
     features = json.loads((tmp_path / "cmu.geojson").read_text())["features"]
     assert len(features) > 500
     scores = json.loads((tmp_path / "scores" / "results.json").read_text())["models"]
-    assert 0.2 < scores["mine"]["mean"]["aji"] < scores["resunet101-monuseg"]["mean"]["aji"]
+    assert 0.2 < scores["mine"]["mean"]["aji"] < 0.6
     for picture in ("cmu.png", "views.png", "ssl/curves.png", "mine/curves.png", "cmu-nuclei.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")

@@ -60,7 +60,7 @@ def test_a_damaged_file_is_named_and_the_others_are_listed(cli: Callable[..., En
     ended = cli("models", tmp_path)
     assert ended.code == 4
     assert "bad.safetensors" in ended.err
-    assert "resunet101-monuseg" in ended.out
+    assert "resunet101-nuclei" in ended.out
 
 
 def test_speed_counts_the_area_that_a_slow_engine_gets_through(tmp_path: Path) -> None:
