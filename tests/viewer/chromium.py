@@ -95,7 +95,11 @@ class Page:
     async def open(self, url: str, width: int = 1400, height: int = 900, *, dark: bool = False) -> None:
         """Go there, and wait until the page says that it is ready and has drawn."""
         await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.call("Emulation.setEmulatedMedia", features=scheme)
@@ -107,7 +111,9 @@ class Page:
     async def still(self) -> None:
         """Wait until nothing moves and no tile is on its way."""
         await asyncio.sleep(0.4)
-        await self.until("wsiNucssl.panes.every((p) => !p.frame && !p.waiting && p.viewer.world.getItemAt(0)?.getFullyLoaded())")
+        await self.until(
+            "wsiNucssl.panes.every((p) => !p.frame && !p.waiting && p.viewer.world.getItemAt(0)?.getFullyLoaded())"
+        )
         await asyncio.sleep(0.2)
 
     async def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:

@@ -124,7 +124,11 @@ class NucleiSource:
             self._stored[0].header if self._stored else self._file.header if self._file else {}
         )
         try:
-            self._origin = Point.parse(cast("Sequence[int]", self.header["origin_l0"])) if "origin_l0" in self.header else origin
+            self._origin = (
+                Point.parse(cast("Sequence[int]", self.header["origin_l0"]))
+                if "origin_l0" in self.header
+                else origin
+            )
         except UsageError as error:
             raise InputError(f"its origin_l0 is no place ({error})", path=path) from error
 

@@ -21,10 +21,12 @@ from wsi_nucssl.viewer.sites import TYPES, Content, Site
 
 HOST: Final = "127.0.0.1"
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "default-src 'none'; script-src 'self'; worker-src 'self'; "
+    "style-src 'self' 'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
-"""The policy of the page's content; index.html says it too, for servers that say nothing."""
+"""The policy of the page's content; index.html says it too, for servers that say nothing. The hash is that of a style
+that OpenSeadragon adds."""
 NOBODY: Final = "'none'"
 NOTEBOOKS: Final = (
     "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:* vscode-webview:"

@@ -13,16 +13,19 @@ export class Pane {
     this.element = document.createElement("div");
     this.element.className = "pane";
     this.element.innerHTML =
-      '<div class="picture"></div><canvas class="lines"></canvas><canvas class="nuclei"></canvas><div class="name" hidden></div><div class="scale"><span></span><i></i></div>';
+      '<div class="picture"></div><div class="name" hidden></div><div class="scale"><span></span><i></i></div>';
     root.append(this.element);
-    const [picture, lines, nuclei, name, scale] = this.element.children;
-    Object.assign(this, { lines: lines.getContext("2d"), name, scale });
-    this.drawing = new Drawing(nuclei);
+    const [picture, name, scale] = this.element.children;
+    Object.assign(this, { name, scale });
     const mpp = slide.mpp ? (slide.mpp[0] + slide.mpp[1]) / 2 : null;
     this.mpp = mpp;
     this.nucleusPx = mpp ? NUCLEUS_UM / mpp : NUCLEUS_PX;
     this.near = NEAR * (28 / this.nucleusPx);
     this.viewer = opened(picture, slide);
+    const [lines, nuclei] = ["lines", "nuclei"].map((className) => Object.assign(document.createElement("canvas"), { className }));
+    this.viewer.canvas.append(lines, nuclei); // below the navigator
+    this.lines = lines.getContext("2d");
+    this.drawing = new Drawing(nuclei);
     this.content = () => null; // what to draw: set by who owns the pane
     this.onMove = () => {};
     this.waiting = 0;

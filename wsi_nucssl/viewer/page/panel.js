@@ -1,6 +1,6 @@
 // The panel: what is shown, in which colours, and of which range.
 
-import { COMPARED, css, heat, HIDDEN, viridis } from "./colors.js";
+import { COMPARED, css, heat, HIDDEN, light } from "./colors.js";
 import { gradient } from "./layers.js";
 
 export const $ = (id) => document.getElementById(id);
@@ -59,7 +59,7 @@ export function legend(root, { nuclei, column, matches, names, density, classCou
     });
   } else if (column) {
     const [low, high] = column.usual;
-    parts.push(...bar(viridis, `≤ ${number(low)}`, `≥ ${number(high)}`, column.unit));
+    parts.push(...bar(light, `≤ ${number(low)}`, `≥ ${number(high)}`, column.unit));
   }
   if (density) parts.push(...bar(heat, "0", `≥ ${number(Math.round(density.top))}`, density.unit));
   root.replaceChildren(...parts);
