@@ -64,9 +64,11 @@ class Page:
             self.errors.append(json.dumps(said["exceptionDetails"])[:600])
         elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning"):
             self.errors.append(json.dumps(said["args"])[:600])
-        elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
-            if "GPU stall" not in said["entry"]["text"]:  # of reading pixels back, which only tests do
-                self.errors.append(said["entry"]["text"])
+        elif method == "Log.entryAdded":
+            entry = said["entry"]
+            of_tests = "GPU stall" in entry["text"]  # of reading pixels back, which only tests do
+            if entry["level"] in ("error", "warning") and not of_tests:
+                self.errors.append(entry["text"])
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One command of the protocol."""

@@ -2,9 +2,10 @@
 
 const POINTS = `#version 300 es
 precision highp float; precision highp usampler2D;
-in vec2 place; uniform vec2 corner, size; uniform float zoom, dot; uniform usampler2D levels; uniform int wide; flat out uint level;
+in vec2 place; uniform vec2 corner, size; uniform float zoom, dot; uniform usampler2D levels; uniform int wide, first, every; flat out uint level;
 void main() {
-  level = texelFetch(levels, ivec2(gl_VertexID % wide, gl_VertexID / wide), 0).r;
+  int number = first + gl_VertexID * every;
+  level = texelFetch(levels, ivec2(number % wide, number / wide), 0).r;
   vec2 at = (place - corner) * zoom / size * 2.0 - 1.0;
   gl_Position = level == 255u ? vec4(2.0, 2.0, 2.0, 1.0) : vec4(at.x, -at.y, 0.0, 1.0);
   gl_PointSize = dot;
@@ -31,6 +32,9 @@ precision highp float;
 flat in uint level; flat in float isPicked; uniform sampler2D palette; uniform float opacity; out vec4 color;
 void main() { color = vec4(mix(texelFetch(palette, ivec2(level, 0), 0).rgb, vec3(1.0, 1.0, 0.0), isPicked), 1.0) * max(opacity, isPicked * opacity); }`;
 const WIDE = 2048;
+const PLACE_BYTES = 8;
+const PX_A_POINT = 4; // screen px for each point at least: more of them would hide each other
+const MOST_MOVING = 60_000; // points while the picture moves, so that it moves smoothly without a graphics card too
 export const NEAR = 0.16; // screen px per level-0 px from which on outlines are drawn, for slides of 0.25 µm per px
 
 export class Drawing {
@@ -69,12 +73,10 @@ export class Drawing {
       if (tile) this.drawTile(nuclei, tile, view, { fill, outline, picked });
       else missing.push([row, col]);
     }
-    if (!view.near) this.drawPoints(set, view, 0, nuclei.count);
-    for (const [row, col] of missing) {
-      const { first, count } = nuclei.tileAt.get(`${row}_${col}`);
-      this.drawPoints(set, view, first, count);
-    }
-    return missing.length;
+    const runs = view.near ? missing.map(([row, col]) => nuclei.tileAt.get(`${row}_${col}`)) : nuclei.runsIn(...box);
+    const every = view.near ? 1 : thinned(runs, nuclei, view);
+    for (const { first, count } of runs) this.drawPoints(set, view, first, count, every);
+    return { missing: missing.length, every };
   }
 
   prepared(nuclei, palette) {
@@ -86,7 +88,6 @@ export class Drawing {
       gl.bindBuffer(gl.ARRAY_BUFFER, set.places);
       gl.bufferData(gl.ARRAY_BUFFER, nuclei.places, gl.STATIC_DRAW);
       gl.enableVertexAttribArray(0);
-      gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
       this.ready.set(nuclei, set);
     }
     if (set.version !== nuclei.version) {
@@ -103,12 +104,15 @@ export class Drawing {
     return set;
   }
 
-  drawPoints(set, view, first, count) {
+  /** Every so many nuclei of a run: they are read from the buffer with that stride. */
+  drawPoints(set, view, first, count, every) {
     const { gl } = this;
     const dot = Math.min(Math.max(view.zoom * view.nucleusPx, 1.6), 10) * view.ratio;
-    this.use(this.points, view, { dot, opacity: view.zoom * view.nucleusPx < 1 ? 0.55 : 0.85, wide: WIDE });
+    this.use(this.points, view, { dot, opacity: view.zoom * view.nucleusPx < 1 ? 0.55 : 0.85, wide: WIDE, first, every });
     gl.bindVertexArray(set.array);
-    gl.drawArrays(gl.POINTS, first, count); // gl_VertexID counts from the buffer's beginning
+    gl.bindBuffer(gl.ARRAY_BUFFER, set.places);
+    gl.vertexAttribPointer(0, 2, gl.FLOAT, false, PLACE_BYTES * every, PLACE_BYTES * first);
+    gl.drawArrays(gl.POINTS, 0, Math.ceil(count / every));
   }
 
   drawTile(nuclei, tile, view, { fill, outline, picked }) {
@@ -150,9 +154,16 @@ export class Drawing {
     gl.uniform2f(at.size, view.width, view.height);
     gl.uniform1f(at.zoom, view.zoom);
     for (const name of ["dot", "opacity", "step"]) if (name in values) gl.uniform1f(at[name], values[name]);
-    for (const name of ["wide", "first", "picked"]) if (name in values) gl.uniform1i(at[name], values[name]);
+    for (const name of ["wide", "first", "picked", "every"]) if (name in values) gl.uniform1i(at[name], values[name]);
     if (values.shift) gl.uniform2f(at.shift, ...values.shift);
   }
+}
+
+/** Draw every so many nuclei only, where there are more of them than can be told apart; few that a filter leaves are all drawn. */
+function thinned(runs, nuclei, view) {
+  const inView = runs.reduce((sum, { count }) => sum + count, 0);
+  const most = view.moving ? MOST_MOVING : Math.max(MOST_MOVING, (view.width * view.height) / PX_A_POINT);
+  return Math.max(1, Math.ceil((inView * (nuclei.shown / Math.max(nuclei.count, 1))) / most));
 }
 
 function program(gl, vertex, fragment) {
@@ -166,7 +177,7 @@ function program(gl, vertex, fragment) {
   for (const name of ["place", "vertex"]) gl.bindAttribLocation(handle, 0, name);
   gl.linkProgram(handle);
   if (!gl.getProgramParameter(handle, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(handle) || "A shader does not link.");
-  const names = ["levels", "palette", "corner", "size", "shift", "zoom", "step", "dot", "opacity", "wide", "first", "picked"];
+  const names = ["levels", "palette", "corner", "size", "shift", "zoom", "step", "dot", "opacity", "wide", "first", "picked", "every"];
   return { handle, at: Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(handle, name)])) };
 }
 

@@ -100,7 +100,7 @@ function painted(counts, { wide, high, most }) {
   const pixels = context.createImageData(wide, high);
   for (let i = 0; i < counts.length; i++) {
     const part = Math.min(counts[i] / most, 1);
-    pixels.data.set([...heat(part), part > 0.01 ? 255 : 0], 4 * i);
+    pixels.data.set([...heat(part), 255 * Math.min(1, 4 * part)], 4 * i); // what is nearly empty shows the slide
   }
   context.putImageData(pixels, 0, 0);
   return canvas;

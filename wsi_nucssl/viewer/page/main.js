@@ -35,11 +35,12 @@ async function begin() {
   for (const nuclei of shown.sets) Object.assign(nuclei, { onTile: () => { draw(); follow(); }, onError: say });
   setUpPanel();
   await repaint();
+  shown.readyAt = performance.now();
   document.documentElement.dataset.ready = "yes";
 }
 
 function addPane() {
-  const pane = new Pane($("panes"), shown.about.slide);
+  const pane = new Pane($("panes"), shown.about.slide, !shown.panes.length);
   const number = shown.panes.push(pane) - 1;
   pane.content = () => contentOf(number);
   pane.onMove = moved;
@@ -92,7 +93,7 @@ const repaint = guarded(async () => {
   const isDifference = state.mode === "difference";
   for (const [k, nuclei] of shown.sets.entries()) {
     nuclei.filters = state.filters;
-    if (!(await nuclei.paint(isDifference ? null : state.color, isDifference ? shown.flags?.[k] : null))) return;
+    if (!(await nuclei.paint(isDifference ? null : state.color, isDifference ? shown.flags?.[k] : null, k === 1))) return;
   }
   await showFiles();
   await refreshPanel();
@@ -200,7 +201,7 @@ async function refreshPanel() {
     onClass: (code, isShown) => { for (const each of shown.sets) each.hiddenClasses[isShown ? "delete" : "add"](code); repaint(); },
   });
   $("color").disabled = isDifference;
-  const sets = state.mode === "side" || isDifference ? shown.sets : [nuclei];
+  const sets = state.mode === "side" ? shown.sets : isDifference ? [] : [nuclei];
   $("shown").textContent = sets.map((each) => (each.shown === each.count ? `${number(each.count)} nuclei` : `${number(each.shown)} of ${number(each.count)} nuclei`)).join(" · ");
   await refreshFilter(nuclei);
 }

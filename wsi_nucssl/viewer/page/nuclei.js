@@ -48,7 +48,7 @@ export class Nuclei {
   }
 
   /** Give each nucleus its colour: by a measurement, a class or none; hidden where a filter leaves it out. */
-  async paint(name, flags = null) {
+  async paint(name, flags = null, isSecond = false) {
     const ticket = (this.ticket = (this.ticket ?? 0) + 1);
     const column = name ? this.column(name) : null;
     const values = column ? await this.valuesOf(name) : null;
@@ -59,7 +59,7 @@ export class Nuclei {
     const scale = (LEVELS - 1) / (high - low || 1);
     let shown = 0;
     for (let i = 0; i < this.count; i++) {
-      let level = flags ? (flags[i] ? 0 : 1) : 0;
+      let level = flags ? (flags[i] ? (isSecond ? HIDDEN : 0) : 1) : 0; // what both have is drawn once
       if (values) {
         const value = values[i];
         level = column.classes ? value : value === value ? Math.min(Math.max(Math.round((value - low) * scale), 0), LEVELS - 1) : NO_VALUE;
@@ -113,6 +113,18 @@ export class Nuclei {
       for (let col = clip(x0 - margin, cols); col <= clip(x1 + margin, cols); col++)
         if (this.tileAt.has(`${row}_${col}`)) found.push([row, col]);
     return found;
+  }
+
+  /** Runs of nuclei whose tiles a box touches: the tiles of a row that lie side by side hold one run. */
+  runsIn(x0, y0, x1, y1) {
+    const runs = [];
+    for (const [row, col] of this.tilesIn(x0, y0, x1, y1)) {
+      const { first, count } = this.tileAt.get(`${row}_${col}`);
+      const last = runs.at(-1);
+      if (last && last.first + last.count === first) last.count += count;
+      else runs.push({ first, count });
+    }
+    return runs;
   }
 
   /** The number of the shown nucleus at a level-0 place: the one around it, else the nearest within `reach` px; −1 for none. */

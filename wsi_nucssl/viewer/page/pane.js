@@ -8,7 +8,7 @@ const NUCLEUS_PX = 28; // where nobody knows µm
 const BAR_PX = 160; // the longest scale bar
 
 export class Pane {
-  constructor(root, slide) {
+  constructor(root, slide, hasNavigator) {
     this.slide = slide;
     this.element = document.createElement("div");
     this.element.className = "pane";
@@ -21,7 +21,7 @@ export class Pane {
     this.mpp = mpp;
     this.nucleusPx = mpp ? NUCLEUS_UM / mpp : NUCLEUS_PX;
     this.near = NEAR * (28 / this.nucleusPx);
-    this.viewer = opened(picture, slide);
+    this.viewer = opened(picture, slide, hasNavigator);
     const [lines, nuclei] = ["lines", "nuclei"].map((className) => Object.assign(document.createElement("canvas"), { className }));
     this.viewer.canvas.append(lines, nuclei); // below the navigator
     this.lines = lines.getContext("2d");
@@ -30,7 +30,8 @@ export class Pane {
     this.onMove = () => {};
     this.waiting = 0;
     this.viewer.addHandler("viewport-change", () => { this.draw(); this.onMove(this); });
-    this.viewer.addHandler("animation", () => this.draw());
+    this.viewer.addHandler("animation", () => { this.moving = true; this.draw(); });
+    this.viewer.addHandler("animation-finish", () => { this.moving = false; this.draw(); });
     this.viewer.addHandler("open", () => this.draw());
     new ResizeObserver(() => this.draw()).observe(this.element);
   }
@@ -42,7 +43,7 @@ export class Pane {
     const zoom = width / (bounds.width * this.slide.width);
     return {
       x: bounds.x * this.slide.width, y: bounds.y * this.slide.width, zoom, width, height,
-      ratio: window.devicePixelRatio || 1, near: zoom >= this.near, nucleusPx: this.nucleusPx,
+      ratio: window.devicePixelRatio || 1, near: zoom >= this.near, nucleusPx: this.nucleusPx, moving: this.moving,
     };
   }
 
@@ -64,9 +65,9 @@ export class Pane {
     if (!content || !view.width) return;
     this.drawLines(view, content);
     this.drawing.clear(view.width, view.height, view.ratio);
-    this.waiting = 0;
-    for (const [nuclei, look] of content.sets) this.waiting += this.drawing.draw(nuclei, view, look);
-    this.drawScale(view);
+    const drawn = content.sets.map(([nuclei, look]) => this.drawing.draw(nuclei, view, look));
+    this.waiting = drawn.reduce((sum, { missing }) => sum + missing, 0);
+    this.drawScale(view, Math.max(1, ...drawn.map(({ every }) => every)));
   }
 
   drawLines(view, { tissue, seams, density }) {
@@ -78,14 +79,14 @@ export class Pane {
     if (seams) drawSeams(this.lines, view, seams, this.slide);
   }
 
-  drawScale({ zoom }) {
+  drawScale({ zoom, moving }, every) {
     const umPerPx = (this.mpp ?? 1) / zoom;
     const longest = BAR_PX * umPerPx;
     const power = 10 ** Math.floor(Math.log10(longest));
     const length = [5, 2, 1].map((each) => each * power).find((each) => each <= longest);
     const unit = this.mpp ? (length >= 1000 ? `${length / 1000} mm` : `${+length.toPrecision(2)} µm`) : `${+length.toPrecision(2)} px`;
-    this.scale.firstChild.textContent = unit;
-    this.scale.lastChild.style.width = `${length / umPerPx}px`;
+    this.scale.firstChild.textContent = every > 1 && !moving ? `${unit} · 1 of ${every} nuclei drawn` : unit;
+    this.scale.lastElementChild.style.width = `${length / umPerPx}px`;
   }
 
   /** The level-0 place under a point of the window. */
@@ -96,7 +97,7 @@ export class Pane {
   }
 }
 
-function opened(element, slide) {
+function opened(element, slide, showNavigator) {
   const viewer = OpenSeadragon({
     element,
     drawer: "canvas", // a second WebGL beside ours would cost memory
@@ -105,7 +106,8 @@ function opened(element, slide) {
       getTileUrl: (level, x, y) => `slide/${level}/${x}_${y}.jpg`,
     },
     showNavigationControl: false,
-    showNavigator: true,
+    showNavigator,
+    navigatorOpacity: 1,
     navigatorPosition: "BOTTOM_RIGHT",
     navigatorSizeRatio: 0.14,
     animationTime: 0.35,
