@@ -35,7 +35,7 @@ const WIDE = 2048;
 const PLACE_BYTES = 8;
 const PX_A_POINT = 4; // screen px for each point at least: more of them would hide each other
 const MOST_MOVING = 60_000; // points while the picture moves, so that it moves smoothly without a graphics card too
-export const NEAR = 0.16; // screen px per level-0 px from which on outlines are drawn, for slides of 0.25 µm per px
+export const NEAR = 0.22; // screen px per level-0 px from which on outlines are drawn, for slides of 0.25 µm per px
 
 export class Drawing {
   constructor(canvas) {
@@ -126,14 +126,14 @@ export class Drawing {
     const { lines, fills } = parts.get(this);
     const corner = [view.x - tile.col * side, view.y - tile.row * side];
     const set = (opacity, shift) => this.use(this.outlines, { ...view, corner }, { step: tile.step, first: tile.first, picked, wide: WIDE, opacity, shift });
-    if (fill > 0) {
+    if (fill > 0 && !view.moving) {
       set(fill, [0, 0]);
       gl.bindVertexArray(fills.array);
       gl.drawArrays(gl.TRIANGLES, 0, fills.count);
     }
     if (outline) {
       gl.bindVertexArray(lines.array);
-      for (const shift of [[0, 0], [0.5, 0.5]]) { // lines of WebGL are 1 px wide: twice, half a px apart, they show
+      for (const shift of view.moving ? [[0, 0]] : [[0, 0], [0.5, 0.5]]) { // lines of WebGL are 1 px wide: twice, half a px apart, they show
         set(1, shift);
         gl.drawArrays(gl.LINES, 0, lines.count);
       }
