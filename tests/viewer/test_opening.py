@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from wsi_nucssl.viewer.matching import matches
 from wsi_nucssl.viewer.pictures import TILE_PX, SlidePictures
 from wsi_nucssl.viewer.reading import TiledNuclei
 from wsi_nucssl.viewer.sites import Site
+from wsi_nucssl.viewer.tiling import write_tiles
 
 FIRST = [(100, 100, 40), (300, 100, 40), (500, 100, 40), (1100, 860, 30)]
 SECOND = [(104, 100, 40), (320, 100, 40), (1100, 860, 30), (700, 500, 50)]
@@ -54,10 +56,12 @@ def test_nuclei_are_converted_once_and_again_when_they_or_their_tiles_changed(
 ) -> None:
     path = write_nuclei(tmp_path / "n.geojson", slide, FIRST)
     made: list[Path] = []
-    write = opening.write_tiles
-    monkeypatch.setattr(
-        opening, "write_tiles", lambda folder, *rest: (made.append(folder), write(folder, *rest))
-    )
+
+    def write(folder: Path, *given: Any) -> int:
+        made.append(folder)
+        return write_tiles(folder, *given)
+
+    monkeypatch.setattr("wsi_nucssl.viewer.opening.write_tiles", write)
     for _ in range(2):
         with opening.open_site(slide, [path]) as site:
             folder = _folder(site)
@@ -97,8 +101,7 @@ def test_nuclei_of_another_slide_are_refused_unless_wanted(tmp_path: Path, slide
 
 
 def test_layers_are_the_tissue_and_the_lines_between_windows(tmp_path: Path, slide: Path) -> None:
-    header = {"window_px": [528, 428], "margin_px": 64}
-    path = write_nuclei(tmp_path / "n.geojson", slide, FIRST, **header)
+    path = write_nuclei(tmp_path / "n.geojson", slide, FIRST, window_px=[528, 428], margin_px=64)
     with opening.open_site(slide, [path]) as site:
         assert site.get("seams.json") == b'{"x":[400.0,800.0],"y":[300.0,600.0]}'
         assert site.get("tissue.json") == b"[[[0.0,0.0,1200.0,0.0,1200.0,912.0,0.0,912.0]]]"
@@ -148,6 +151,7 @@ def test_an_exported_page_holds_what_is_served(tmp_path: Path, slide: Path) -> N
         *written
     }
     picture = cv2.imread(str(folder / "slide" / "11" / "2_1.jpg"))
+    assert picture is not None
     assert picture.shape == (SIZE[1] - 512, SIZE[0] - 1024, 3)
 
 

@@ -77,9 +77,7 @@ def test_localhost_is_this_machine_too(server: ViewerServer) -> None:
     assert _ask(server, f"/{server.token}/", host=f"localhost:{server.port}")[0] == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "//", "/index.html", "/{token}", "/{token}x/", "/x/{token}/", "/é/"]
-)
+@pytest.mark.parametrize("path", ["/", "//", "/index.html", "/{token}", "/{token}x/", "/x/{token}/", "/é/"])
 def test_without_the_token_there_is_nothing(server: ViewerServer, path: str) -> None:
     asked = path.format(token=server.token).encode().decode("latin-1")
     raw = f"GET {asked} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
