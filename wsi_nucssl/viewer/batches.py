@@ -22,7 +22,8 @@ from wsi_nucssl.geometry import Point
 from wsi_nucssl.nuclei.table import Nuclei
 
 ENDINGS: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".parquet")
-_AT_A_TIME: Final = 4096
+_AT_A_TIME: Final = 512
+"""Few, since Python's collector looks at all lists of coordinates that there are, again and again."""
 _NO_ID: Final = bytes(16)
 _PLAIN: Final = (200, 0, 0)
 

@@ -23,7 +23,7 @@ from wsi_nucssl.runs import is_run
 from wsi_nucssl.segment.outputs import run_path
 from wsi_nucssl.slide.fingerprint import identity
 
-_MADE: Final = 1
+_MADE: Final = 2
 """How tiles are made: another number for other bytes."""
 _LIST: Final = "files.json"
 _KEPT: Final = 24

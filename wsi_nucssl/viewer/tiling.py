@@ -5,10 +5,11 @@
     column_K.bin     float32 (n,): one measurement
     tiles/R_C.bin    outlines and all values of the nuclei whose centroid lies in that tile
 
-Nuclei are numbered tile by tile, so that a tile holds a run of them. A tile's file is little-endian: uint32 n, r, m,
-columns and float32 px per step; float32 (n, columns) values; uint32 (n,) rings; int32 (r,) vertices, negative for
-holes; int16 (m, 2) vertices in steps from the tile's corner; uint8 (n, 16) ids. The way there is one pass: what is
-read waits on disk, tile by tile, so that memory holds one tile however many nuclei there are.
+Nuclei are numbered tile by tile, in a tile by their ids, so that a tile holds a run of them. A tile's file is
+little-endian: uint32 n, r, m, columns and float32 px per step; float32 (n, columns) values; uint32 (n,) rings;
+int32 (r,) vertices, negative for holes; int16 (m, 2) vertices in steps from the tile's corner; uint8 (n, 16) ids. The
+way there is one pass: what is read waits on disk, tile by tile, so that memory holds one tile however many nuclei
+there are.
 """
 
 from __future__ import annotations
@@ -162,7 +163,24 @@ class _Spill:
         for part in parts:
             missing = len(self.columns) - part[2].shape[1]
             part[2] = np.pad(part[2], ((0, 0), (0, missing)), constant_values=np.nan)
-        return [np.concatenate([part[index] for part in parts]) for index in range(6)]
+        return _by_id([np.concatenate([part[index] for part in parts]) for index in range(6)])
+
+
+def _by_id(parts: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """A tile's nuclei in the order of their ids, which is none: every k-th of them are then a fair sample."""
+    ids, centroids, values, rings, vertices, xy = parts
+    order = np.argsort(np.ascontiguousarray(ids).view(">u8")[:, 0], kind="stable")
+    lengths = np.abs(vertices)
+    of_rings = _runs((np.cumsum(rings) - rings)[order], rings[order])
+    of_vertices = _runs((np.cumsum(lengths) - lengths)[of_rings], lengths[of_rings])
+    return [
+        ids[order],
+        centroids[order],
+        values[order],
+        rings[order],
+        vertices[of_rings],
+        xy[of_vertices],
+    ]
 
 
 def _runs(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -108,6 +108,8 @@ function opened(element, slide, showNavigator) {
     showNavigationControl: false,
     showNavigator,
     navigatorOpacity: 1,
+    navigatorAutoFade: false,
+    navigatorBackground: "var(--panel)",
     navigatorPosition: "BOTTOM_RIGHT",
     navigatorSizeRatio: 0.14,
     animationTime: 0.35,
