@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsi_nucssl.checks import whole
+from wsi_nucssl.errors import Stopped
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths
 from wsi_nucssl.locations import locate
 
@@ -70,7 +72,8 @@ def view(
             on_url(server.url)
             if browser:
                 webbrowser.open(server.url)
-            server.wait()
+            with contextlib.suppress(KeyboardInterrupt, Stopped):  # this is how it ends
+                server.wait()
         finally:
             server.close()
 

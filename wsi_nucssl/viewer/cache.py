@@ -6,9 +6,9 @@ place. Each of their files is listed with its length and CRC-32C; if one of them
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -44,12 +44,18 @@ def kept(path: Path, what: str, make: Callable[[Path], Any], *more: str) -> Path
         Makes the folder that it is given, where nothing is yet.
     *more : str
         All else that decides the bytes.
+
+    Raises
+    ------
+    OutputError, ResourceError
+        They can be kept nowhere.
     """
     name = f"{what}-{_key(path, what, *more)}"
     places = _places(path)
     for place in places:
         if is_whole(place / name):
-            os.utime(place / name)
+            with contextlib.suppress(OSError):  # of somebody else's
+                os.utime(place / name)
             return place / name
     errors = []
     for place in places:
@@ -87,7 +93,7 @@ def _key(path: Path, *more: str) -> str:
 
 
 def _places(path: Path) -> list[Path]:
-    """Where tiles may be kept, the best first; the last one takes them for this boot of the machine."""
+    """Where tiles may be kept, the best first."""
     stem = path.name
     for ending in (".gz", ".json", ".geojson", ".parquet"):
         stem = stem.removesuffix(ending)
@@ -96,16 +102,7 @@ def _places(path: Path) -> list[Path]:
         *(path.with_name(f"{stem}{ending}") for ending in (".geojson", ".geojson.gz", ".parquet")),
     )
     runs = [run for run in dict.fromkeys(map(run_path, outputs)) if is_run(run) and os.access(run, os.W_OK)]
-    user = cache_folder() / "viewer"
-    return [
-        *(run / "viewer" for run in runs[:1]),
-        user,
-        Path(tempfile.gettempdir()) / f"wsi-nucssl-viewer-{_user()}",
-    ]
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+    return [*(run / "viewer" for run in runs[:1]), cache_folder() / "viewer"]
 
 
 def _list_files(folder: Path) -> None:

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import InputError, UsageError
-from wsi_nucssl.export.reading import NucleiFile
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.geometry import Mpp, Point
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import Slide, identity, open_slide
 from wsi_nucssl.slide.part import ANY_PART, PartChoice
@@ -82,8 +81,8 @@ def open_site(
     if len(nuclei) > 2:
         raise UsageError("at most two results are compared", remedy="Give one or two files of nuclei")
     part = choice.part
-    if part == ANY_PART and nuclei and nuclei[0].suffix != ".parquet":
-        part = PartChoice.recorded(NucleiFile(nuclei[0]).header)
+    if part == ANY_PART and nuclei:
+        part = PartChoice.recorded(NucleiSource(nuclei[0], Point(0, 0)).header)
     with open_slide(
         slide, reader=choice.reader, mpp=choice.mpp, scene=part.scene, focus=part.focus
     ) as opened:
@@ -116,8 +115,6 @@ def _site(slide: Slide, nuclei: Sequence[Path], *, anyway: bool, on_nuclei: OnNu
 
 def _tiles(path: Path, slide: Slide, on_nuclei: OnNuclei) -> Path:
     """The folder of a file's tiles, made now if nobody has made it."""
-    if not path.is_file():
-        raise InputError("there is no such file", path=path, remedy="Check the path")
 
     def make(folder: Path) -> None:
         source = NucleiSource(path, slide.bounds.origin)
