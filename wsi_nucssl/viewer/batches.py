@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,8 +22,7 @@ from wsi_nucssl.geometry import Point
 from wsi_nucssl.nuclei.table import Nuclei
 
 ENDINGS: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".parquet")
-_AT_A_TIME: Final = 512
-"""Few, since Python's collector looks at all lists of coordinates that there are, again and again."""
+_AT_A_TIME: Final = 4096
 _NO_ID: Final = bytes(16)
 _PLAIN: Final = (200, 0, 0)
 
@@ -140,11 +139,11 @@ class NucleiSource:
             yield from (of_table(table, context, self._origin) for table in tables if len(table))
         elif self._file is not None:
             nuclei = iter(self._file)
-            for some in iter(lambda: [*islice(nuclei, _AT_A_TIME)], []):
-                yield self._of_features(some)
+            while batch := self._of_features(islice(nuclei, _AT_A_TIME)):
+                yield batch
             self.doubts = self._file.doubts
 
-    def _of_features(self, nuclei: Sequence[Nucleus]) -> Batch:
+    def _of_features(self, nuclei: Iterable[Nucleus]) -> Batch | None:
         try:
             return _of_features(nuclei, self._origin)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -180,9 +179,13 @@ def of_table(nuclei: Nuclei, context: StoredContext, origin: Point) -> Batch:
     )
 
 
-def _of_features(nuclei: Sequence[Nucleus], origin: Point) -> Batch:
+def _of_features(nuclei: Iterable[Nucleus], origin: Point) -> Batch | None:
+    """The next nuclei of a file, None if there are none.
+
+    Each is taken apart at once: Python's collector would look at all lists that are held, again and again.
+    """
     rings: list[NDArray[np.float64]] = []
-    vertices, counts = [], []
+    vertices, counts, ids, rows, classes = [], [], [], [], []
     for nucleus in nuclei:
         before = len(rings)
         for polygon in nucleus.polygons:
@@ -191,14 +194,18 @@ def _of_features(nuclei: Sequence[Nucleus], origin: Point) -> Batch:
                 rings.append(ring)
                 vertices.append(-len(ring) if index else len(ring))
         counts.append(len(rings) - before)
-    features = [nucleus.feature for nucleus in nuclei]
+        ids.append(_id(nucleus.feature))
+        rows.append(_measurements(nucleus.feature))
+        classes.append((_class(nucleus.feature), nucleus.color))
+    if not counts:
+        return None
     return Batch(
-        np.frombuffer(b"".join(_id(feature) for feature in features), np.uint8).reshape(-1, 16),
+        np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
         np.concatenate(rings) + np.array([origin.x, origin.y]),
         np.array(vertices, np.int64),
         np.array(counts, np.int64),
-        _values([_measurements(feature) for feature in features]),
-        [(_class(feature), nucleus.color) for feature, nucleus in zip(features, nuclei, strict=True)],
+        _values(rows),
+        classes,
     )
 
 
