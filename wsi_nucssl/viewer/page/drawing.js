@@ -30,7 +30,7 @@ void main() {
 const PLAIN = `#version 300 es
 precision highp float;
 flat in uint level; flat in float isPicked; uniform sampler2D palette; uniform float opacity; out vec4 color;
-void main() { color = vec4(mix(texelFetch(palette, ivec2(level, 0), 0).rgb, vec3(1.0, 1.0, 0.0), isPicked), 1.0) * max(opacity, isPicked * opacity); }`;
+void main() { color = vec4(mix(texelFetch(palette, ivec2(level, 0), 0).rgb, vec3(1.0), isPicked), 1.0) * max(opacity, isPicked * opacity); }`;
 const WIDE = 2048;
 const PLACE_BYTES = 8;
 const PX_A_POINT = 4; // screen px for each point at least: more of them would hide each other
