@@ -127,6 +127,22 @@ def test_outlines_without_area_have_a_place_too() -> None:
     assert area.tolist() == [0]
 
 
+def test_nuclei_in_pieces_and_outlines_that_cross_themselves_are_read_back(tmp_path: Path) -> None:
+    pieces = {
+        "type": "MultiPolygon",
+        "coordinates": [[[[0, 0], [0, 4], [4, 4], [4, 0]]], [[[5, 0], [5, 4], [7, 4]]]],
+    }
+    two = {"type": "Feature", "geometry": pieces, "properties": {"objectType": "detection"}}
+    crossed = _feature([[20, 0], [24, 4], [24, 0], [20, 4]], {"objectType": "detection"})
+    flat = _feature([[40, 0], [44, 0], [40, 0]], {"objectType": "detection"})
+    path = tmp_path / "odd.geojson"
+    path.write_bytes(orjson.dumps({"type": "FeatureCollection", "features": [two, crossed, flat]}))
+    tiled = _tiles(NucleiSource(path, Point(0, 0)), tmp_path / "t")
+    shapes = tiled.outlines(0, 0)
+    assert shapely.area(shapes).tolist() == [20, 8, 0]
+    assert shapely.is_valid(shapes).all()
+
+
 def test_an_outline_larger_than_its_tile_keeps_its_shape(tmp_path: Path) -> None:
     ring = [[0, 0], [0, 30000], [30000, 30000], [30000, 0]]
     path = tmp_path / "annotation.geojson"

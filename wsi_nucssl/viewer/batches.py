@@ -210,8 +210,8 @@ def _of_features(nuclei: Iterable[Nucleus], origin: Point) -> Batch | None:
 
 
 def _open(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A ring without its first vertex at its end."""
-    return ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
+    """A ring without its first vertex at its end; three vertices stay."""
+    return ring[:-1] if len(ring) > 3 and (ring[0] == ring[-1]).all() else ring
 
 
 def _id(feature: Mapping[str, Any]) -> bytes:

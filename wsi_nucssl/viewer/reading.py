@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +53,23 @@ class TiledNuclei:
         vertices = np.frombuffer(data, "<i4", r, at + 4 * n).astype(np.int64)
         steps = np.frombuffer(data, "<i2", 2 * m, at + 4 * (n + r)).reshape(-1, 2)
         xy = steps * step + np.array([col, row]) * float(TILE_PX)
-        ends = np.append(0, np.cumsum(np.abs(vertices)))
-        firsts = np.append(0, np.cumsum(rings))
-        found = [_polygon(xy, ends, vertices, a, b) for a, b in pairwise(firsts.tolist())]
-        return np.array(found, dtype=object)
+        shapes = _polygons(xy, vertices, rings)
+        wrong = ~shapely.is_valid(shapes)
+        shapes[wrong] = shapely.make_valid(shapes[wrong])
+        return shapes
 
 
-def _polygon(
-    xy: NDArray[np.float64], ends: NDArray[np.int64], vertices: NDArray[np.int64], first: int, last: int
-) -> Any:
-    """One nucleus of rings; one of too few vertices is empty."""
-    shape = shapely.Polygon()
-    for ring in range(first, last):
-        points = xy[ends[ring] : ends[ring + 1]]
-        if len(points) < 3:
-            continue
-        part = shapely.make_valid(shapely.Polygon(points))
-        shape = shape.union(part) if vertices[ring] > 0 else shape.difference(part)
-    return shape
+def _polygons(
+    xy: NDArray[np.float64], vertices: NDArray[np.int64], rings: NDArray[np.int64]
+) -> NDArray[np.object_]:
+    """Nuclei from rings: each that is no hole begins a polygon, and a nucleus may have several."""
+    ends = np.append(0, np.cumsum(np.abs(vertices)))
+    closed = xy[np.insert(np.arange(len(xy)), ends[1:], ends[:-1])]
+    outer = np.flatnonzero(vertices > 0)
+    offsets = ends + np.arange(len(ends)), np.append(outer, len(vertices))
+    parts = shapely.from_ragged_array(shapely.GeometryType.POLYGON, closed, offsets)
+    owners = np.arange(len(rings)).repeat(rings)[outer]
+    shapes: NDArray[np.object_] = (
+        parts if len(parts) == len(rings) else shapely.multipolygons(parts, indices=owners)
+    )
+    return shapes
