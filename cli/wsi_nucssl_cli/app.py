@@ -38,6 +38,7 @@ from wsi_nucssl_cli import (
     segment,
     tile,
     verify,
+    view,
 )
 from wsi_nucssl_cli.display import say_error, say_warning
 
@@ -62,6 +63,7 @@ app.command("tile")(tile.tile)
 app.command("segment")(segment.segment)
 app.command("export")(export.export)
 app.command("overlay")(overlay.overlay)
+app.command("view")(view.view)
 app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)

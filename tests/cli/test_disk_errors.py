@@ -25,6 +25,7 @@ ERRORS = {
 COMMANDS = {
     "info": "info SLIDE --thumbnail OUT/thumbnail.png",
     "overlay": "overlay SLIDE NUCLEI -o OUT/overlay.png",
+    "view": "view SLIDE --export OUT/page",
     "segment": "segment SLIDE --model WEIGHTS -o OUT/nuclei.geojson",
     "segment --write-tissue": "segment SLIDE --model WEIGHTS -o OUT/a.csv --write-tissue OUT/tissue.geojson",
     "tile": "tile SLIDE --tile-size 128 -o OUT",

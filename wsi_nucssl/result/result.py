@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from geojson import FeatureCollection
     from geopandas import GeoDataFrame
     from matplotlib.axes import Axes
+
+    from wsi_nucssl.viewer.notebooks import ViewerFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,31 @@ class Result:
 
         shown = None if region is None else Box.parse(region)
         return draw(self, ax, color_by=color_by, region=shown, picture=picture, cmap=cmap)
+
+    def view(self, *, height: int = 640) -> ViewerFrame:
+        """Look at the nuclei on their slide in a notebook: zoom, colour, filter, as `wsi-nucssl view` does.
+
+        The page is served by this process on 127.0.0.1, so the browser has to be on the same machine.
+
+        Parameters
+        ----------
+        height : int
+            Of the frame in px.
+
+        Returns
+        -------
+        ViewerFrame
+            Shows itself at the end of a cell; `url` is its address, `close()` ends it.
+
+        Raises
+        ------
+        UsageError
+            Nobody knows the slide: give it to `read_nuclei`.
+        SlideError
+            The slide cannot be opened.
+        """
+        frame: ViewerFrame = import_module("wsi_nucssl.viewer.notebooks").view(self, height=height)
+        return frame
 
     def to_geojson(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write a .geojson or .geojson.gz that QuPath opens, atomically; the Features are those of `segment_slide`.
