@@ -8,15 +8,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import shapely
 import simplejpeg
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.viewer.making import SIZE, squares, write_nuclei, write_slide
 from wsi_nucssl.errors import InputError, OutputExists
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.runs import MANIFEST, MARK
 from wsi_nucssl.slide import Canvas, open_slide
-from wsi_nucssl.viewer import cache, opening
+from wsi_nucssl.viewer import cache, matching, opening
 from wsi_nucssl.viewer.exporting import check_folder, write_site
 from wsi_nucssl.viewer.matching import matches
 from wsi_nucssl.viewer.pictures import TILE_PX, SlidePictures
@@ -51,6 +54,25 @@ def test_two_results_are_matched_as_a_plain_loop_matches_them(tmp_path: Path, sl
     assert both == [{(100, 100), (1100, 860)}, {(104, 100), (1100, 860)}]
     assert isinstance(content, bytes)
     assert b'"matches":{"both":2,"first":2,"second":2}' in content
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 60)] * 2, st.integers(4, 40)), min_size=1, max_size=5), st.data())
+def test_pairs_are_those_of_a_plain_loop(places: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    def outlines(given: list[tuple[int, int, int]]) -> Any:
+        return np.array([shapely.box(x, y, x + side, y + side) for x, y, side in given], dtype=object)
+
+    moves = st.tuples(*[st.integers(-9, 9)] * 3)
+    moved = [
+        (x + dx, y + dy, max(side + ds, 3)) for x, y, side in places for dx, dy, ds in [data.draw(moves)]
+    ]
+    one, other = outlines(places), outlines(moved)
+    expected = {
+        (i, j)
+        for i, a in enumerate(one)
+        for j, b in enumerate(other)
+        if a.intersection(b).area > 0.5 * a.union(b).area
+    }
+    assert {*zip(*(side.tolist() for side in matching._pairs(one, other)), strict=True)} == expected
 
 
 def test_nuclei_are_converted_once_and_again_when_they_or_their_tiles_changed(
