@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import WsiNucsslError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.ledger import TABLE, Ledger, Row
+from wsi_nucssl.report.charts import Tick, axis
 from wsi_nucssl.report.pages import page
 from wsi_nucssl.segment.outputs import run_path
 from wsi_nucssl.segment.reporting import report_path
@@ -62,8 +64,6 @@ def batch_reported(batch: Batch, *, wanted: bool = True) -> Iterator[None]:
 
     Whatever goes wrong with the page is a warning.
     """
-    import warnings
-
     try:
         yield
     finally:
@@ -93,6 +93,7 @@ def write_batch(folder: Path) -> Path:
         name=folder.absolute().name,
         table=TABLE,
         lines=lines,
+        strips=_strips(done),
         done=len(done),
         failed=sum(line.row.state == "failed" for line in lines),
         strange=sum(bool(line.strange) for line in lines),
@@ -108,7 +109,7 @@ def write_batch(folder: Path) -> Path:
 
 def lines_of(folder: Path, rows: Sequence[Row]) -> list[Line]:
     """The table's lines, with what stands out in them."""
-    medians = [kept_median(run_path(folder / row.output)) if row.state == "done" else None for row in rows]
+    medians = [kept_median(run_path(folder / row.output)) if row.nuclei else None for row in rows]
     strange = {
         "per_mm2": _outliers([row.per_mm2 if row.state == "done" else None for row in rows]),
         "median_um2": _outliers(medians),
@@ -123,6 +124,38 @@ def lines_of(folder: Path, rows: Sequence[Row]) -> list[Line]:
         )
         for index, (row, median) in enumerate(zip(rows, medians, strict=True))
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A dot for each slide along an axis.
+
+    Attributes
+    ----------
+    title : str
+        What the axis is.
+    dots : tuple of (float, Line, bool)
+        Where from 0 to 100, which slide, and whether it stands out.
+    ticks : tuple of Tick
+        Of the axis.
+    """
+
+    title: str
+    dots: tuple[tuple[float, Line, bool], ...]
+    ticks: tuple[Tick, ...]
+
+
+def _strips(done: Sequence[Line]) -> list[Strip]:
+    """The slides by density and by size of their nuclei, where there are several."""
+    strips = []
+    for title, name in (("Nuclei per mm²", "per_mm2"), ("Area of the median nucleus, µm²", "median_um2")):
+        values = [(line.row.per_mm2 if name == "per_mm2" else line.median_um2, line) for line in done]
+        known = [(value, line) for value, line in values if value is not None]
+        if len(known) > 1:
+            high = 1.05 * max(value for value, _ in known) or 1.0
+            dots = tuple((100 * value / high, line, name in line.strange) for value, line in known)
+            strips.append(Strip(title, dots, axis(0.0, high)))
+    return strips
 
 
 def _link(folder: Path, row: Row) -> str:

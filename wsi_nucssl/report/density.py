@@ -88,9 +88,10 @@ class DensityGrid:
             return None
         densest, sparsest = np.where(whole, counts, -1).argmax(), np.where(whole, counts, np.inf).argmin()
         cols = counts.shape[1]
-        return self._box(*divmod(int(densest), cols), cells), self._box(*divmod(int(sparsest), cols), cells)
+        return self._box(int(densest), cols, cells), self._box(int(sparsest), cols, cells)
 
-    def _box(self, row: int, col: int, cells: int) -> Box:
+    def _box(self, place: int, cols: int, cells: int) -> Box:
+        row, col = divmod(place, cols)
         x, y = round(col * self.cell_px), round(row * self.cell_px)
         return Box(x, y, x + round(cells * self.cell_px), y + round(cells * self.cell_px))
 
@@ -99,8 +100,8 @@ def _coverage(subject: Subject, rows: int, cols: int, cell_px: float) -> Map:
     """How much of each cell is tissue by the mask, 0 to 1; what lies beyond the slide is none."""
     place, mask = subject.context.transform, subject.tissue
     integral = np.pad(mask.mask.astype(np.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    x: Map = np.arange(cols + 1) * (cell_px * place.scale_x / mask.scale)
-    y: Map = np.arange(rows + 1) * (cell_px * place.scale_y / mask.scale)
+    x = np.arange(cols + 1, dtype=np.float64) * (cell_px * place.scale_x / mask.scale)
+    y = np.arange(rows + 1, dtype=np.float64) * (cell_px * place.scale_y / mask.scale)
     at_edges = _between(_between(integral, y).T, x).T
     inside: Map = np.diff(np.diff(at_edges, axis=0), axis=1)
     share: Map = np.clip(inside / (x[1] * y[1]), 0, 1)

@@ -47,6 +47,8 @@ class Maps:
         Of the colour bar, from low to high.
     smooth_um : int
         How far the density is smoothed.
+    is_empty : bool
+        There is no tissue, and so no density.
     """
 
     tissue: str
@@ -58,6 +60,7 @@ class Maps:
     ticks: tuple[Tick, ...]
     colours: list[str]
     smooth_um: int
+    is_empty: bool
 
     @classmethod
     def of(cls, subject: Subject, tally: Tally) -> Maps:
@@ -82,6 +85,7 @@ class Maps:
             axis(low, high),
             gradient(),
             round(tally.density.sigma_um),
+            not known.size,
         )
 
 
@@ -96,7 +100,8 @@ def _picture(subject: Subject, canvas: Canvas, mask: NDArray[np.bool_]) -> RGB:
 def _outlined(picture: RGB, mask: NDArray[np.bool_]) -> RGB:
     """Glass a little grey, and a line around the tissue."""
     drawn = picture.copy()
-    drawn[~mask] = (0.4 * drawn[~mask] + 0.6 * np.array(_GLASS)).astype(np.uint8)
+    if mask.any():  # faint tissue that was missed must still be seen
+        drawn[~mask] = (0.6 * drawn[~mask] + 0.4 * np.array(_GLASS)).astype(np.uint8)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, contours, -1, _OUTLINE, 2, cv2.LINE_AA)
     return drawn
@@ -117,7 +122,8 @@ def _density(
     rows, cols = (((np.arange(side) + 0.5) / cell_px - 0.5).astype(np.float32) for side in mask.shape)
     across, down = np.meshgrid(cols, rows)
     values = _filled(per_mm2).astype(np.float32)
-    smooth = np.asarray(cv2.remap(values, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    drawn = cv2.remap(values, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    smooth: NDArray[np.float32] = np.asarray(drawn, np.float32)
     colours = 0.88 * coloured(smooth, *bounds)[..., :3] + 0.12 * grey
     return np.where(mask[..., None], colours, pale).astype(np.uint8)
 
