@@ -17,7 +17,7 @@ import numpy as np
 from wsi_nucssl.batch import Batch
 from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import WsiNucsslError
-from wsi_nucssl.files import write_atomic
+from wsi_nucssl.files import remove_partials, write_atomic
 from wsi_nucssl.ledger import TABLE, Ledger, Row
 from wsi_nucssl.report.charts import Tick, axis
 from wsi_nucssl.report.pages import page
@@ -103,6 +103,7 @@ def write_batch(folder: Path) -> Path:
         now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     path = folder / NAME
+    remove_partials(folder, NAME)  # of a process that was killed
     write_atomic(path, text)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -73,37 +74,38 @@ class Sample:
 
 
 def choose(tally: Tally, subject: Subject) -> list[Place]:
-    """Nine places, as far as there are so many that do not overlap."""
+    """Nine places; they overlap only where a small slide has no room for more."""
     um = subject.context.mpp.mean
-    extremes = tally.density.extremes(_SIDE_UM)
     places: list[Place] = []
-
-    def take(title: str, note: str, box: Box, focus: tuple[float, float] | None) -> bool:
-        inside = _moved_inside(box, subject)
-        if any(inside.overlaps(each[2]) for each in places):
-            return False
-        places.append((title, note, inside, focus))
-        return True
-
-    if extremes:
-        side = round(_SIDE_UM / um)
-        for title, box in zip(("Densest", "Sparsest"), extremes, strict=True):
-            note = f"the most {'crowded' if title == 'Densest' else 'empty'} {_SIDE_UM:g} µm of tissue"
-            take(title, note, _around(((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2), side), None)
+    for title, box in zip(("Densest", "Sparsest"), tally.density.extremes(_SIDE_UM) or (), strict=False):
+        note = f"the most {'crowded' if title == 'Densest' else 'empty'} {_SIDE_UM:g} µm of tissue"
+        middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+        inside = _moved_inside(_around(middle, round(_SIDE_UM / um)), subject)
+        if all(inside != each[2] for each in places):
+            places.append((title, note, inside, None))
     for title, note, candidates, wanted in (
         ("Largest nucleus", "{:.0f} µm²", tally.largest, 1),
         ("Least sure", "the network is {:.0%} sure of the marked one", tally.least_sure, 2),
         ("On a seam", "where two pieces of the slide were joined", tally.on_seams, 1),
         ("At random", "a nucleus picked by chance", tally.by_chance, COUNT),
     ):
-        taken = 0
+        more: list[Place] = []
         for x, y, value in candidates:
-            if taken == wanted or len(places) == COUNT:
-                break
-            reach = 2.5 * np.sqrt(value) if title == "Largest nucleus" else 0.0
-            side = round(max(_SIDE_UM, reach) / um)
-            taken += take(title, note.format(value), _around((x, y), side), (x, y))
+            reach = 2.5 * math.sqrt(value) if title == "Largest nucleus" else 0.0
+            box = _around((x, y), round(max(_SIDE_UM, reach) / um))
+            more.append((title, note.format(value), _moved_inside(box, subject), (x, y)))
+        places += _apart(more, places)[: min(wanted, COUNT - len(places))]
     return places
+
+
+def _apart(places: list[Place], others: list[Place]) -> list[Place]:
+    """Those first that overlap none before them, then those that show another nucleus at least."""
+    first: list[Place] = []
+    for each in places:
+        if not any(each[2].overlaps(other[2]) for other in (*others, *first)):
+            first.append(each)
+    seen = {other[3] for other in (*others, *first)}
+    return first + [each for each in places if each not in first and each[3] not in seen]
 
 
 def _around(xy: tuple[float, float], side: int) -> Box:

@@ -158,7 +158,7 @@ def segment_slide(
             ) as run,
             stop_requests() as stop,
         ):
-            for path in exporters:
+            for path in (*exporters, *((report,) if report else ())):
                 remove_partials(path.parent, path.name)
             if tissue_path and not (resume and tissue_path.exists()):
                 tissue_path.parent.mkdir(parents=True, exist_ok=True)
