@@ -159,3 +159,33 @@ def test_tables_beside_have_one_report(segment: Segment, slide: Path, tmp_path: 
     page = report_path(summary.output).read_text()
     median = float(re.search(r"median <b>([\d.]+) µm²", page)[1])  # type: ignore[index]
     assert median == pytest.approx(np.median(areas), abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda page: page, ""),
+        (lambda page: page[:-40], "cut off"),
+        (
+            lambda page: re.sub(rb'output" content="\w{64}', b'output" content="' + b"0" * 64, page),
+            "earlier result",
+        ),
+        (lambda _: b"<html>somebody's own page</html>", ""),
+    ],
+)
+def test_verify_knows_reports(
+    segment: Segment, slide: Path, tmp_path: Path, change: Callable[[bytes], bytes], said: str
+) -> None:
+    from wsi_nucssl.verification.claims import Claims
+    from wsi_nucssl.verification.runs import look_at_run
+
+    output = segment(slide, tmp_path / "n.geojson", steps=STEPS).output
+    path = report_path(output)
+    path.write_bytes(change(path.read_bytes()))
+    found = [
+        fault for fault in look_at_run(tmp_path / "n.geojson.run", Claims()).faults if fault.kind == "report"
+    ]
+    assert [fault.path for fault in found] == [str(path)] * bool(said)
+    assert all(said in fault.what for fault in found)
+    path.unlink()
+    assert not look_at_run(tmp_path / "n.geojson.run", Claims()).faults
