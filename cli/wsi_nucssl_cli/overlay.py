@@ -85,8 +85,8 @@ def overlay(
     from wsi_nucssl.slide import open_slide
     from wsi_nucssl.slide.part import PartChoice
 
-    encode = encoder_of(output)
     check_output(output, inputs=(locate(slide), nuclei), overwrite=overwrite)
+    encode = encoder_of(output)
     style = OverlayStyle(shape, color, width, fill, color_by, plain)  # type: ignore[arg-type]
     box = None if region is None else Box.parse(region)
     part = PartChoice.recorded(open_drawable(nuclei).header)

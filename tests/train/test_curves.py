@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -18,9 +19,11 @@ ROWS = [
 def test_the_best_epoch_is_marked_where_it_was() -> None:
     axes = Figure().subplots()
     draw_curves(axes, ROWS, ("validation_aji", "validation_dice1"))
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = axes.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["AJI", "Dice1", "best: AJI 0.640, epoch 3"]
-    assert [*axes.lines[-1].get_xdata()] == [30, 30]
+    assert np.array_equal(axes.lines[-1].get_xdata(), [30, 30])
     assert (axes.get_title(), axes.get_ylabel()) == ("Held-out images (higher is better)", "score, 0 to 1")
 
 

@@ -236,7 +236,9 @@ def heat_map(density: Density, slide: Slide, mpp: float, title: str = "") -> RGB
     low, high = bounds_of(density)
     part = padded[: extent[0], : extent[1]]
     padded[: extent[0], : extent[1]] = overlay(part, density, low, high)
-    drawn = padded[: len(thumbnail), : thumbnail.shape[1]]
+    tissue = tissue_mask(slide)
+    seen = canvas.look_up(tissue.mask, tissue.scale, canvas.box)[..., None]
+    drawn = np.where(seen, padded[: len(thumbnail), : thumbnail.shape[1]], thumbnail)
     title = title or f"{as_text(slide.path.name)}: density of nuclei, as the network ranks it"
     bar = Scale(ScaleBar.within(max(drawn.shape[1], 300) / 5, um_per_px))
     return captioned(drawn, [bar, _colour_bar(low, high)], title)
