@@ -27,7 +27,7 @@ WRITTEN: dict[str, set[str]] = {
     "segment_and_plot": {"nuclei.png", "nuclei.geojson"},
     "pandas_table": {"large.geojson", "nuclei.csv"},
     "dask_array": set(),
-    "pretrain_finetune_segment": {"tiles", "ssl", "model", "nuclei.geojson"},
+    "pretrain_finetune_segment": {"tiles", "ssl", "model", "nuclei.geojson", "nuclei.report.html"},
     "own_exporter": {"nuclei.wkt"},
     "own_reader": {"slide.npy"},
 }

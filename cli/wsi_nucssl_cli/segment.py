@@ -139,6 +139,12 @@ def segment(
             "--dry-run", help="Say what the run would take, as plan does, and stop; takes a few seconds."
         ),
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report", help="Write a page to look at beside each result, NAME.report.html."
+        ),
+    ] = True,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and doubtful results only.")
     ] = False,
@@ -150,7 +156,9 @@ def segment(
 
     from wsi_nucssl.export.selection import Selection
     from wsi_nucssl.jobs.clusters import steps_with
+    from wsi_nucssl.jobs.reporting import with_report
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+    from wsi_nucssl.report.batch_report import batch_reported
     from wsi_nucssl.segment.slides import segment_batch, segment_slides
     from wsi_nucssl.slide_list import mpp_of, names_of
 
@@ -202,6 +210,7 @@ def segment(
         printed_as_json(batch, wanted=as_json),
         display,
         workers_of(cluster, task_timeout) as pool,
+        batch_reported(batch, wanted=report),
     ):
         segment_slides(
             targets,
@@ -216,7 +225,7 @@ def segment(
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
-            steps=steps_with(pool, context.obj, options),
+            steps=with_report(steps_with(pool, context.obj, options), wanted=report),
         )
 
 
@@ -248,9 +257,13 @@ class _Display(SlideDisplay):
         self.say(f"{self.name_of(slide)}: {summary.nuclei} nuclei, {summary.per_mm2:.0f}/mm², {when}")
         if summary.earlier:
             return
+        from wsi_nucssl.segment.reporting import report_path
+
         if self.verbose:
             fraction = summary.network_seconds / summary.seconds
             self.say(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
         self.say(f"  seams: {summary.seams}")
         for output in summary.outputs:
             self.say(f"  {output}")
+        if (page := report_path(summary.output)).exists():
+            self.say(f"  {page}")

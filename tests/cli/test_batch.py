@@ -98,7 +98,8 @@ def test_a_slide_that_is_there_and_spared_stays_done(
 
 def test_one_slide_into_a_file_has_no_ledger(cli: Cli, glass: Path, weights: Path, tmp_path: Path) -> None:
     assert cli("segment", glass, "-o", tmp_path / "out" / "n.geojson", "--model", weights).code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n.geojson", "n.geojson.run"]
+    written = ["n.geojson", "n.geojson.run", "n.report.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == written
 
 
 def test_json_is_all_that_is_printed(

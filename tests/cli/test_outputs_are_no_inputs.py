@@ -12,12 +12,12 @@ from tests.cli.commands import Ended
 
 
 @pytest.mark.parametrize("command", ["info SLIDE --thumbnail", "overlay SLIDE NUCLEI -o"])
-@pytest.mark.parametrize("target", ["slide.tif", "nuclei.geojson", "other"])
+@pytest.mark.parametrize("target", ["slide.tif", "nuclei.geojson", "other.png"])
 def test_outputs(command: str, target: str, cli: Callable[..., Ended], slide: Path, tmp_path: Path) -> None:
     here = {"SLIDE": tmp_path / "slide.tif", "NUCLEI": tmp_path / "nuclei.geojson"}
     shutil.copy(slide, here["SLIDE"])
     here["NUCLEI"].write_text('{"type":"FeatureCollection","features":[]}')
-    (tmp_path / "other").write_text("mine")
+    (tmp_path / "other.png").write_text("mine")
     before = (tmp_path / target).read_bytes()
     words = [here.get(word, word) for word in command.split()]
     assert cli(*words, tmp_path / target).code == 5

@@ -47,7 +47,7 @@ def test_overlay_changes_the_outline_and_nothing_else(
     cli: Callable[..., Ended], square: Callable[[list[int]], Path], tmp_path: Path, origin: list[int]
 ) -> None:
     picture = tmp_path / "picture.png"
-    ended = cli("overlay", SAMPLE, square(origin), "-o", picture, "--region", 1000, 1000, 60, 60)
+    ended = cli("overlay", SAMPLE, square(origin), "-o", picture, "--region", 1000, 1000, 60, 60, "--plain")
     assert ended.code == 0
     drawn = imagecodecs.imread(picture)
     with open_slide(SAMPLE) as slide:

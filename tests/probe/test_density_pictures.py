@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def test_an_image_gets_a_line_for_each_pair(run: Path, tmp_path: Path) -> None:
     (picture,) = draw(run, [tmp_path / "image.png"], tmp_path / "out", pairs=2)
     drawn = cv2.imread(str(picture))
     assert drawn is not None
-    assert drawn.shape == (2 * 104, 4 * 104, 3)
+    assert drawn.shape[1] == 4 * 104
+    assert drawn.shape[0] > 2 * 104  # title and colour bar
 
 
 def test_a_slide_gets_a_heat_map_of_its_own_shape(run: Path, cmu_slide: Path, tmp_path: Path) -> None:
@@ -53,7 +55,27 @@ def test_a_slide_gets_a_heat_map_of_its_own_shape(run: Path, cmu_slide: Path, tm
     assert np.isnan(density).mean() > 0.2
     drawn = cv2.imread(str(picture))
     assert drawn is not None
-    assert abs(drawn.shape[0] / drawn.shape[1] - height / width) < 0.02
+    assert drawn.shape[1] == pytest.approx(1600 * width / height, abs=2)
+    assert 1600 < drawn.shape[0] < 1800  # title and bars
+
+
+def test_density_is_written_as_tiles_that_lie_where_the_values_are(
+    run: Path, cmu_slide: Path, tmp_path: Path
+) -> None:
+    (picture,) = draw(run, [cmu_slide], tmp_path)
+    density = np.load(picture.with_suffix(".npy"))
+    features = json.loads(picture.with_suffix(".geojson").read_text())["features"]
+    known = np.argwhere(np.isfinite(density))
+    assert len(features) == len(known)
+    assert {each["properties"]["objectType"] for each in features} == {"tile"}
+    assert len({each["id"] for each in features}) == len(features)
+    step = 32 / 0.499
+    for (row, col), feature in list(zip(known.tolist(), features, strict=True))[::97]:
+        ring = np.array(feature["geometry"]["coordinates"][0])
+        assert ring.min(axis=0) == pytest.approx([col * step, row * step], abs=0.01)
+        assert feature["properties"]["measurements"]["Density score"] == pytest.approx(
+            density[row, col], abs=1e-5
+        )
 
 
 def mean_of_cells(_model: object, image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -64,7 +64,7 @@ def test_a_format_from_outside_is_written_beside_ours(run: Callable[..., Child],
     child = run(*words)
     assert child.wait() == 0, child.log.read_text()
     written = {name: tmp_path / f"tissue.{name}" for name in formats}
-    names = {path.name for path in written.values()} | {"tissue.geojson.run"}
+    names = {path.name for path in written.values()} | {"tissue.geojson.run", "tissue.report.html"}
     assert {path.name for path in tmp_path.iterdir()} == {*names, *LEDGER}
     assert all(str(path) in child.log.read_text() for path in written.values())
     ids = [feature["id"] for feature in read_features(written["geojson"])]
@@ -95,7 +95,7 @@ def test_a_format_from_outside_is_kept_and_replaced_like_ours(
     assert f"{toy}: the output was changed" in changed.log.read_text()
     assert run(*words, "--overwrite").wait() == 0
     assert sha256_tree(toy) == whole
-    assert len(list(tmp_path.iterdir())) == 3 + len(LEDGER)
+    assert len(list(tmp_path.iterdir())) == 4 + len(LEDGER)
 
 
 def has_files(folder: Path, wanted: int) -> bool:
@@ -123,7 +123,12 @@ def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) 
         child = run("-o", folder, *words)
         assert child.wait() == 0, child.log.read_text()
         assert {name: sha256_tree(folder / name) for name in names} == expected
-        assert {path.name for path in folder.iterdir()} == {*names, "tissue.geojson.run", *LEDGER}
+        assert {path.name for path in folder.iterdir()} == {
+            *names,
+            "tissue.geojson.run",
+            "tissue.report.html",
+            *LEDGER,
+        }
     assert kills
 
 

@@ -26,6 +26,7 @@ from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.segment.outputs import run_path
+from wsi_nucssl.segment.reporting import report_path
 from wsi_nucssl.segment.run import Steps
 from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB
@@ -64,8 +65,15 @@ def undisturbed(run: Callable[..., Child], slide: Path, weights: Path) -> bytes:
 
 
 def leftovers(output: Path) -> list[str]:
-    """What is there besides the output, the run's manifest, summary and lock."""
-    kept = {output.name, run_path(output).name, "manifest.json", "summary.json", ".lock"}
+    """What is there besides the output, its report, the run's manifest, summary and lock."""
+    kept = {
+        output.name,
+        run_path(output).name,
+        report_path(output).name,
+        "manifest.json",
+        "summary.json",
+        ".lock",
+    }
     return [path.name for path in output.parent.rglob("*") if path.name not in kept]
 
 

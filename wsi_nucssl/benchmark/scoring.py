@@ -13,13 +13,15 @@ from wsi_nucssl.benchmark.oracle import Decomposition, decompose
 from wsi_nucssl.benchmark.predictors import Predictor, tells_apart
 from wsi_nucssl.benchmark.results import ModelResult
 from wsi_nucssl.benchmark.stress import Perturbation
+from wsi_nucssl.captions import captioned
 from wsi_nucssl.datasets import DEFAULT_MPP, Dataset
 from wsi_nucssl.datasets.sample import Image, LabelImage
 from wsi_nucssl.files import safe_stem, write_atomic
 from wsi_nucssl.metrics import aji, compare
+from wsi_nucssl.metrics.aggregated_jaccard import AJI, aji_of
 from wsi_nucssl.metrics.by_type import pq_by_type
 from wsi_nucssl.metrics.contingency import Comparison
-from wsi_nucssl.metrics.drawing import draw_verdicts
+from wsi_nucssl.metrics.drawing import draw_verdicts, verdict_legend
 from wsi_nucssl.pictures import png
 
 OnImage = Callable[[int, int, str], None]
@@ -82,7 +84,10 @@ class Scorer:
             pair, types = self._compared(predictor, sample_id, image, true, mpp)
             if self.pictures is not None:
                 path = self.pictures / file_stem(predictor.name) / f"{file_stem(sample_id)}.png"
-                write_atomic(path, png(draw_verdicts(image, pair)))
+                title = (
+                    f"{sample_id} by {predictor.name}: AJI {AJI.text(aji_of(pair.table))} {AJI.unit.symbol}"
+                )
+                write_atomic(path, png(captioned(draw_verdicts(image, pair), verdict_legend(pair), title)))
             oracle = asdict(decompose(pair)) if self.oracle else None
             return {"result": score_image(sample_id, pair, types).as_json(), "oracle": oracle}
 

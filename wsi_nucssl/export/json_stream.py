@@ -113,7 +113,11 @@ class ObjectStream:
         ValueError
             The file is no JSON, is cut off, or an object is too large.
         """
-        return (orjson.loads(text) for text in self._texts())
+        return map(orjson.loads, self._texts())
+
+    def texts(self) -> Iterator[bytearray]:
+        """Each object as its text, not parsed; otherwise as an iteration."""
+        return self._texts()
 
     def read_envelope(self, enough: re.Pattern[bytes]) -> Any:
         """The rest alone; no further than the list where `enough` stands before it."""

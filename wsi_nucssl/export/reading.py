@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import InputError
+from wsi_nucssl.export.extents import Extent, extent_of
 from wsi_nucssl.export.json_stream import ObjectStream, chunks
 from wsi_nucssl.export.objects import NO_NUCLEI, Nucleus, kind_of, nuclei_of
 
@@ -60,9 +63,25 @@ class NucleiFile:
         InputError
             A feature is no polygon, or the file is damaged.
         """
+        return self._nuclei(None)
+
+    def near(self, box: Extent) -> Iterator[Nucleus]:
+        """The nuclei that reach a box (xmin, ymin, xmax, ymax) of the file's px, and maybe others.
+
+        Others are left unparsed: of 500,000 nuclei of a slide a region's are had in seconds. `doubts` are of what was
+        parsed.
+
+        Raises
+        ------
+        InputError
+            As in an iteration.
+        """
+        return self._nuclei(box)
+
+    def _nuclei(self, box: Extent | None) -> Iterator[Nucleus]:
         counts: dict[str, int] = {}
         try:
-            for index, feature in enumerate(self._features()):
+            for index, feature in self._features(box):
                 kind = kind_of(feature)
                 if kind in NO_NUCLEI or (kind == "annotation" and self._has_detections):
                     counts["parents"] = counts.get("parents", 0) + 1
@@ -92,12 +111,16 @@ class NucleiFile:
             raise TypeError(f"its member {_OURS!r} is no object")
         return header
 
-    def _features(self) -> Iterator[Mapping[str, Any]]:
+    def _features(self, box: Extent | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The features that may reach the box, each with its number in the file."""
         stream = ObjectStream(self.path)
-        for feature in stream:
+        for index, text in enumerate(stream.texts()):
+            if box is not None and _is_off(extent_of(text), box):
+                continue
+            feature = orjson.loads(text)
             if not isinstance(feature, dict):
                 raise TypeError("a feature is no object")
-            yield feature
+            yield index, feature
         content = stream.envelope
         if stream.listed:
             return
@@ -105,7 +128,7 @@ class NucleiFile:
             raise TypeError("it is neither features nor a geometry")
         if content["type"] == "FeatureCollection":
             raise TypeError("its features are no list")
-        yield content if content["type"] == "Feature" else {"type": "Feature", "geometry": content}
+        yield 0, content if content["type"] == "Feature" else {"type": "Feature", "geometry": content}
 
     def _error(self, error: Exception) -> InputError:
         if isinstance(error, FileNotFoundError):
@@ -115,6 +138,13 @@ class NucleiFile:
             path=self.path,
             remedy="Export a FeatureCollection of polygons, one a nucleus",
         )
+
+
+def _is_off(extent: Extent | None, box: Extent) -> bool:
+    """True where a known extent does not reach a box."""
+    return extent is not None and (
+        extent[0] > box[2] or extent[2] < box[0] or extent[1] > box[3] or extent[3] < box[1]
+    )
 
 
 def _parents(count: int) -> Doubt:

@@ -10,6 +10,7 @@ from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
 from wsi_nucssl.jobs.clusters import steps_with, workers_of
+from wsi_nucssl.jobs.reporting import with_report
 from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
@@ -52,6 +53,7 @@ def segment_slide(
     write_tissue: PathArgument | None = None,
     min_area_um2: float = 0.0,
     min_probability: float = 0.0,
+    report: bool = True,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = lambda _: None,
@@ -100,6 +102,8 @@ def segment_slide(
         A .geojson file for the tissue as annotations, to be corrected in QuPath.
     min_area_um2, min_probability : float
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
+    report : bool
+        Write a page to look at beside the result, NAME.report.html.
     resume, overwrite : bool
         Go on with a run that was stopped; replace what is there.
     on_progress : callable
@@ -160,6 +164,7 @@ def segment_slide(
         overwrite=overwrite,
         on_progress=on_progress,
         engine=None if isinstance(engine, str) else as_engine(engine, loaded, device, views),
+        steps=with_report(None, wanted=report),
     )
 
 
@@ -187,6 +192,7 @@ def segment_slides(
     write_tissue: PathArgument | None = None,
     min_area_um2: float = 0.0,
     min_probability: float = 0.0,
+    report: bool = True,
     shard: str | Shard | None = None,
     cluster: str | Client | None = None,
     task_s: float = TASK_S,
@@ -242,6 +248,8 @@ def segment_slides(
         A folder for the tissue of each slide as annotations.
     min_area_um2, min_probability : float
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
+    report : bool
+        Write a page to look at beside each result, NAME.report.html, and one of them all, batch.report.html.
     shard : str or Shard, optional
         Such as "2/8": only this part of the slides, for jobs of an array.
     cluster : str or distributed.Client, optional
@@ -281,6 +289,7 @@ def segment_slides(
     >>> batch.table.groupby("state").nuclei.sum()  # doctest: +SKIP
     """
     from wsi_nucssl.models.weights import as_model
+    from wsi_nucssl.report.batch_report import batch_reported
     from wsi_nucssl.segment.slides import segment_batch
     from wsi_nucssl.segment.slides import segment_slides as run
     from wsi_nucssl.slide.inputs import gather_slides
@@ -316,7 +325,7 @@ def segment_slides(
         resume=resume,
         options=options,
     )
-    with workers_of(cluster, task_s) as pool:
+    with workers_of(cluster, task_s) as pool, batch_reported(batch, wanted=report):
         run(
             targets,
             as_model(model),
@@ -330,6 +339,6 @@ def segment_slides(
             on_slide=on_slide,
             on_summary=on_summary,
             on_failure=on_failure,
-            steps=steps_with(pool, None, options),
+            steps=with_report(steps_with(pool, None, options), wanted=report),
         )
     return batch.result()

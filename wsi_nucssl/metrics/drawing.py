@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.captions import Swatch
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.metrics.contingency import Comparison, Ints, Labels, compare
-from wsi_nucssl.metrics.verdicts import Verdict, verdicts_of
+from wsi_nucssl.metrics.verdicts import COUNTS, Verdict, verdicts_of
 
 COLOURS: Final = {
     Verdict.TRUE_POSITIVE: (0, 170, 60),
@@ -47,6 +48,15 @@ def draw_verdicts(image: NDArray[np.uint8], pair: Comparison) -> NDArray[np.uint
     errors = _outlines(true, table.true_ids, wrong)
     colours[errors > 0] = errors[errors > 0]
     return np.where(colours[..., None] > 0, _TABLE[colours], image)
+
+
+def verdict_legend(pair: Comparison) -> list[Swatch]:
+    """What the colours of `draw_verdicts` mean, and how many nuclei have each."""
+    counts = verdicts_of(pair.table).counts()
+    return [
+        Swatch(COLOURS[verdict], f"{name.replace('_', ' ')} ({counts[name]:,})")
+        for name, verdict in COUNTS.items()
+    ]
 
 
 def _outlines(labels: Labels, ids: Ints, verdicts: NDArray[np.uint8]) -> NDArray[np.uint8]:

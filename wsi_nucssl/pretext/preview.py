@@ -12,7 +12,7 @@ from wsi_nucssl.pretext.batches import TILES, PretextBatches
 
 _CELL_PX: Final = 224
 _GAP_PX: Final = 8
-_COLOURS: Final = ((214, 39, 40), (31, 119, 180), (44, 160, 44))
+COLOURS: Final = ((214, 39, 40), (31, 119, 180), (44, 160, 44))
 """Outlines of the views in the tile, in turn; as in the paper's Fig. 1, red anchor, blue positive, green negative."""
 
 
@@ -32,7 +32,7 @@ def _outlined(tile: NDArray[np.uint8], boxes: NDArray[np.int32]) -> NDArray[np.u
     drawn = np.ascontiguousarray(tile)
     width = max(1, len(tile) // 120)
     for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         cv2.rectangle(drawn, (x0, y0), (x1 - 1, y1 - 1), colour, width)
     return drawn
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wsi_nucssl.captions import ColourBar, Scale, captioned, colours_of
 from wsi_nucssl.cohort import OnFailure, for_each_slide, outputs_in
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import TileGrid
-from wsi_nucssl.locations import Location
+from wsi_nucssl.locations import Location, as_text
 from wsi_nucssl.models.devices import torch_device
 from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.outputs import check_output
@@ -26,6 +27,8 @@ from wsi_nucssl.pretext.model import PretextModel
 from wsi_nucssl.pretext.triplets import TripletGeometry, draw_triplet
 from wsi_nucssl.pretext.views import cut
 from wsi_nucssl.pretext.weights import load_pretext
+from wsi_nucssl.probe.density_tiles import write_tiles
+from wsi_nucssl.scale_bar import ScaleBar
 from wsi_nucssl.slide import RGB, Canvas, Slide, open_slide, tissue_mask
 from wsi_nucssl.slide.part import ANY_PART, PartChoice
 from wsi_nucssl.slide.resolution import require_detail
@@ -37,6 +40,10 @@ _MARGIN_PX: Final = 128
 _MIN_TISSUE: Final = 0.1
 _GAP_PX: Final = 8
 _GLASS: Final = 255
+_PICTURE_PX: Final = 1600
+"""The longer side of a slide's picture, for a talk."""
+_TABLE: Final = colours_of("viridis")
+"""Even to the eye, in print and for the colour-blind."""
 
 Density = NDArray[np.float32]
 
@@ -66,7 +73,8 @@ def draw_density(
     inputs : Sequence[Path]
         Images and slides.
     directory : Path
-        Where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values.
+        Where NAME_density.png goes; beside that of a slide, NAME_density.npy holds its values, and NAME_density.geojson
+        has them as measurements of tiles, which QuPath imports.
     slide_mpp : float, optional
         µm per level-0 px of the slides that do not state it.
     force_mpp : bool
@@ -94,7 +102,7 @@ def draw_density(
     """
     pictures = outputs_in(directory, inputs, "_density.png")
     for picture in pictures.values():
-        for output in (picture, picture.with_suffix(".npy")):
+        for output in _outputs(picture):
             check_output(output, inputs=(*inputs, run), may_exist=True)
     given = GivenMpp.parse(slide_mpp, force_mpp, "slide_mpp")
     model, info = load_pretext(run)
@@ -102,7 +110,7 @@ def draw_density(
 
     def draw(path: Location) -> None:
         picture = pictures[path]
-        for output in (picture, picture.with_suffix(".npy")):
+        for output in _outputs(picture):
             check_output(output, overwrite=overwrite)
         with open_slide(
             path, mpp=given.um, force_mpp=given.is_forced, scene=part.scene, focus=part.focus
@@ -111,6 +119,11 @@ def draw_density(
         on_picture(picture)
 
     for_each_slide(inputs, draw, on_failure)
+
+
+def _outputs(picture: Path) -> tuple[Path, ...]:
+    """All that may lie beside a slide's picture, itself included."""
+    return picture, picture.with_suffix(".npy"), picture.with_suffix(".geojson")
 
 
 def _draw(
@@ -122,12 +135,15 @@ def _draw(
     view_px: int,
 ) -> None:
     if slide.is_plain_image:
-        drawn = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
+        lines = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
+        title = f"{as_text(slide.path.name)}: a view with more nuclei and its density, one with fewer and its density"
+        drawn = captioned(lines, [_colour_bar_of_pairs()], title)
     else:
         require_detail(slide, Mpp.square(mpp))
         density = slide_density(model, slide, mpp)
         drawn = heat_map(density, slide, mpp)
         _save_array(picture.with_suffix(".npy"), density)
+        write_tiles(picture.with_suffix(".geojson"), density, slide, mpp, CELL_PX)
     write_atomic(picture, png(drawn))
 
 
@@ -159,10 +175,9 @@ def overlay(image: RGB, density: Density, low: float, high: float) -> RGB:
     fraction = (np.where(known, density, low) - low) / max(high - low, 1e-6)
     size = (image.shape[1], image.shape[0])
     smooth = cv2.resize(fraction.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    grey = np.rint(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
-    coloured = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    coloured = _TABLE[np.rint(np.clip(smooth, 0, 1) * (len(_TABLE) - 1)).astype(np.int64)]
     where = cv2.resize(known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[..., None] > 0
-    blended = cv2.addWeighted(image, 0.4, coloured, 0.6, 0)
+    blended = cv2.addWeighted(image, 0.3, coloured, 0.7, 0)
     return np.where(where, blended, image).astype(np.uint8)
 
 
@@ -195,17 +210,53 @@ def slide_density(
     return density
 
 
-def heat_map(density: Density, slide: Slide, mpp: float) -> RGB:
-    """A slide's thumbnail with its density in colour, from the 2nd to the 98th percentile."""
-    canvas = Canvas(slide, Mpp.square(mpp * CELL_PX / 4))
+def heat_map(density: Density, slide: Slide, mpp: float, title: str = "") -> RGB:
+    """A slide's density in colour, from the 2nd to the 98th percentile, with title, colour bar and scale bar.
+
+    Parameters
+    ----------
+    density : ndarray of float32
+        (row, col), as `slide_density` gives it.
+    slide : Slide
+        What it is of.
+    mpp : float
+        µm per px of the canvas of which 32 × 32 px make a value.
+    title : str
+        Above the picture; by default the slide's name.
+    """
+    canvas = Canvas.within(slide, _PICTURE_PX)
     thumbnail = canvas.read_whole()
+    um_per_px = canvas.scale_x * (slide.mpp.x if slide.mpp else 1.0)
+    cell_px = CELL_PX * mpp / um_per_px
+    extent = tuple(max(1, round(side * cell_px)) for side in density.shape)
+    padded = np.full(
+        (max(extent[0], len(thumbnail)), max(extent[1], thumbnail.shape[1]), 3), _GLASS, np.uint8
+    )
+    padded[: len(thumbnail), : thumbnail.shape[1]] = thumbnail
+    low, high = bounds_of(density)
+    part = padded[: extent[0], : extent[1]]
+    padded[: extent[0], : extent[1]] = overlay(part, density, low, high)
+    tissue = tissue_mask(slide)
+    seen = canvas.look_up(tissue.mask, tissue.scale, canvas.box)[..., None]
+    drawn = np.where(seen, padded[: len(thumbnail), : thumbnail.shape[1]], thumbnail)
+    title = title or f"{as_text(slide.path.name)}: density of nuclei, as the network ranks it"
+    bar = Scale(ScaleBar.within(max(drawn.shape[1], 300) / 5, um_per_px))
+    return captioned(drawn, [bar, _colour_bar(low, high)], title)
+
+
+def bounds_of(density: Density) -> tuple[float, float]:
+    """The range of the colours: the 2nd and the 98th percentile."""
     known = density[np.isfinite(density)]
     low, high = np.percentile(known, (2, 98)).tolist() if known.size else (0.0, 1.0)
-    extent = (density.shape[0] * 4, density.shape[1] * 4)
-    padded = np.full((*extent, 3), _GLASS, np.uint8)
-    part = thumbnail[: extent[0], : extent[1]]
-    padded[: part.shape[0], : part.shape[1]] = part
-    return overlay(padded, density, low, high)[: thumbnail.shape[0], : thumbnail.shape[1]]
+    return low, high
+
+
+def _colour_bar(low: float, high: float) -> ColourBar:
+    return ColourBar(_TABLE, f"{low:.2f}, few nuclei", f"{high:.2f}, many", "score, without unit")
+
+
+def _colour_bar_of_pairs() -> ColourBar:
+    return ColourBar(_TABLE, "few nuclei", "many", "the two maps of a line share a scale")
 
 
 def _save_array(path: Path, values: Density) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import difflib
 import io
-import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.columns import TYPE
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.result.outlines import exteriors
+from wsi_nucssl.scale_bar import ScaleBar
 from wsi_nucssl.schema import types_of
 
 if TYPE_CHECKING:
@@ -167,14 +167,11 @@ def _add_types(ax: Axes, result: Result) -> None:
 
 def _draw_scale_bar(ax: Axes, shown: Box, mpp: float | None) -> None:
     """A bar of a round length in the lower left corner, on white so that it shows on any tissue."""
-    unit, per_px = ("µm", mpp) if mpp else ("px", 1.0)
-    longest = _BAR * shown.width * per_px
-    length = max(step for step in _round_lengths(longest) if step <= longest)
-    text, unit = (f"{length / 1000:g}", "mm") if unit == "µm" and length >= 1000 else (f"{length:g}", unit)
+    length = ScaleBar.within(_BAR * shown.width, mpp)
     bar = AnchoredSizeBar(
         ax.transData,
-        length / per_px,
-        f"{text} {unit}",
+        length.px,
+        length.text,
         "lower left",
         pad=0.4,
         borderpad=0.6,
@@ -185,9 +182,3 @@ def _draw_scale_bar(ax: Axes, shown: Box, mpp: float | None) -> None:
     )
     bar.patch.set(alpha=0.85, linewidth=0)
     ax.add_artist(bar)
-
-
-def _round_lengths(longest: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten up to about `longest`."""
-    power = 10.0 ** math.floor(math.log10(longest))
-    return [power, 2 * power, 5 * power]

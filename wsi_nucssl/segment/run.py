@@ -21,6 +21,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.locations import Location, as_text, locate
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
 from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, SlideWork, run_in_threads
 from wsi_nucssl.segment.memory import Shares, shares
@@ -29,6 +30,7 @@ from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path, tissue_
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
+from wsi_nucssl.segment.reporting import Guarded, Report, Subject, near_in_blocks, report_again, report_path
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import (
     BLOCKS,
@@ -64,6 +66,8 @@ class Steps:
         The exporter of a format.
     at_once : int
         How many slides a batch does at a time: two where one slide's end would leave workers idle.
+    report : Report, optional
+        Reports on each slide; nobody does by default.
     """
 
     open_slide: Callable[..., Slide] = open_slide
@@ -73,6 +77,7 @@ class Steps:
     execute: Execute = run_in_threads
     exporter: Callable[[str], Exporter] = EXPORTERS.get
     at_once: int = 1
+    report: Report | None = None
 
 
 def segment_slide(
@@ -132,6 +137,9 @@ def segment_slide(
     run_folder = run_path(next(iter(exporters)))
     inputs = (locate(slide_path), model.path)
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
+    report = report_path(next(iter(exporters))) if steps.report else None
+    if report:
+        check_output(report, inputs=inputs, overwrite=overwrite, may_exist=resume)
     tissue_path = tissue_output(options, inputs, [*exporters], resume=resume, overwrite=overwrite)
     with steps.open_slide(
         slide_path,
@@ -150,7 +158,7 @@ def segment_slide(
             ) as run,
             stop_requests() as stop,
         ):
-            for path in exporters:
+            for path in (*exporters, *((report,) if report else ())):
                 remove_partials(path.parent, path.name)
             if tissue_path and not (resume and tissue_path.exists()):
                 tissue_path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,9 +166,11 @@ def segment_slide(
             summary = finished_summary(run, [*exporters])
             if summary is not None and options.strict:
                 refuse_doubtful(summary.doubts, slide.path)
+            told = report if report and (overwrite or not report.exists()) else None
             if summary is None:
-                summary = _segment(setup, exporters, run, stop, steps.execute, on_progress, begun)
-                keep_summary(run, summary)
+                summary = _segment(setup, exporters, run, stop, steps, on_progress, begun, told)
+            elif told and steps.report:
+                summary = report_again(steps.report, setup.subject(told), summary)
             _tidy(run)
             return summary
 
@@ -215,6 +225,10 @@ class _Setup:
             batch_size=self.batch_size,
             views=self.shares.views,
         )
+
+    def subject(self, report: Path) -> Subject:
+        """What a report is of."""
+        return Subject(report, self.slide, self.tissue, self.export_context(), self.plan.windows)
 
     def export_context(self) -> ExportContext:
         """What the nuclei stand for."""
@@ -276,12 +290,15 @@ def _segment(
     exporters: dict[Path, Exporter],
     run: Path,
     stop: StopRequest,
-    execute: Execute,
+    steps: Steps,
     on_progress: OnProgress,
     begun: float,
+    report: Path | None,
 ) -> SegmentSummary:
-    """Do all that is not done yet, and stream all blocks into the outputs."""
-    seams, areas, tissue = SeamFigure(), AreaTally(), setup.tissue
+    """Do all that is not done yet, stream all blocks into the outputs, and report on it where a report is wanted."""
+    seams, areas, tissue, clock = SeamFigure(), AreaTally(), setup.tissue, _Clock(begun)
+    watch = Guarded(steps.report, setup.subject(report)) if steps.report and report else None
+    chosen_of = setup.options.selection.of
     doubts = doubts_before(setup.slide, tissue, setup.model)
     work, progress = setup.work(run), SlideProgress()
     if setup.options.strict:
@@ -289,7 +306,7 @@ def _segment(
 
     def counted(tables: Iterator[Nuclei]) -> Iterator[Nuclei]:
         nonlocal seams, doubts
-        for table in tables:
+        for table in clock.waited_for(tables):
             seams += SeamFigure.of(table, setup.plan.windows)
             areas.add(table)
             yield table
@@ -299,14 +316,14 @@ def _segment(
             refuse_doubtful(doubts, setup.slide.path)
 
     mpp = Mpp.square(setup.model.info.mpp)
-    running = execute(work, progress, workers=setup.shares.workers, stop=stop, on_progress=on_progress)
+    running = steps.execute(work, progress, workers=setup.shares.workers, stop=stop, on_progress=on_progress)
     context = setup.export_context()
     with contextlib.closing(running) as tables:  # its threads end here, whatever happens
-        chosen = setup.options.selection.of(counted(tables), context)
-        nuclei = export(exporters, chosen, context)
+        chosen = chosen_of(counted(tables), context)
+        nuclei = export(exporters, watch.seen(chosen) if watch else chosen, context)
     if setup.options.keep_probabilities:
         write_canvas(work.store, run / KEPT)
-    return SegmentSummary(
+    summary = SegmentSummary(
         outputs={path: sha256_tree(path) for path in exporters},
         nuclei=nuclei,
         tissue_mm2=tissue.area_mm2 or 0.0,
@@ -318,6 +335,47 @@ def _segment(
         slide_px=(setup.slide.dimensions.width, setup.slide.dimensions.height),
         origin_l0=(context.transform.origin_x, context.transform.origin_y),
     )
+    keep_summary(run, summary)
+    if watch is None:
+        return summary
+    near = near_in_blocks(work, lambda tables: chosen_of(tables, context))
+    return watch.write(summary, clock.stages(progress.network_seconds, perf_counter()), near)
+
+
+class _Clock:
+    """Where the time of a slide goes.
+
+    Parameters
+    ----------
+    begun : float
+        When it began, by `perf_counter`.
+    """
+
+    def __init__(self, begun: float) -> None:
+        self._prepared, self._waited = perf_counter() - begun, 0.0
+        self._begun = begun
+
+    def waited_for(self, tables: Iterable[Nuclei]) -> Iterator[Nuclei]:
+        """The tables, and how long they took to come."""
+        each = iter(tables)
+        while True:
+            asked = perf_counter()
+            try:
+                table = next(each)
+            except StopIteration:
+                return
+            finally:
+                self._waited += perf_counter() - asked
+            yield table
+
+    def stages(self, network: float, now: float) -> dict[str, float]:
+        """Seconds of each stage; threads work side by side, so that finding nuclei is what the network left over."""
+        return {
+            "prepare": self._prepared,
+            "network": network,
+            "extract": max(0.0, self._waited - network),
+            "write": max(0.0, now - self._begun - self._prepared - self._waited),
+        }
 
 
 def _tidy(run: Path) -> None:

@@ -114,6 +114,12 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
     return SegmentSummary(**{**kept, **read, "earlier": True})
 
 
+def kept_median(run: Path) -> float | None:
+    """Area of the median nucleus in µm² as a finished run's summary has it; None where nobody knows."""
+    found = (_read(run) or {}).get("median_um2")
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
 def _read(run: Path) -> dict[str, Any] | None:
     """What `keep_summary` wrote; None if it is absent or damaged."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import atomic_path, write_atomic
-
-Row = Mapping[str, float]
+from wsi_nucssl.train.curves import Row, draw_curves
 
 
 class History:
@@ -72,16 +71,10 @@ class History:
         """Draw `curves.png`, one panel for each group of columns, over steps; TensorBoard gets the new rows."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
+        figure = Figure(figsize=(5 * len(panels), 3.8), layout="constrained")
+        figure.suptitle(self.csv.absolute().parent.name)
         for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            for name in names:
-                points = [(row["step"], row[name]) for row in self.rows if name in row]
-                if points:
-                    axes.plot(*zip(*points, strict=True), label=name)
-            axes.set_xlabel("step")
-            axes.grid(alpha=0.3)
-            if axes.has_data():
-                axes.legend()
+            draw_curves(axes, self.rows, names)
         with atomic_path(self.curves) as partial:
             figure.savefig(partial, format="png", dpi=110)
         self._send_to_tensorboard()

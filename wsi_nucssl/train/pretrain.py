@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsi_nucssl.captions import Item, Swatch, captioned
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.pictures import png
-from wsi_nucssl.pretext.preview import contact_sheet
+from wsi_nucssl.pretext.preview import COLOURS, contact_sheet
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
 from wsi_nucssl.train.distributed import make_accelerator, shared_run_directory
@@ -89,4 +90,10 @@ def preview(job: PretrainJob, path: Path, *, overwrite: bool = False) -> None:
     single_threaded_opencv()
     with open_source(job.sources, job.tiles, job.seed) as source:
         sheet = contact_sheet(make_batches(job, source))
-    write_atomic(path, png(sheet))
+    title = (
+        f"What {job.task} shows the network: a tile with the views cut from it, then each view as it is seen"
+    )
+    names = ("first view (anchor)", "second (positive)", "third (negative)")
+    swatches = [Swatch(colour, name) for colour, name in zip(COLOURS, names, strict=True)]
+    items: list[Item] = [*swatches] if job.task in ("triplet-rank", "triplet", "rank") else []
+    write_atomic(path, png(captioned(sheet, items, title)))

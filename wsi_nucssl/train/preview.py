@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.captions import Item, Swatch, captioned
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.spec import architecture
@@ -41,7 +42,14 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
     if path.resolve().parent in inputs:
         raise OutputExists("the picture lies among the images", path=path, remedy="Choose another place")
     check_output(path, inputs=inputs, overwrite=overwrite)
-    write_atomic(path, png(draw_preview(job)))
+    body, boundary = (tuple(map(int, colour)) for colour in _COLOURS[1:])
+    items: list[Item] = [
+        Swatch((0, 0, 0), "background"),
+        Swatch((body[0], body[1], body[2]), "inside of a nucleus"),
+        Swatch((boundary[0], boundary[1], boundary[2]), "rim"),
+    ]
+    title = f"What fine-tuning will see: crops as augmented, each above its classes ({job.mpp:g} µm per px)"
+    write_atomic(path, png(captioned(draw_preview(job), items, title)))
 
 
 def draw_preview(job: FinetuneJob) -> NDArray[np.uint8]:

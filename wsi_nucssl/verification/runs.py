@@ -17,6 +17,7 @@ from wsi_nucssl.tiles.codecs import checksum_of
 from wsi_nucssl.verification.belonging import other_slide, other_weights
 from wsi_nucssl.verification.claims import Claims
 from wsi_nucssl.verification.fault import Fault, Verdict
+from wsi_nucssl.verification.pages import look_at_report
 from wsi_nucssl.verification.records import RunRecord
 
 _RESUME: Final = "Run the same command again with ⟨resume⟩, or verify with ⟨repair⟩ and ⟨slide⟩"
@@ -37,6 +38,7 @@ def look_at_run(path: Path, claims: Claims) -> Verdict:
     ]
     if record.summary is not None:
         said = f"finished, {record.summary.get('nuclei')} nuclei"
+        faults += look_at_report(path, record.summary)
     else:
         faults += _unfinished(path, manifest)
         said = "not finished"

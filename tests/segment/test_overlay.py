@@ -1,0 +1,148 @@
+"""Overlays: of the right slide, on the slide, in the colours asked for, and the same from every format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.segment import fakes
+from wsi_nucssl.captions import colours_of
+from wsi_nucssl.errors import InputError, UsageError
+from wsi_nucssl.export.extents import extent_of
+from wsi_nucssl.export.reading import NucleiFile
+from wsi_nucssl.geometry import Box
+from wsi_nucssl.segment.overlay import OverlayStyle, draw_overlay
+from wsi_nucssl.segment.summary import SegmentSummary
+from wsi_nucssl.slide import RGB, open_slide
+
+Segment = Callable[..., SegmentSummary]
+REGION = Box(100, 100, 500, 400)
+
+
+@pytest.fixture(scope="module")
+def slide(tissue: RGB, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.write_slide(tmp_path_factory.mktemp("slide") / "tissue.tif", tissue)
+
+
+@pytest.fixture
+def files(segment: Segment, slide: Path, tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"n.{ending}" for ending in ("geojson", "geojson.gz", "parquet")]
+    segment(slide, paths)
+    return paths
+
+
+def drawn(slide: Path, nuclei: Path, zoom: float = 1.0, region: Box | None = REGION, **style: Any) -> RGB:
+    with open_slide(slide) as opened:
+        return draw_overlay(opened, nuclei, region, zoom, OverlayStyle(**style))
+
+
+@pytest.mark.parametrize(
+    "style",
+    [{}, {"color": (0, 0, 255), "width": 3.0}, {"fill": 0.5}, {"color_by": "area_um2"}, {"shape": "density"}],
+)
+def test_every_format_gives_one_picture(files: list[Path], slide: Path, style: dict[str, Any]) -> None:
+    pictures = [drawn(slide, path, plain=True, **style) for path in files]
+    with open_slide(slide) as opened:
+        tissue = opened.read(REGION)
+    assert (pictures[0] != tissue).any()
+    assert all((picture == pictures[0]).all() for picture in pictures)
+
+
+@pytest.mark.parametrize("name", ["area_um2", "Area µm^2"])
+def test_colours_follow_the_measurement(slide: Path, tmp_path: Path, name: str) -> None:
+    values = [10, 20, 30]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[x, 20], [x + 20, 20], [x + 20, 40], [x, 40], [x, 20]]],
+            },
+            "properties": {"objectType": "detection", "measurements": {"Area µm^2": value}},
+        }
+        for x, value in zip((20, 60, 100), values, strict=True)
+    ]
+    path = tmp_path / "n.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    picture = drawn(slide, path, region=Box(0, 0, 200, 100), color_by=name, fill=1.0, plain=True)
+    table = colours_of("viridis").astype(int)
+    low, high = np.percentile(values, (1, 99))
+    for x, value in zip((20, 60, 100), values, strict=True):
+        expected = table[round(min(max((value - low) / (high - low), 0), 1) * 255)]
+        assert (picture[30, x + 10] == expected).all()
+
+
+def test_another_slides_nuclei_are_refused(files: list[Path], tissue: RGB, tmp_path: Path) -> None:
+    other = fakes.write_slide(tmp_path / "other.tif", tissue[::-1].copy())
+    for path in files:
+        with pytest.raises(InputError, match=r"another slide, tissue\.tif"):
+            drawn(other, path)
+    with open_slide(other) as opened:
+        assert draw_overlay(opened, files[0], REGION, anyway=True).any()
+
+
+@pytest.mark.parametrize("region", [Box(5000, 0, 5100, 100), Box(-300, -300, -10, -10), Box(0, 900, 50, 950)])
+def test_a_region_off_the_slide_is_refused(files: list[Path], slide: Path, region: Box) -> None:
+    with pytest.raises(UsageError, match="lies off the slide"):
+        drawn(slide, files[0], region=region)
+
+
+def test_a_measurement_that_nobody_has_is_refused(files: list[Path], slide: Path) -> None:
+    for path in files:
+        with pytest.raises((InputError, UsageError), match=r"measurement 'nix'.*(?:Solidity|solidity)"):
+            drawn(slide, path, color_by="nix")
+
+
+def test_from_afar_density_is_drawn_and_captions_stand_below(files: list[Path], slide: Path) -> None:
+    far = drawn(slide, files[0], zoom=0.1, region=None)
+    assert (far == drawn(slide, files[0], zoom=0.1, region=None, shape="density")).all()
+    plain = drawn(slide, files[0], zoom=0.1, region=None, plain=True)
+    assert (far[: plain.shape[0], : plain.shape[1]] == plain).all()
+    assert far.shape[0] > plain.shape[0]
+    near = drawn(slide, files[0], plain=True)
+    assert (near == drawn(slide, files[0], plain=True, shape="outlines")).all()
+
+
+@pytest.mark.parametrize(
+    "style", [{"width": 0}, {"fill": 1.5}, {"shape": "dots"}, {"color": (1, 2, 3), "color_by": "x"}]
+)
+def test_an_impossible_style_is_refused(style: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        OverlayStyle(**style)
+
+
+@pytest.mark.parametrize(
+    ("text", "extent"),
+    [
+        (b'{"coordinates":[[[1.5,-2],[30,4.25],[1.5,-2]]]}', (1.5, -2, 30, 4.25)),
+        (b'{"coordinates" : [ [ [1, 2, 99], [3, 4, -99] ] ]}', (1, 2, 3, 4)),
+        (b'{"a":{"coordinates":[[[1,2],[3,4]]]},"b":{"coordinates":[[[[0,9]]]]}}', (0, 2, 3, 9)),
+        (b'{"coordinates":[[[1e3,2],[3,4]]]}', None),
+        (b'{"coordinates":[]}', None),
+        (b'{"coordinates":null}', None),
+        (b'{"type":"Point"}', None),
+        (b'{"coordinates":[[[1,2],[3', None),
+    ],
+)
+def test_an_extent_is_that_of_all_coordinates_or_unknown(
+    text: bytes, extent: tuple[float, ...] | None
+) -> None:
+    assert extent_of(bytearray(text)) == extent
+
+
+def test_what_is_left_unparsed_lies_off_the_region(files: list[Path]) -> None:
+    nuclei = NucleiFile(files[0])
+    box = (150.0, 100.0, 420.0, 330.0)
+
+    def reaches(rings: list[Any]) -> bool:
+        low, high = rings[0].min(axis=0), rings[0].max(axis=0)
+        return bool((high >= box[:2]).all() and (low <= box[2:]).all())
+
+    expected = [each.feature["id"] for each in nuclei if reaches(each.rings())]
+    assert [each.feature["id"] for each in nuclei.near(box)] == expected
+    assert 0 < len(expected) < sum(1 for _ in nuclei)

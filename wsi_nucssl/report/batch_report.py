@@ -1,0 +1,177 @@
+"""The page of a batch: a line for each slide, those that stand out marked, and links to the slides' own pages."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import numpy as np
+
+from wsi_nucssl.batch import Batch
+from wsi_nucssl.doubts import DoubtWarning
+from wsi_nucssl.errors import WsiNucsslError
+from wsi_nucssl.files import remove_partials, write_atomic
+from wsi_nucssl.ledger import TABLE, Ledger, Row
+from wsi_nucssl.report.charts import Tick, axis
+from wsi_nucssl.report.pages import page
+from wsi_nucssl.segment.outputs import run_path
+from wsi_nucssl.segment.reporting import report_path
+from wsi_nucssl.segment.summary import kept_median
+
+NAME: Final = "batch.report.html"
+_FEWEST: Final = 6
+"""Fewer slides have no usual value."""
+_FAR: Final = 3.5
+"""Robust standard deviations from the median: https://doi.org/10.1080/00401706.1993.10484731."""
+_TO_SIGMA: Final = 1.4826
+_LEAST_SIGMA: Final = 0.05
+"""Of logarithms: slides that differ by a few per cent never stand out, however alike the others are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A slide of the table.
+
+    Attributes
+    ----------
+    row : Row
+        What the ledger says.
+    name, link : str
+        The slide's name, and the address of its page, "" without one.
+    median_um2 : float or None
+        Area of the median nucleus.
+    strange : frozenset of str
+        Columns in which it is far from the other slides: "per_mm2", "median_um2".
+    """
+
+    row: Row
+    name: str
+    link: str
+    median_um2: float | None
+    strange: frozenset[str] = frozenset()
+
+
+@contextlib.contextmanager
+def batch_reported(batch: Batch, *, wanted: bool = True) -> Iterator[None]:
+    """Write the page of a batch's folder when the work is over, however it ends; a lone slide has its own page.
+
+    Whatever goes wrong with the page is a warning.
+    """
+    try:
+        yield
+    finally:
+        ledger = batch.result().ledger
+        if wanted and ledger is not None and not batch.is_lone:
+            try:
+                write_batch(ledger.parent)
+            except Exception as error:  # the slides are worth more than a page about them
+                said = error.message if isinstance(error, WsiNucsslError) else repr(error)
+                warnings.warn(
+                    f"{ledger.parent / NAME}: the page was not written ({said})", DoubtWarning, stacklevel=2
+                )
+
+
+def write_batch(folder: Path) -> Path:
+    """Write the page of all slides that the ledger of `folder` knows, in the place of an earlier one.
+
+    Raises
+    ------
+    OutputError
+        The ledger is damaged, or the page cannot be written.
+    """
+    lines = lines_of(folder, [*Ledger(folder).rows().values()])
+    done = [line for line in lines if line.row.state == "done"]
+    text = page(
+        "batch.html",
+        name=folder.absolute().name,
+        table=TABLE,
+        lines=lines,
+        strips=_strips(done),
+        done=len(done),
+        failed=sum(line.row.state == "failed" for line in lines),
+        strange=sum(bool(line.strange) for line in lines),
+        doubtful=sum(bool(line.row.warnings) for line in lines),
+        nuclei=sum(line.row.nuclei or 0 for line in done),
+        tissue_mm2=sum(line.row.tissue_mm2 or 0.0 for line in done),
+        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    path = folder / NAME
+    remove_partials(folder, NAME)  # of a process that was killed
+    write_atomic(path, text)
+    return path
+
+
+def lines_of(folder: Path, rows: Sequence[Row]) -> list[Line]:
+    """The table's lines, with what stands out in them."""
+    medians = [kept_median(run_path(folder / row.output)) if row.nuclei else None for row in rows]
+    strange = {
+        "per_mm2": _outliers([row.per_mm2 if row.state == "done" else None for row in rows]),
+        "median_um2": _outliers(medians),
+    }
+    return [
+        Line(
+            row,
+            Path(row.path).name or row.path,
+            _link(folder, row),
+            median,
+            frozenset(name for name, found in strange.items() if index in found),
+        )
+        for index, (row, median) in enumerate(zip(rows, medians, strict=True))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A dot for each slide along an axis.
+
+    Attributes
+    ----------
+    title : str
+        What the axis is.
+    dots : tuple of (float, Line, bool)
+        Where from 0 to 100, which slide, and whether it stands out.
+    ticks : tuple of Tick
+        Of the axis.
+    """
+
+    title: str
+    dots: tuple[tuple[float, Line, bool], ...]
+    ticks: tuple[Tick, ...]
+
+
+def _strips(done: Sequence[Line]) -> list[Strip]:
+    """The slides by density and by size of their nuclei, where there are several."""
+    strips = []
+    for title, name in (("Nuclei per mm²", "per_mm2"), ("Area of the median nucleus, µm²", "median_um2")):
+        values = [(line.row.per_mm2 if name == "per_mm2" else line.median_um2, line) for line in done]
+        known = [(value, line) for value, line in values if value is not None]
+        if len(known) > 1:
+            high = 1.05 * max(value for value, _ in known) or 1.0
+            dots = tuple((100 * value / high, line, name in line.strange) for value, line in known)
+            strips.append(Strip(title, dots, axis(0.0, high)))
+    return strips
+
+
+def _link(folder: Path, row: Row) -> str:
+    report = report_path(folder / row.output)
+    return quote(report.relative_to(folder).as_posix()) if report.is_file() else ""
+
+
+def _outliers(values: Sequence[float | None]) -> set[int]:
+    """Places of values whose logarithm is far from the median of all; 0 counts as the least there is."""
+    known = [(index, max(value, 1e-3)) for index, value in enumerate(values) if value is not None]
+    if len(known) < _FEWEST:
+        return set()
+    logs = np.array([math.log(value) for _, value in known])
+    away = np.abs(logs - np.median(logs))
+    sigma = max(_TO_SIGMA * float(np.median(away)), _LEAST_SIGMA)
+    return {
+        index for (index, _), distance in zip(known, away.tolist(), strict=True) if distance > _FAR * sigma
+    }
