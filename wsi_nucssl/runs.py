@@ -21,7 +21,6 @@ from typing import Any, Final
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import (
     disk_errors,
-    locked,
     remove_partials,
     remove_path,
     replace,
@@ -30,10 +29,10 @@ from wsi_nucssl.files import (
     write_atomic,
 )
 from wsi_nucssl.locations import Location
+from wsi_nucssl.locks import HOLDER, LOCK, locked
 from wsi_nucssl.outputs import check_output
 
 MANIFEST: Final = "manifest.json"
-LOCK: Final = ".lock"
 MARK: Final = "wsi_nucssl_run"
 """Entry of the file that tells a manifest of ours from any other manifest.json."""
 
@@ -59,6 +58,7 @@ def run_directory(
     overwrite: bool,
     inputs: Iterable[Location] = (),
     keep: str = "",
+    break_lock: bool = False,
 ) -> Iterator[Path]:
     """Create, resume or replace the run at `path` and hold its lock; yields where to work.
 
@@ -77,6 +77,8 @@ def run_directory(
         What the run reads.
     keep : str
         Name of the file for whose sake an old run stays until the new one is done; one without it is emptied at once.
+    break_lock : bool
+        Take the lock from a holder that does not live on this host.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def run_directory(
     if overwrite:
         check_output(path, inputs=inputs, may_exist=True, is_folder=True)
     restore(path)
-    with locked(path):
+    with locked(path, break_lock=break_lock):
         beside = _beside(path)
         if (beside / LOCK).exists():  # it is the old run: only a run that has its name is locked
             retire(beside, path)
@@ -151,7 +153,7 @@ def _standing(path: Path, manifest: Manifest) -> Iterator[None]:
 
 
 def _contents(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.name not in (LOCK, MANIFEST)]
+    return [entry for entry in path.iterdir() if entry.name not in (LOCK, HOLDER, MANIFEST)]
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:

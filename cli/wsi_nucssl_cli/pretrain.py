@@ -14,7 +14,7 @@ from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
-from wsi_nucssl_cli.options import Focus, ForceMpp, Scene, Slides, TissueName, say_searched
+from wsi_nucssl_cli.options import BreakLock, Focus, ForceMpp, Scene, Slides, TissueName, say_searched
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def pretrain(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
+    break_lock: BreakLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
@@ -115,6 +116,7 @@ def pretrain(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         loader_threads=loader_threads,
         report=report,
     )

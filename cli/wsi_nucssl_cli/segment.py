@@ -20,6 +20,7 @@ from wsi_nucssl_cli.display import say_hello
 from wsi_nucssl_cli.options import (
     FORMATS_HELP,
     AsJson,
+    BreakLock,
     ClusterName,
     Focus,
     ForceMpp,
@@ -113,6 +114,7 @@ def segment(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs and runs that are there.")
     ] = False,
+    break_lock: BreakLock = False,
     shard: ShardName = None,
     retry_failed: RetryFailed = False,
     keep_probabilities: Annotated[
@@ -211,6 +213,7 @@ def segment(
             names=names_of(listed),
             resume=resume,
             overwrite=overwrite,
+            break_lock=break_lock,
             batch=batch,
             on_start=display.start,
             on_slide=display.watch,

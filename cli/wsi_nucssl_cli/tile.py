@@ -13,6 +13,7 @@ from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.options import (
     AsJson,
+    BreakLock,
     ClusterName,
     Focus,
     ForceMpp,
@@ -60,6 +61,7 @@ def tile(
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stores that are there.")] = False,
+    break_lock: BreakLock = False,
     cluster: ClusterName = "",
     task_timeout: TaskTimeout = TASK_S,
     shard: ShardName = None,
@@ -102,6 +104,7 @@ def tile(
             source,
             workers=workers,
             overwrite=overwrite,
+            break_lock=break_lock,
             names=names_of(listed),
             batch=batch,
             on_start=display.start,

@@ -46,6 +46,7 @@ def pretrain(
     loader_threads: int = 1,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     report: Callable[[Mapping[str, float], str | None], None] = lambda _row, _warning: None,
 ) -> TrainingRun:
     """Learn an encoder from slides without a label, as `wsi-nucssl pretrain` does.
@@ -85,6 +86,8 @@ def pretrain(
         Threads that read tiles.
     resume, overwrite : bool
         Go on with a run that was stopped; start again.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     report : callable
         Is given each row of history.csv, and what is wrong with the run if anything is.
 
@@ -134,6 +137,7 @@ def pretrain(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         loader_threads=loader_threads,
         report=report,
     )

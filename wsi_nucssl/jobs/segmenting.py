@@ -54,6 +54,7 @@ def segment_slide(
     min_probability: float = 0.0,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_progress: OnProgress = lambda _: None,
 ) -> SegmentSummary:
     """Write the nuclei of one slide to a file, as `wsi-nucssl segment` does: resumable, in bounded memory.
@@ -102,6 +103,8 @@ def segment_slide(
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     resume, overwrite : bool
         Go on with a run that was stopped; replace what is there.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_progress : callable
         Is told of progress.
 
@@ -158,6 +161,7 @@ def segment_slide(
         options,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         on_progress=on_progress,
         engine=None if isinstance(engine, str) else as_engine(engine, loaded, device, views),
     )
@@ -193,6 +197,7 @@ def segment_slides(
     retry_failed: bool = False,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_start: Callable[[BatchStart], None] = lambda _: None,
     on_slide: Callable[[Location], OnProgress] = lambda _: lambda _: None,
     on_summary: Callable[[Location, SegmentSummary], None] = lambda *_: None,
@@ -254,6 +259,8 @@ def segment_slides(
         Only slides that the ledger says failed.
     resume, overwrite : bool
         Go on with a batch that was stopped; replace what is there.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_start, on_slide, on_summary, on_failure : callable
         Are told what there is to do; when a slide begins (it returns what is told of its progress); when one is done;
         and when one failed.
@@ -325,6 +332,7 @@ def segment_slides(
             names=names_of(listed),
             resume=resume,
             overwrite=overwrite,
+            break_lock=break_lock,
             batch=batch,
             on_start=on_start,
             on_slide=on_slide,

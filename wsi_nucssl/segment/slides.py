@@ -35,6 +35,7 @@ def segment_slides(
     mpps: Mapping[Location, float] = MappingProxyType({}),
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_slide: Callable[[Location], OnProgress],
     on_summary: Callable[[Location, SegmentSummary], None],
     on_failure: OnFailure,
@@ -57,6 +58,8 @@ def segment_slides(
         µm per level-0 px of slides that do not say it, before `options.mpp`.
     resume, overwrite : bool
         Go on with runs that were stopped; replace outputs and runs that are there.
+    break_lock : bool
+        Take the lock of runs from a process that does not live on this host.
     on_slide : callable
         Is told when a slide begins; returns what is told of its progress.
     on_summary, on_failure : callable
@@ -109,6 +112,7 @@ def segment_slides(
                 ),
                 resume=resume,
                 overwrite=overwrite,
+                break_lock=break_lock,
                 on_progress=on_slide(slide),
                 engine=engine,
                 steps=steps,

@@ -109,6 +109,7 @@ def ingest(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_progress: Callable[[TileProgress], None] = lambda _: None,
     copy: CopyTiles | None = None,
 ) -> TileStore:
@@ -129,6 +130,8 @@ def ingest(
         Threads that decode and write; by default one per core.
     overwrite : bool
         Replace a store or an unfinished run that is there; the old store stays until the new one is whole.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_progress : callable
         Called after each tile, from the calling thread.
     copy : CopyTiles, optional
@@ -160,7 +163,9 @@ def ingest(
         remove_tree(workshop)
         return existing  # it was replaced already, and would come to the same bytes
     goes_on = _begun(workshop, metadata) or not overwrite
-    with run_directory(workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on):
+    with run_directory(
+        workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on, break_lock=break_lock
+    ):
         store = _unfinished(workshop / _STORE, metadata, canvas, config.tissue)
         _fill(store, canvas, workers or os.cpu_count() or 1, on_progress, copy or copy_in_threads)
         store.finish()

@@ -91,6 +91,7 @@ def ingest_slides(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_slide: Callable[[Location], Callable[[TileProgress], None]],
     on_store: OnStore,
     on_failure: OnFailure,
@@ -114,6 +115,8 @@ def ingest_slides(
         Threads; one a core by default.
     overwrite : bool
         Replace stores that are there.
+    break_lock : bool
+        Take the lock of runs from a process that does not live on this host.
     on_slide : callable
         Is told when a slide begins; returns what is told of its progress.
     on_store, on_failure : callable
@@ -165,6 +168,7 @@ def ingest_slides(
                     replace(config, tissue=tissues[path]),
                     workers=workers,
                     overwrite=overwrite,
+                    break_lock=break_lock,
                     on_progress=on_slide(path),
                     copy=copy,
                 )

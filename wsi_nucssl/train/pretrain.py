@@ -35,6 +35,7 @@ def pretrain(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     loader_threads: int = 1,
     report: Report = lambda _row, _warning: None,
 ) -> PretrainResult:
@@ -66,6 +67,7 @@ def pretrain(
             manifest,
             resume=resume,
             overwrite=overwrite,
+            break_lock=break_lock,
             inputs=job.sources,
             keep=ENCODER,
         ) as place:
