@@ -58,7 +58,7 @@ def run_directory(
     overwrite: bool,
     inputs: Iterable[Location] = (),
     keep: str = "",
-    break_lock: bool = False,
+    break_lock: bool | None = False,
 ) -> Iterator[Path]:
     """Create, resume or replace the run at `path` and hold its lock; yields where to work.
 
@@ -77,8 +77,8 @@ def run_directory(
         What the run reads.
     keep : str
         Name of the file for whose sake an old run stays until the new one is done; one without it is emptied at once.
-    break_lock : bool
-        Take the lock from a holder that does not live on this host.
+    break_lock : bool, optional
+        Take the lock from a holder that does not live on this host; None as of `locked`.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def run_directory(
         check_output(path, inputs=inputs, may_exist=True, is_folder=True)
     restore(path)
     with locked(path, break_lock=break_lock):
-        beside = _beside(path)
+        beside = beside_of(path)
         if (beside / LOCK).exists():  # it is the old run: only a run that has its name is locked
             retire(beside, path)
         if overwrite and keep and (path / keep).exists() and _is_ours(path / MANIFEST):
@@ -124,11 +124,12 @@ def is_run(path: Path) -> bool:
 
 def place_of_work(path: Path) -> Path:
     """Where the run at `path` is being made, for a process that knows another one to hold it."""
-    beside = _beside(path)
+    beside = beside_of(path)
     return beside if beside.exists() else path
 
 
-def _beside(path: Path) -> Path:
+def beside_of(path: Path) -> Path:
+    """Where a run is made that is to replace the one at `path`."""
     return path.with_name(f".{path.name}.new")
 
 

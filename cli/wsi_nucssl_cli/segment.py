@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
     from wsi_nucssl.segment.executor import OnProgress, SlideProgress
     from wsi_nucssl.segment.summary import SegmentSummary
+    from wsi_nucssl.staging import Stage
 
 
 def _batch_size(text: str) -> int | None:
@@ -56,8 +57,12 @@ def _batch_size(text: str) -> int | None:
 def segment(
     context: typer.Context,
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A file of one of the formats, or a folder for several slides; a path, or a URL such as s3://.",
+        ),
     ],
     slides: SomeSlides = None,
     slide_list: SlideList = None,
@@ -151,6 +156,7 @@ def segment(
     say_hello("segment", quiet=quiet)
 
     from wsi_nucssl.export.selection import Selection
+    from wsi_nucssl.jobs.arguments import staged_outputs
     from wsi_nucssl.jobs.clusters import steps_with
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
     from wsi_nucssl.segment.slides import segment_batch, segment_slides
@@ -177,14 +183,16 @@ def segment(
     )
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
     resume = resume or (retry_failed and not overwrite)
+    place, stage = staged_outputs(output)
     targets, batch = segment_batch(
         listed,
-        output,
+        place,
         formats.split(",") if formats else (),
         shard=shard,
         retry_failed=retry_failed,
         resume=resume,
         options=options,
+        stage=stage,
     )
     weights = load_model(model or DEFAULT_MODEL)
     if dry_run:
@@ -199,7 +207,7 @@ def segment(
             as_json=as_json,
         )
         return
-    display = _Display(quiet=quiet, verbose=verbose, only_json=as_json)
+    display = _Display(stage, quiet=quiet, verbose=verbose, only_json=as_json)
     with (
         printed_as_json(batch, wanted=as_json),
         display,
@@ -216,6 +224,7 @@ def segment(
             break_lock=break_lock,
             batch=batch,
             on_start=display.start,
+            stage=stage,
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
@@ -226,9 +235,9 @@ def segment(
 class _Display(SlideDisplay):
     """Progress of a slide, and a few lines when it is done."""
 
-    def __init__(self, *, quiet: bool, verbose: bool, only_json: bool) -> None:
+    def __init__(self, stage: Stage | None, *, quiet: bool, verbose: bool, only_json: bool) -> None:
         super().__init__("tiles", quiet=quiet, only_json=only_json)
-        self.verbose = verbose
+        self.verbose, self._stage = verbose, stage
 
     def watch(self, slide: Location) -> OnProgress:
         """Begin a slide; returns what shows its progress."""
@@ -256,4 +265,4 @@ class _Display(SlideDisplay):
             self.say(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
         self.say(f"  seams: {summary.seams}")
         for output in summary.outputs:
-            self.say(f"  {output}")
+            self.say(f"  {self._stage.shown(output) if self._stage else output}")

@@ -127,6 +127,7 @@ def benchmark(
                 resume=resume,
                 overwrite=overwrite,
                 inputs=read,
+                break_lock=None,
             ) as run:
                 pictures = run / _OVERLAYS if overlays else None
                 scorer = Scorer(dataset, predictors, Journal(run / "scores.jsonl"), pictures, oracle, stress)

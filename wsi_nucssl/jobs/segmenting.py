@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several, staged_outputs
 from wsi_nucssl.jobs.clusters import steps_with, workers_of
 from wsi_nucssl.memory import parse_bytes
 from wsi_nucssl.models.devices import Device
@@ -210,7 +210,8 @@ def segment_slides(
     slides : str, Path or sequence of them
         Slides, or folders that are searched with all folders in them.
     output : str or Path
-        A folder; outputs lie in it like the slides below the folder that is common to all.
+        A folder, or a URL such as s3:// (docs/cluster.md); outputs lie in it like the slides below the folder that is
+        common to all.
     slide_list : str or Path, optional
         A list of more slides, as the command's `--slides` takes it.
     model : str, Path or Model, optional
@@ -314,14 +315,16 @@ def segment_slides(
     given = None if slide_list is None else one_path("slide_list", slide_list)
     listed = gather_slides(locations("slides", slides), given, force_mpp=force_mpp).slides
     resume = resume or (retry_failed and not overwrite)
+    place, stage = staged_outputs(output)
     targets, batch = segment_batch(
         listed,
-        one_path("output", output),
+        place,
         several(formats),
         shard=shard,
         retry_failed=retry_failed,
         resume=resume,
         options=options,
+        stage=stage,
     )
     with workers_of(cluster, task_s) as pool:
         run(
@@ -334,6 +337,7 @@ def segment_slides(
             overwrite=overwrite,
             break_lock=break_lock,
             batch=batch,
+            stage=stage,
             on_start=on_start,
             on_slide=on_slide,
             on_summary=on_summary,

@@ -22,7 +22,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.locations import as_text
 from wsi_nucssl.outputs import check_output
-from wsi_nucssl.runs import MANIFEST, digest, run_directory
+from wsi_nucssl.runs import MANIFEST, beside_of, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
 from wsi_nucssl.slide.resolution import require_detail
@@ -158,7 +158,7 @@ def ingest(
     existing = _existing(destination, overwrite=overwrite)
     if existing and not overwrite:
         return _check_same(existing, metadata)
-    workshop = destination.with_name(f".{destination.name}.partial")
+    workshop = _workshop(destination)
     if existing and _is_same(existing, metadata) and all(map(existing.is_sound, existing)):
         remove_tree(workshop)
         return existing  # it was replaced already, and would come to the same bytes
@@ -173,6 +173,16 @@ def ingest(
             replace(store.path, destination)
     remove_tree(workshop)
     return TileStore.open(destination)
+
+
+def _workshop(destination: Path) -> Path:
+    return destination.with_name(f".{destination.name}.partial")
+
+
+def held_paths(destination: Path) -> tuple[Path, ...]:
+    """All that an ingest leaves, finished or not; the store first."""
+    workshop = _workshop(destination)
+    return destination, workshop, beside_of(workshop)
 
 
 def _tissue_parts(canvas: Canvas, grid: TileGrid, tissue: str) -> NDArray[np.float32]:
