@@ -16,7 +16,6 @@ from wsi_nucssl.errors import OutputError, OutputLocked, ResourceError
 from wsi_nucssl.files import (
     atomic_path,
     disk_errors,
-    locked,
     remove_partials,
     remove_tree,
     safe_stem,
@@ -24,6 +23,7 @@ from wsi_nucssl.files import (
     sha256_tree,
     write_atomic,
 )
+from wsi_nucssl.locks import locked
 
 
 @settings(max_examples=25, deadline=None)

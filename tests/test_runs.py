@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from wsi_nucssl.errors import OutputError, OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.locks import HOLDER, LOCK
 from wsi_nucssl.runs import MANIFEST, digest, run_directory, stop_requests
 
 values = st.recursive(
@@ -37,7 +38,7 @@ def work(
 ) -> set[str]:
     """Leave a file `name` in the run; returns what was there before."""
     with run_directory(path, manifest, resume=resume, overwrite=overwrite, inputs=inputs) as run:
-        before = {entry.name for entry in run.iterdir()} - {MANIFEST, ".lock"}
+        before = {entry.name for entry in run.iterdir()} - {MANIFEST, LOCK, HOLDER}
         write_atomic(run / name, "done")
     return before
 

@@ -140,6 +140,8 @@ class Batch:
         Look only at slides that the ledger says failed.
     keeps_done : bool
         Slides that were done are kept, as a batch does that is resumed.
+    exists : callable
+        Whether an output is there.
 
     Raises
     ------
@@ -155,9 +157,11 @@ class Batch:
         others: Mapping[Location, Path] | None = None,
         retry_failed: bool = False,
         keeps_done: bool = False,
+        exists: Callable[[Path], bool] = Path.exists,
     ) -> None:
         self._ledger, self._paths, self._keeps_done = ledger, {**slides}, keeps_done
         self._names = {slide: self._name(path) for slide, path in {**(others or {}), **slides}.items()}
+        self._exists = exists
         self._retries, self._earlier = retry_failed, set[str]()
         self._kept: frozenset[Location] = frozenset()
         self.is_lone = len(self._names) == 1
@@ -194,7 +198,7 @@ class Batch:
         self._kept = frozenset(
             slide
             for slide, path in self._paths.items()
-            if self._keeps_done and self._rows[slide].state == "done" and path.exists()
+            if self._keeps_done and self._rows[slide].state == "done" and self._exists(path)
         )
         order = sorted(self._paths, key=lambda slide: self._rows[slide].state == "running")
         start = BatchStart(tuple(order), self._kept)

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, locks, hashes."""
+"""Files that are either whole or absent: atomic writes, hashes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from filelock import FileLock, Timeout
-
-from wsi_nucssl.errors import InputError, OutputError, OutputLocked, ResourceError, WsiNucsslError
+from wsi_nucssl.errors import InputError, OutputError, ResourceError, WsiNucsslError
 from wsi_nucssl.locations import Location
 
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REMEDIES: Final = {
+REMEDIES: Final = {
     **dict.fromkeys(
         (
             errno.EACCES,
@@ -178,8 +176,8 @@ def disk_error(error: OSError, path: str | os.PathLike[str] | None) -> WsiNucssl
             path=path,
             remedy="Free some space and run the same command again, with ⟨resume⟩ where it has that",
         )
-    if error.errno in _REMEDIES:
-        return OutputError(f"cannot be written ({error.strerror})", path=path, remedy=_REMEDIES[error.errno])
+    if error.errno in REMEDIES:
+        return OutputError(f"cannot be written ({error.strerror})", path=path, remedy=REMEDIES[error.errno])
     return None
 
 
@@ -189,38 +187,6 @@ def _elsewhere(error: OSError, path: Path) -> bool:
         return False
     named, place = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
     return not (named.is_relative_to(place.parent) or place.is_relative_to(named))
-
-
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the one writer's lock of a run directory.
-
-    Raises
-    ------
-    OutputLocked
-        Another process holds it.
-    OutputError
-        The place cannot be written to.
-    """
-    lock = FileLock(directory / ".lock")
-    try:
-        with disk_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-    except Timeout:
-        if not directory.is_dir():
-            raise OutputError(
-                f"cannot be written ({os.strerror(errno.ENOENT)})",
-                path=directory,
-                remedy=_REMEDIES[errno.ENOENT],
-            ) from None
-        raise OutputLocked(
-            "another process is writing here", path=directory, remedy="Wait for it or choose another output"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -21,7 +21,6 @@ from typing import Any, Final
 from wsi_nucssl.errors import OutputExists, RunMismatch, Stopped, UsageError
 from wsi_nucssl.files import (
     disk_errors,
-    locked,
     remove_partials,
     remove_path,
     replace,
@@ -30,10 +29,10 @@ from wsi_nucssl.files import (
     write_atomic,
 )
 from wsi_nucssl.locations import Location
+from wsi_nucssl.locks import HOLDER, LOCK, locked
 from wsi_nucssl.outputs import check_output
 
 MANIFEST: Final = "manifest.json"
-LOCK: Final = ".lock"
 MARK: Final = "wsi_nucssl_run"
 """Entry of the file that tells a manifest of ours from any other manifest.json."""
 
@@ -59,6 +58,7 @@ def run_directory(
     overwrite: bool,
     inputs: Iterable[Location] = (),
     keep: str = "",
+    break_lock: bool | None = False,
 ) -> Iterator[Path]:
     """Create, resume or replace the run at `path` and hold its lock; yields where to work.
 
@@ -77,6 +77,8 @@ def run_directory(
         What the run reads.
     keep : str
         Name of the file for whose sake an old run stays until the new one is done; one without it is emptied at once.
+    break_lock : bool, optional
+        Take the lock from a holder that does not live on this host; None as of `locked`.
 
     Raises
     ------
@@ -95,8 +97,8 @@ def run_directory(
     if overwrite:
         check_output(path, inputs=inputs, may_exist=True, is_folder=True)
     restore(path)
-    with locked(path):
-        beside = _beside(path)
+    with locked(path, break_lock=break_lock):
+        beside = beside_of(path)
         if (beside / LOCK).exists():  # it is the old run: only a run that has its name is locked
             retire(beside, path)
         if overwrite and keep and (path / keep).exists() and _is_ours(path / MANIFEST):
@@ -122,11 +124,12 @@ def is_run(path: Path) -> bool:
 
 def place_of_work(path: Path) -> Path:
     """Where the run at `path` is being made, for a process that knows another one to hold it."""
-    beside = _beside(path)
+    beside = beside_of(path)
     return beside if beside.exists() else path
 
 
-def _beside(path: Path) -> Path:
+def beside_of(path: Path) -> Path:
+    """Where a run is made that is to replace the one at `path`."""
     return path.with_name(f".{path.name}.new")
 
 
@@ -151,7 +154,7 @@ def _standing(path: Path, manifest: Manifest) -> Iterator[None]:
 
 
 def _contents(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.name not in (LOCK, MANIFEST)]
+    return [entry for entry in path.iterdir() if entry.name not in (LOCK, HOLDER, MANIFEST)]
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:

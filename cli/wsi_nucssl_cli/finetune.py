@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
+from wsi_nucssl_cli.options import BreakLock
 
 
 def finetune(
@@ -62,6 +63,7 @@ def finetune(
     loader_threads: Annotated[int, typer.Option(help="Threads that prepare crops.", min=1)] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
+    break_lock: BreakLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on annotated images; its weights at the end of the schedule stay in the run."""
@@ -109,6 +111,7 @@ def finetune(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         loader_threads=loader_threads,
         report=report,
         warn=say_warning,

@@ -111,6 +111,13 @@ ClusterName = Annotated[
         show_default="threads of this process",
     ),
 ]
+BreakLock = Annotated[
+    bool,
+    typer.Option(
+        "--break-lock",
+        help="Take the lock of a run from a process on another host that has ended; never from one of this host.",
+    ),
+]
 TaskTimeout = Annotated[
     float,
     typer.Option("--task-timeout", help="Seconds after which a worker of a cluster counts as hung.", min=1),

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.pretext.tasks import TASKS
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
-from wsi_nucssl_cli.options import Focus, ForceMpp, Scene, Slides, TissueName, say_searched
+from wsi_nucssl_cli.options import (
+    BreakLock,
+    ClusterName,
+    Focus,
+    ForceMpp,
+    Scene,
+    Slides,
+    TaskTimeout,
+    TissueName,
+    say_searched,
+)
 from wsi_nucssl_cli.slide_display import SlideDisplay
 
 if TYPE_CHECKING:
@@ -59,6 +70,8 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Of initialisation, tiles and views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     loader_threads: Annotated[int, typer.Option(help="Threads that read tiles.", min=1)] = 1,
+    cluster: ClusterName = "",
+    task_timeout: TaskTimeout = TASK_S,
     preview: Annotated[
         Path | None, typer.Option(help="Write what the network would see to this PNG, and stop.")
     ] = None,
@@ -67,9 +80,11 @@ def pretrain(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
+    break_lock: BreakLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
     """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
+    from wsi_nucssl.jobs.clusters import find_with
     from wsi_nucssl.jobs.pretraining import pretrain_job
     from wsi_nucssl.models.spec import architecture_of
     from wsi_nucssl.slide.part import PartChoice
@@ -115,8 +130,10 @@ def pretrain(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         loader_threads=loader_threads,
         report=report,
+        find=find_with(cluster, task_timeout, say_warning),
     )
     if not quiet:
         out.print(f"encoder: {result.weights}", markup=False)

@@ -20,6 +20,7 @@ from wsi_nucssl_cli.display import say_hello
 from wsi_nucssl_cli.options import (
     FORMATS_HELP,
     AsJson,
+    BreakLock,
     ClusterName,
     Focus,
     ForceMpp,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from wsi_nucssl.locations import Location
     from wsi_nucssl.segment.executor import OnProgress, SlideProgress
     from wsi_nucssl.segment.summary import SegmentSummary
+    from wsi_nucssl.staging import Stage
 
 
 def _batch_size(text: str) -> int | None:
@@ -55,8 +57,12 @@ def _batch_size(text: str) -> int | None:
 def segment(
     context: typer.Context,
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="A file of one of the formats, or a folder for several slides."),
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A file of one of the formats, or a folder for several slides; a path, or a URL such as s3://.",
+        ),
     ],
     slides: SomeSlides = None,
     slide_list: SlideList = None,
@@ -113,6 +119,7 @@ def segment(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs and runs that are there.")
     ] = False,
+    break_lock: BreakLock = False,
     shard: ShardName = None,
     retry_failed: RetryFailed = False,
     keep_probabilities: Annotated[
@@ -155,6 +162,7 @@ def segment(
     say_hello("segment", quiet=quiet)
 
     from wsi_nucssl.export.selection import Selection
+    from wsi_nucssl.jobs.arguments import staged_outputs
     from wsi_nucssl.jobs.clusters import steps_with
     from wsi_nucssl.jobs.reporting import with_report
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
@@ -183,14 +191,16 @@ def segment(
     )
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
     resume = resume or (retry_failed and not overwrite)
+    place, stage = staged_outputs(output)
     targets, batch = segment_batch(
         listed,
-        output,
+        place,
         formats.split(",") if formats else (),
         shard=shard,
         retry_failed=retry_failed,
         resume=resume,
         options=options,
+        stage=stage,
     )
     weights = load_model(model or DEFAULT_MODEL)
     if dry_run:
@@ -205,7 +215,7 @@ def segment(
             as_json=as_json,
         )
         return
-    display = _Display(quiet=quiet, verbose=verbose, only_json=as_json)
+    display = _Display(stage, quiet=quiet, verbose=verbose, only_json=as_json)
     with (
         printed_as_json(batch, wanted=as_json),
         display,
@@ -220,8 +230,10 @@ def segment(
             names=names_of(listed),
             resume=resume,
             overwrite=overwrite,
+            break_lock=break_lock,
             batch=batch,
             on_start=display.start,
+            stage=stage,
             on_slide=display.watch,
             on_summary=display.finish,
             on_failure=display.fail,
@@ -232,9 +244,9 @@ def segment(
 class _Display(SlideDisplay):
     """Progress of a slide, and a few lines when it is done."""
 
-    def __init__(self, *, quiet: bool, verbose: bool, only_json: bool) -> None:
+    def __init__(self, stage: Stage | None, *, quiet: bool, verbose: bool, only_json: bool) -> None:
         super().__init__("tiles", quiet=quiet, only_json=only_json)
-        self.verbose = verbose
+        self.verbose, self._stage = verbose, stage
 
     def watch(self, slide: Location) -> OnProgress:
         """Begin a slide; returns what shows its progress."""
@@ -264,6 +276,10 @@ class _Display(SlideDisplay):
             self.say(f"  network {summary.network_seconds:.1f} s, {fraction:.0%} of the whole")
         self.say(f"  seams: {summary.seams}")
         for output in summary.outputs:
-            self.say(f"  {output}")
+            self.say(f"  {self._shown(output)}")
         if (page := report_path(summary.output)).exists():
-            self.say(f"  {page}")
+            self.say(f"  {self._shown(page)}")
+
+    def _shown(self, output: Path) -> object:
+        """Where it is to be: outputs on object storage are made here first."""
+        return self._stage.shown(output) if self._stage else output

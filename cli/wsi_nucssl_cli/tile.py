@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,6 +12,7 @@ from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.options import (
     AsJson,
+    BreakLock,
     ClusterName,
     Focus,
     ForceMpp,
@@ -36,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def tile(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the stores, one a slide.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o", "--output", help="Folder for the stores, one a slide; a path, or a URL such as s3://."
+        ),
+    ],
     slides: SomeSlides = None,
     slide_list: SlideList = None,
     mpp: Annotated[float, typer.Option(help="µm per px of the tiles.")] = 0.25,
@@ -60,6 +65,7 @@ def tile(
         int | None, typer.Option(help="Threads that decode and write.", show_default="one per core")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stores that are there.")] = False,
+    break_lock: BreakLock = False,
     cluster: ClusterName = "",
     task_timeout: TaskTimeout = TASK_S,
     shard: ShardName = None,
@@ -69,6 +75,7 @@ def tile(
 ) -> None:
     """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
     from wsi_nucssl.geometry import Mpp
+    from wsi_nucssl.jobs.arguments import staged_outputs
     from wsi_nucssl.jobs.clusters import copy_with
     from wsi_nucssl.slide_list import mpp_of, names_of
     from wsi_nucssl.tiles.ingest import TileConfig
@@ -77,8 +84,15 @@ def tile(
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
     config = TileConfig(Mpp.square(mpp), tile_size, min_tissue, codec, tissue)
     source = SlideSource(reader, slide_mpp, force_mpp, mpp_of(listed), scene, focus)
+    place, stage = staged_outputs(output)
     targets, batch = tile_batch(
-        listed, output, shard=shard, retry_failed=retry_failed, overwrite=overwrite, source=source
+        listed,
+        place,
+        shard=shard,
+        retry_failed=retry_failed,
+        overwrite=overwrite,
+        source=source,
+        stage=stage,
     )
     display = SlideDisplay(quiet=quiet, only_json=as_json)
 
@@ -89,7 +103,8 @@ def tile(
     def finish(slide: Location, store: TileStore, *, earlier: bool) -> None:
         display.end(slide)
         when = ", done earlier" if earlier else ""
-        display.say(f"{display.name_of(slide)}: {len(store)} tiles in {store.path}{when}")
+        where = stage.shown(store.path) if stage else store.path
+        display.say(f"{display.name_of(slide)}: {len(store)} tiles in {where}{when}")
 
     with (
         printed_as_json(batch, wanted=as_json),
@@ -102,6 +117,7 @@ def tile(
             source,
             workers=workers,
             overwrite=overwrite,
+            break_lock=break_lock,
             names=names_of(listed),
             batch=batch,
             on_start=display.start,
@@ -109,5 +125,6 @@ def tile(
             on_store=finish,
             on_failure=display.fail,
             copy=copy_with(pool),
+            stage=stage,
             at_once=2 if pool else 1,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import pytest
 from tests.cluster.conftest import run
 from wsi_nucssl.cluster.cores import share
 from wsi_nucssl.cluster.executor import RemoteEngine
+from wsi_nucssl.cluster.finding import found_on
 from wsi_nucssl.cluster.pool import Pool
 from wsi_nucssl.cluster.tiling import copy_on
-from wsi_nucssl.errors import SomeSlidesFailed, UsageError
+from wsi_nucssl.errors import SlideError, SomeSlidesFailed, UsageError
 from wsi_nucssl.files import sha256_file, sha256_tree
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.pretext.groups import FoundTiles, TileSettings
+from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.segment.executor import SlideProgress
 from wsi_nucssl.segment.run import Steps
 from wsi_nucssl.slide import open_slide
@@ -57,6 +60,32 @@ def test_tiles_are_those_of_the_plain_run(local: Pool, slide: Path, tmp_path: Pa
         )
     assert sha256_tree(made.path) == sha256_tree(plain.path)
     assert seen == [*range(len(made) + 1)]
+
+
+def test_the_tiles_that_pretraining_takes_are_those_of_the_plain_run(
+    local: Pool, slide: Path, poisoned: Path, tmp_path: Path
+) -> None:
+    settings = TileSettings(tile_px=128)
+    mine, gone = tmp_path / "mine.tif", tmp_path / "gone.tif"
+    mine.write_bytes(slide.read_bytes())
+    slides = [slide, poisoned, mine]
+    with open_source(slides, settings) as plain:
+        expected = [(group.identity, len(group)) for group in plain.groups]
+        first = plain.tile(7)
+    asked: list[int] = []
+
+    def find(given: Sequence[Location], settings: TileSettings) -> Sequence[FoundTiles]:
+        asked.append(len(given))
+        return found_on(local, given, settings)
+
+    with open_source(slides, settings, find=find) as found:
+        assert [(group.identity, len(group)) for group in found.groups] == expected
+        assert np.array_equal(found.tile(7), first)
+        assert found.identity == plain.identity
+    assert asked == [3]
+    gone.write_bytes(slide.read_bytes()[:1000])
+    with pytest.raises(SlideError, match=r"gone\.tif"):
+        found_on(local, [slide, gone], settings)
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -97,9 +126,9 @@ def test_a_worker_that_hangs_is_restarted(
 ) -> None:
     said: list[str] = []
     (troubles / "hang").touch()
-    run({slide: tmp_path / "a.geojson"}, on_pool(task_s=6.0, warn=said.append))
+    run({slide: tmp_path / "a.geojson"}, on_pool(task_s=20.0, warn=said.append))
     assert sha256_file(tmp_path / "a.geojson") == plain
-    assert any("for 6 s and is restarted" in each for each in said)
+    assert any("for 20 s and is restarted" in each for each in said)
 
 
 @pytest.mark.skipif(

@@ -1,8 +1,9 @@
 """A process that has everything imported and forks a command line for each request: cheap enough to be killed often.
 
 Reads a JSON object a line: `argv` of the command, `log` for what it prints, `seconds` that the engine double takes
-for each batch, and `largest_file` in bytes, beyond which the disk counts as full. Answers with the child's process id,
-then its exit status (negative: the signal that ended it), and waits for a line that says thanks.
+for each batch, `largest_file` in bytes, beyond which the disk counts as full, and variables of its `environment`.
+Answers with the child's process id, then its exit status (negative: the signal that ended it), and waits for a line
+that says thanks.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def _run(request: dict[str, Any]) -> None:
     os.dup2(log, sys.stderr.fileno())
     if "largest_file" in request:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], -1))
+    os.environ.update(request.get("environment", {}))
     engine = DarkIsNucleus(request.get("seconds", 0.0))
     sys.argv = ["wsi-nucssl", *request["argv"]]
     app.main(Steps(open_engine=lambda *_: engine, make_plan=_small_plan))

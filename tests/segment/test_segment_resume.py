@@ -21,7 +21,7 @@ from tests.segment.features import read_features
 from wsi_nucssl.errors import InputError, OutputExists, OutputLocked, RunMismatch, Stopped
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
 from wsi_nucssl.export.geojson import GEOJSON
-from wsi_nucssl.files import locked
+from wsi_nucssl.locks import locked
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
 from wsi_nucssl.nuclei.table import Nuclei

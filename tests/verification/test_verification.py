@@ -17,8 +17,8 @@ import zarr
 from safetensors.numpy import load_file, save_file
 
 from tests.verification.conftest import FORMATS, World
-from wsi_nucssl.files import locked
 from wsi_nucssl.ledger import Ledger, Row
+from wsi_nucssl.locks import locked
 from wsi_nucssl.models.info import BUNDLED
 from wsi_nucssl.verification.examination import Verification
 

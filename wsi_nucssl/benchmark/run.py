@@ -25,7 +25,6 @@ from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
 from wsi_nucssl.files import (
     disk_errors,
-    locked,
     remove_partials,
     remove_path,
     remove_tree,
@@ -34,6 +33,7 @@ from wsi_nucssl.files import (
     retire,
     write_atomic,
 )
+from wsi_nucssl.locks import locked
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import digest, run_directory
@@ -127,6 +127,7 @@ def benchmark(
                 resume=resume,
                 overwrite=overwrite,
                 inputs=read,
+                break_lock=None,
             ) as run:
                 pictures = run / _OVERLAYS if overlays else None
                 scorer = Scorer(dataset, predictors, Journal(run / "scores.jsonl"), pictures, oracle, stress)

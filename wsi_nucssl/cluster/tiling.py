@@ -26,7 +26,7 @@ from wsi_nucssl.tiles.store import TileStore
 
 _AT_ONCE: Final = 8
 """Tiles that a worker copies in one task: neighbours, so that it decodes what they share once."""
-_PACKAGES: Final = ("zarr", "imagecodecs", "numpy")
+_PACKAGES: Final = ("zarr", "imagecodecs", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def copy_on(pool: Pool) -> CopyTiles:
         workers: int,  # noqa: ARG001 (of threads)
     ) -> Generator[None, None, None]:
         pool.require_package()
-        spec = StoreSpec(SourceSpec.of(canvas), store.path.absolute(), _versions(), uuid.uuid4().hex)
+        spec = StoreSpec(SourceSpec.of(canvas), store.path.absolute(), versions(), uuid.uuid4().hex)
         with stop_requests() as stop, Jobs(pool, str(canvas.slide.path), stop) as jobs:
             yield from _copied(store, spec, jobs, deque(_batches(tiles)))
 
@@ -93,7 +93,7 @@ def _copied(
 
 def copy_tiles(spec: StoreSpec, tiles: tuple[Tile, ...]) -> Checksums:
     """What a worker does: read tiles and put them into the store. Returns their checksums."""
-    if (mine := _versions()) != spec.versions:
+    if (mine := versions()) != spec.versions:
         raise WorkerRefused.here(f"would give other bytes: it has {mine} instead of {spec.versions}")
     canvas, store = canvas_of(spec.source), _stores.get(spec, _open_store)
     return {(tile.row, tile.col): store.put(tile, canvas.read(tile.core)) for tile in tiles}
@@ -105,7 +105,8 @@ def _open_store(spec: StoreSpec) -> TileStore:
     return TileStore.open(spec.store, unfinished=True)
 
 
-def _versions() -> str:
+def versions() -> str:
+    """Of what decides the pixels of a tile, on this machine."""
     return ", ".join([f"wsi-nucssl {__version__}", *(f"{name} {version(name)}" for name in _PACKAGES)])
 
 

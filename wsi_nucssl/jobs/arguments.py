@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsi_nucssl import checks
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.locations import Location, locate
+from wsi_nucssl.locations import Location, Url, locate
 
 if TYPE_CHECKING:
+    from wsi_nucssl.staging import Stage
     from wsi_nucssl.train.recipe import RecipeFile
 
 PathArgument = str | PathLike[str]
@@ -50,6 +51,22 @@ def locations(name: str, given: Paths) -> tuple[Location, ...]:
         One of them is none.
     """
     return tuple(locate(each, name) for each in several(given))
+
+
+def staged_outputs(given: PathArgument) -> tuple[Path, Stage | None]:
+    """Where outputs are made, and what brings them to where they belong if that is a URL.
+
+    Raises
+    ------
+    UsageError
+        It is no place that takes files.
+    """
+    from wsi_nucssl.export.registry import format_of
+    from wsi_nucssl.staging import staged
+
+    place = locate(given, "output")
+    is_file = isinstance(place, Url) and format_of(Path(place.name)) is not None
+    return staged(place, is_file=is_file)
 
 
 def several(given: Any) -> tuple[Any, ...]:

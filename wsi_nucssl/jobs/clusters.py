@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from wsi_nucssl.cluster import TASK_S
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from wsi_nucssl.cluster.pool import Pool
+    from wsi_nucssl.locations import Location
+    from wsi_nucssl.pretext.groups import FindTiles, FoundTiles, TileSettings
     from wsi_nucssl.segment.options import SegmentOptions
     from wsi_nucssl.segment.run import Steps
     from wsi_nucssl.tiles.ingest import CopyTiles
@@ -69,6 +71,23 @@ def steps_with(pool: Pool | None, steps: Steps | None, options: SegmentOptions) 
     from wsi_nucssl.cluster.executor import steps_on
 
     return steps_on(pool, steps)
+
+
+def find_with(
+    cluster: str | Client | None, task_s: float = TASK_S, warn: Callable[[str], None] = warn_of_cluster
+) -> FindTiles | None:
+    """What finds the tiles of slides: this process, or the workers of a cluster, which end when they are found."""
+    if not cluster:
+        return None
+
+    def find(slides: Sequence[Location], settings: TileSettings) -> Sequence[FoundTiles]:
+        with workers_of(cluster, task_s, warn) as pool:
+            from wsi_nucssl.cluster.finding import found_on
+
+            assert pool is not None
+            return found_on(pool, slides, settings)
+
+    return find
 
 
 def copy_with(pool: Pool | None) -> CopyTiles | None:

@@ -47,6 +47,7 @@ def finetune(
     loader_threads: int = 1,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     report: Callable[[Mapping[str, float]], None] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> TrainingRun:
@@ -94,6 +95,8 @@ def finetune(
         Threads that prepare crops.
     resume, overwrite : bool
         Go on with a run that was stopped; start again.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     report : callable, optional
         Is given each row of history.csv.
     warn : callable
@@ -148,6 +151,7 @@ def finetune(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         loader_threads=loader_threads,
         report=report,
         warn=warn,

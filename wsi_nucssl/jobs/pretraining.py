@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsi_nucssl.checks import one_of, whole
+from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import (
@@ -15,11 +16,14 @@ from wsi_nucssl.jobs.arguments import (
     one_path,
     recipe_of,
 )
+from wsi_nucssl.jobs.clusters import find_with
 from wsi_nucssl.jobs.training import TrainDevice, TrainingRun
 from wsi_nucssl.slide.part import PartChoice
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from wsi_nucssl.locations import Location
     from wsi_nucssl.train.pretrain_job import PretrainJob
     from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
@@ -44,8 +48,11 @@ def pretrain(
     seed: int = 0,
     device: TrainDevice = "auto",
     loader_threads: int = 1,
+    cluster: str | Client | None = None,
+    task_s: float = TASK_S,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     report: Callable[[Mapping[str, float], str | None], None] = lambda _row, _warning: None,
 ) -> TrainingRun:
     """Learn an encoder from slides without a label, as `wsi-nucssl pretrain` does.
@@ -83,8 +90,14 @@ def pretrain(
         What to train on.
     loader_threads : int
         Threads that read tiles.
+    cluster : str or distributed.Client, optional
+        Workers that find the tissue of slides, as of `segment_slides`; training itself stays here.
+    task_s : float
+        Seconds after which a worker that has not ended a task counts as hung.
     resume, overwrite : bool
         Go on with a run that was stopped; start again.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     report : callable
         Is given each row of history.csv, and what is wrong with the run if anything is.
 
@@ -134,8 +147,10 @@ def pretrain(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         loader_threads=loader_threads,
         report=report,
+        find=find_with(cluster, task_s),
     )
     return TrainingRun(folder, result.weights)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.export.selection import Selection
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, paths, several, staged_outputs
 from wsi_nucssl.jobs.clusters import steps_with, workers_of
 from wsi_nucssl.jobs.reporting import with_report
 from wsi_nucssl.memory import parse_bytes
@@ -56,6 +56,7 @@ def segment_slide(
     report: bool = True,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_progress: OnProgress = lambda _: None,
 ) -> SegmentSummary:
     """Write the nuclei of one slide to a file, as `wsi-nucssl segment` does: resumable, in bounded memory.
@@ -106,6 +107,8 @@ def segment_slide(
         Write a page to look at beside the result, NAME.report.html.
     resume, overwrite : bool
         Go on with a run that was stopped; replace what is there.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_progress : callable
         Is told of progress.
 
@@ -162,6 +165,7 @@ def segment_slide(
         options,
         resume=resume,
         overwrite=overwrite,
+        break_lock=break_lock,
         on_progress=on_progress,
         engine=None if isinstance(engine, str) else as_engine(engine, loaded, device, views),
         steps=with_report(None, wanted=report),
@@ -199,6 +203,7 @@ def segment_slides(
     retry_failed: bool = False,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_start: Callable[[BatchStart], None] = lambda _: None,
     on_slide: Callable[[Location], OnProgress] = lambda _: lambda _: None,
     on_summary: Callable[[Location, SegmentSummary], None] = lambda *_: None,
@@ -211,7 +216,8 @@ def segment_slides(
     slides : str, Path or sequence of them
         Slides, or folders that are searched with all folders in them.
     output : str or Path
-        A folder; outputs lie in it like the slides below the folder that is common to all.
+        A folder, or a URL such as s3:// (docs/cluster.md); outputs lie in it like the slides below the folder that is
+        common to all.
     slide_list : str or Path, optional
         A list of more slides, as the command's `--slides` takes it.
     model : str, Path or Model, optional
@@ -262,6 +268,8 @@ def segment_slides(
         Only slides that the ledger says failed.
     resume, overwrite : bool
         Go on with a batch that was stopped; replace what is there.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_start, on_slide, on_summary, on_failure : callable
         Are told what there is to do; when a slide begins (it returns what is told of its progress); when one is done;
         and when one failed.
@@ -316,14 +324,16 @@ def segment_slides(
     given = None if slide_list is None else one_path("slide_list", slide_list)
     listed = gather_slides(locations("slides", slides), given, force_mpp=force_mpp).slides
     resume = resume or (retry_failed and not overwrite)
+    place, stage = staged_outputs(output)
     targets, batch = segment_batch(
         listed,
-        one_path("output", output),
+        place,
         several(formats),
         shard=shard,
         retry_failed=retry_failed,
         resume=resume,
         options=options,
+        stage=stage,
     )
     with workers_of(cluster, task_s) as pool, batch_reported(batch, wanted=report):
         run(
@@ -334,7 +344,9 @@ def segment_slides(
             names=names_of(listed),
             resume=resume,
             overwrite=overwrite,
+            break_lock=break_lock,
             batch=batch,
+            stage=stage,
             on_start=on_start,
             on_slide=on_slide,
             on_summary=on_summary,

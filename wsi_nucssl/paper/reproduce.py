@@ -13,7 +13,8 @@ import numpy as np
 from wsi_nucssl.benchmark.notation import table_rows
 from wsi_nucssl.datasets import Dataset
 from wsi_nucssl.errors import InputError, OutputError, RunMismatch, SomeSlidesFailed
-from wsi_nucssl.files import locked, write_atomic
+from wsi_nucssl.files import write_atomic
+from wsi_nucssl.locks import locked
 from wsi_nucssl.metrics.metric import Metric
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device

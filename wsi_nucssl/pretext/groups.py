@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from wsi_nucssl.checks import whole, within
 from wsi_nucssl.errors import InputError
@@ -92,21 +93,52 @@ class TileGroup(Protocol):
         ...
 
 
-class SlideGroup:
-    """Tissue tiles of a slide, or all tiles of a plain image, read when asked for."""
+@dataclass(frozen=True, slots=True)
+class FoundTiles:
+    """Where the tiles of a slide lie.
 
-    def __init__(self, path: Location, settings: TileSettings, pool: SlidePool) -> None:
+    Attributes
+    ----------
+    tile_px : int
+        Their side.
+    boxes : tuple of Box
+        In px of the canvas.
+    identity : str
+        Hash of what decides their pixels.
+    """
+
+    tile_px: int
+    boxes: tuple[Box, ...]
+    identity: str
+
+    @classmethod
+    def of(cls, slide: Slide, settings: TileSettings) -> Self:
+        """The tissue tiles of a slide, or all tiles of a plain image."""
+        canvas, tile_px = _canvas(slide, settings)
+        boxes = tile_boxes(canvas.size, tile_px)
+        record, known_by = slide.part.record(), identity(slide.path)
+        if not slide.is_plain_image:
+            mask = tissue_mask(slide, settings.tissue)
+            boxes = [b for b in boxes if mask.coverage(canvas.to_level0(b)) >= settings.min_tissue]
+            record |= tissue_record(settings.tissue, slide)
+        return cls(tile_px, tuple(boxes), digest({"slide": known_by, **record}) if record else known_by)
+
+
+FindTiles = Callable[[Sequence[Location], TileSettings], Sequence[FoundTiles]]
+"""Finds the tiles of several slides, in their order."""
+
+
+class SlideGroup:
+    """Tiles of a slide, read when asked for; those that it has, if nobody has found them."""
+
+    def __init__(
+        self, path: Location, settings: TileSettings, pool: SlidePool, found: FoundTiles | None = None
+    ) -> None:
         self.path, self._settings, self._pool = path, settings, pool
-        with pool.borrow(path) as slide:
-            canvas, self.tile_px = _canvas(slide, settings)
-            boxes = tile_boxes(canvas.size, self.tile_px)
-            if not slide.is_plain_image:
-                mask = tissue_mask(slide, settings.tissue)
-                boxes = [b for b in boxes if mask.coverage(canvas.to_level0(b)) >= settings.min_tissue]
-            self._boxes = boxes
-            record = slide.part.record()
-            record |= {} if slide.is_plain_image else tissue_record(settings.tissue, slide)
-        self.identity = digest({"slide": identity(path), **record}) if record else identity(path)
+        if found is None:
+            with pool.borrow(path) as slide:
+                found = FoundTiles.of(slide, settings)
+        self.tile_px, self._boxes, self.identity = found.tile_px, found.boxes, found.identity
 
     def __len__(self) -> int:
         return len(self._boxes)

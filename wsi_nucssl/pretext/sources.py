@@ -15,7 +15,7 @@ from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.runs import digest
 
 if TYPE_CHECKING:
-    from wsi_nucssl.pretext.groups import TileGroup, TileSettings
+    from wsi_nucssl.pretext.groups import FindTiles, TileGroup, TileSettings
     from wsi_nucssl.slide import RGB
 
 _ROUND, _PLACE, _CROP = 0, 1, 2
@@ -76,8 +76,12 @@ class TileSource:
 
 
 @contextlib.contextmanager
-def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0) -> Iterator[TileSource]:
+def open_source(
+    paths: Sequence[Location], settings: TileSettings, seed: int = 0, find: FindTiles | None = None
+) -> Iterator[TileSource]:
     """Tiles from slides, images, folders of them, tile stores, folders of stores, in any mix; open in the context.
+
+    The tiles of slides are found by `find`, if it is given; they are the same.
 
     Raises
     ------
@@ -99,8 +103,12 @@ def open_source(paths: Sequence[Location], settings: TileSettings, seed: int = 0
     with contextlib.closing(SlidePool(given, settings.part)) as pool:
         files = {_key(path): path for given in paths for path in _expand(given)}  # each once
         check_tissue([path for path in files.values() if not _is_store(path)], settings.tissue)
+        slides = [path for path in files.values() if not _is_store(path)]
+        found = dict(zip(slides, find(slides, settings), strict=True)) if find and slides else {}
         groups = [
-            StoreGroup(path, settings) if _is_store(path) else SlideGroup(path, settings, pool)
+            StoreGroup(path, settings)
+            if _is_store(path)
+            else SlideGroup(path, settings, pool, found.get(path))
             for path in files.values()
         ]
         yield TileSource(groups, seed)

@@ -88,6 +88,7 @@ def segment_slide(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_progress: OnProgress = lambda _: None,
     engine: Engine | None = None,
     steps: Steps | None = None,
@@ -109,6 +110,8 @@ def segment_slide(
         Every choice there is.
     resume, overwrite : bool
         Go on with a run that was stopped; replace outputs and runs that are there.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_progress : OnProgress
         Is told again and again how far the slide is.
     engine : Engine, optional
@@ -154,7 +157,12 @@ def segment_slide(
         setup = _Setup.of(slide, model, options, engine, steps)
         with (
             run_directory(
-                run_folder, setup.manifest, resume=resume, overwrite=overwrite, keep=SUMMARY
+                run_folder,
+                setup.manifest,
+                resume=resume,
+                overwrite=overwrite,
+                keep=SUMMARY,
+                break_lock=break_lock,
             ) as run,
             stop_requests() as stop,
         ):

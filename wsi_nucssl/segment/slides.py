@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,14 +18,16 @@ from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.outputs import Inputs, check_output
+from wsi_nucssl.runs import beside_of
 from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.outputs import ordered, outputs
+from wsi_nucssl.segment.outputs import ordered, outputs, run_path
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide.sharding import Shard, split_off
 from wsi_nucssl.slide.tissue_files import check_tissue, tissues_by_place
 from wsi_nucssl.slide_list import ListedSlide, names_of
+from wsi_nucssl.staging import Stage
 
 
 def segment_slides(
@@ -35,6 +38,7 @@ def segment_slides(
     mpps: Mapping[Location, float] = MappingProxyType({}),
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_slide: Callable[[Location], OnProgress],
     on_summary: Callable[[Location, SegmentSummary], None],
     on_failure: OnFailure,
@@ -42,6 +46,7 @@ def segment_slides(
     names: Mapping[Location, str] = MappingProxyType({}),
     batch: Batch | None = None,
     on_start: Callable[[BatchStart], None] = lambda _: None,
+    stage: Stage | None = None,
 ) -> None:
     """Segment each slide into its outputs. A slide that fails is reported, and the others go on.
 
@@ -57,6 +62,8 @@ def segment_slides(
         µm per level-0 px of slides that do not say it, before `options.mpp`.
     resume, overwrite : bool
         Go on with runs that were stopped; replace outputs and runs that are there.
+    break_lock : bool
+        Take the lock of runs from a process that does not live on this host.
     on_slide : callable
         Is told when a slide begins; returns what is told of its progress.
     on_summary, on_failure : callable
@@ -69,6 +76,8 @@ def segment_slides(
         Which of the slides are to be done, and what becomes of them.
     on_start : callable
         Is told what there is to do, before the first slide.
+    stage : Stage, optional
+        Brings outputs to the URL where they belong.
 
     Raises
     ------
@@ -96,7 +105,13 @@ def segment_slides(
     versions = _versions(model, engine)
 
     def segment_one(slide: Location) -> None:
+        paths = held_paths(targets[slide])
+
         def work() -> SegmentSummary:
+            with stage.holding(paths, break_lock=break_lock) if stage else nullcontext():
+                return segmented()
+
+        def segmented() -> SegmentSummary:
             return segment_slide(
                 slide,
                 targets[slide],
@@ -109,12 +124,15 @@ def segment_slides(
                 ),
                 resume=resume,
                 overwrite=overwrite,
+                break_lock=break_lock,
                 on_progress=on_slide(slide),
                 engine=engine,
                 steps=steps,
             )
 
         on_summary(slide, batch.keep(slide, work, _outcome, versions))
+        if stage:
+            stage.clear(paths)
 
     for_each_slide(start.slides, segment_one, on_failure, is_lone=batch.is_lone, at_once=steps.at_once)
 
@@ -128,6 +146,7 @@ def segment_batch(
     retry_failed: bool = False,
     resume: bool = False,
     options: SegmentOptions,
+    stage: Stage | None = None,
 ) -> tuple[dict[Location, tuple[Path, ...]], Batch]:
     """The outputs of slides, and the batch that follows them, with a ledger if `output` is a folder.
 
@@ -147,6 +166,8 @@ def segment_batch(
         Slides that were done are kept.
     options : SegmentOptions
         How slides are opened.
+    stage : Stage, optional
+        Where `output` lies, if it belongs to a URL.
 
     Raises
     ------
@@ -160,10 +181,11 @@ def segment_batch(
     firsts = first_outputs(targets)
     batch = Batch(
         {each.slide: firsts[each.slide] for each in mine},
-        None if format_of(output) else Ledger(output),
+        None if format_of(output) else stage.ledger() if stage else Ledger(output),
         others={each.slide: firsts[each.slide] for each in others},
         retry_failed=retry_failed,
         keeps_done=resume,
+        exists=stage.exists if stage else Path.exists,
     )
     return {each.slide: targets[each.slide] for each in mine}, batch
 
@@ -174,6 +196,13 @@ def first_outputs(targets: Mapping[Location, Path | Iterable[Path]]) -> dict[Loc
         slide: given if isinstance(given, Path) else next(iter(ordered(given)))
         for slide, given in targets.items()
     }
+
+
+def held_paths(outputs: Path | Iterable[Path]) -> tuple[Path, ...]:
+    """All that a run of a slide leaves, the first output first."""
+    paths = (outputs,) if isinstance(outputs, Path) else tuple(ordered(outputs))
+    run = run_path(paths[0])
+    return (*paths, run, beside_of(run))
 
 
 def _placed(path: Path | None, name: str) -> Path | None:

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.locations import Location, Url, is_spoilt_url, without_secrets
+from wsi_nucssl.objects import PACKAGES, faults
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_PACKAGES: Final = {
-    "s3": "s3fs",
-    "http": "aiohttp",
-    "https": "aiohttp",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "abfs": "adlfs",
-}
-"""What fsspec needs beside itself, by protocol."""
 
 
 class Source(Protocol):
@@ -172,7 +162,7 @@ class RemoteSource:
 
             self._files, self._path = url_to_fs(url.raw)
         except ImportError as error:
-            package = _PACKAGES.get(url.raw.partition(":")[0].lower(), "")
+            package = PACKAGES.get(url.raw.partition(":")[0].lower(), "")
             remedy = (
                 f"Install it with: pip install {package}" if package else "Install the package that it names"
             )
@@ -186,7 +176,7 @@ class RemoteSource:
     def _measure(self) -> int:
         try:
             found = self._files.info(self._path)
-        except _faults() as error:
+        except faults() as error:
             remedy = "Check the URL, the connection and the credentials"
             raise self._fault(
                 error.__cause__ or error, remedy, "it is not there or cannot be reached"
@@ -210,13 +200,13 @@ class RemoteSource:
         starts, ends = [offset for offset, _ in ranges], [offset + count for offset, count in ranges]
         try:
             answers = self._files.cat_ranges([self._path] * len(ranges), starts, ends)
-        except _faults() as error:
+        except faults() as error:
             answers = [error] * len(ranges)
         return [self._checked(*wanted, answer) for wanted, answer in zip(ranges, answers, strict=True)]
 
     def _checked(self, offset: int, count: int, data: bytes | BaseException) -> bytes:
         wanted = f"bytes {offset} to {offset + count}"
-        if isinstance(data, _faults()):
+        if isinstance(data, faults()):
             raise self._fault(data, "Try again, or download it first", f"{wanted} cannot be read") from None
         if isinstance(data, BaseException):
             raise data
@@ -287,17 +277,6 @@ class _SourceFile(io.RawIOBase):
         data = self._source.read_at(self._at, count)
         self._source.recent.append((self._at, data))
         return data
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    """What file systems raise: OSError, but for a few libraries that have errors of their own."""
-    own = (
-        ("aiohttp", "ClientError"),
-        ("botocore.exceptions", "BotoCoreError"),
-        ("botocore.exceptions", "ClientError"),
-    )
-    loaded = ((sys.modules.get(module), name) for module, name in own)
-    return (OSError, ValueError, *(getattr(module, name) for module, name in loaded if module is not None))
 
 
 def _check_there(path: Path) -> None:

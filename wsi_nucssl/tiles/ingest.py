@@ -22,7 +22,7 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
 from wsi_nucssl.locations import as_text
 from wsi_nucssl.outputs import check_output
-from wsi_nucssl.runs import MANIFEST, digest, run_directory
+from wsi_nucssl.runs import MANIFEST, beside_of, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
 from wsi_nucssl.slide.resolution import require_detail
@@ -109,6 +109,7 @@ def ingest(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_progress: Callable[[TileProgress], None] = lambda _: None,
     copy: CopyTiles | None = None,
 ) -> TileStore:
@@ -129,6 +130,8 @@ def ingest(
         Threads that decode and write; by default one per core.
     overwrite : bool
         Replace a store or an unfinished run that is there; the old store stays until the new one is whole.
+    break_lock : bool
+        Take the lock of a run from a process that does not live on this host.
     on_progress : callable
         Called after each tile, from the calling thread.
     copy : CopyTiles, optional
@@ -155,12 +158,14 @@ def ingest(
     existing = _existing(destination, overwrite=overwrite)
     if existing and not overwrite:
         return _check_same(existing, metadata)
-    workshop = destination.with_name(f".{destination.name}.partial")
+    workshop = _workshop(destination)
     if existing and _is_same(existing, metadata) and all(map(existing.is_sound, existing)):
         remove_tree(workshop)
         return existing  # it was replaced already, and would come to the same bytes
     goes_on = _begun(workshop, metadata) or not overwrite
-    with run_directory(workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on):
+    with run_directory(
+        workshop, metadata.to_json(), resume=goes_on, overwrite=not goes_on, break_lock=break_lock
+    ):
         store = _unfinished(workshop / _STORE, metadata, canvas, config.tissue)
         _fill(store, canvas, workers or os.cpu_count() or 1, on_progress, copy or copy_in_threads)
         store.finish()
@@ -168,6 +173,16 @@ def ingest(
             replace(store.path, destination)
     remove_tree(workshop)
     return TileStore.open(destination)
+
+
+def _workshop(destination: Path) -> Path:
+    return destination.with_name(f".{destination.name}.partial")
+
+
+def held_paths(destination: Path) -> tuple[Path, ...]:
+    """All that an ingest leaves, finished or not; the store first."""
+    workshop = _workshop(destination)
+    return destination, workshop, beside_of(workshop)
 
 
 def _tissue_parts(canvas: Canvas, grid: TileGrid, tissue: str) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,8 @@ from wsi_nucssl.slide import open_slide
 from wsi_nucssl.slide.sharding import Shard, split_off
 from wsi_nucssl.slide.tissue_files import check_tissue, tissues_by_place
 from wsi_nucssl.slide_list import ListedSlide, names_of
-from wsi_nucssl.tiles.ingest import CopyTiles, TileConfig, TileProgress, ingest
+from wsi_nucssl.staging import Stage
+from wsi_nucssl.tiles.ingest import CopyTiles, TileConfig, TileProgress, held_paths, ingest
 from wsi_nucssl.tiles.store import TileStore
 
 
@@ -49,6 +51,7 @@ def tile_batch(
     retry_failed: bool = False,
     overwrite: bool = False,
     source: SlideSource,
+    stage: Stage | None = None,
 ) -> tuple[dict[Location, Path], Batch]:
     """The stores of slides, and the batch that follows them, with a ledger in `output`.
 
@@ -66,6 +69,8 @@ def tile_batch(
         Stores that are there are replaced.
     source : SlideSource
         How slides are opened.
+    stage : Stage, optional
+        Where `output` lies, if it belongs to a URL.
 
     Raises
     ------
@@ -76,10 +81,11 @@ def tile_batch(
     mine, others = split_off(listed, shard, output, reader=source.reader, mpp=source.mpp)
     batch = Batch(
         {each.slide: targets[each.slide] for each in mine},
-        Ledger(output),
+        stage.ledger() if stage else Ledger(output),
         others={each.slide: targets[each.slide] for each in others},
         retry_failed=retry_failed,
         keeps_done=not overwrite,
+        exists=stage.exists if stage else Path.exists,
     )
     return {each.slide: targets[each.slide] for each in mine}, batch
 
@@ -91,6 +97,7 @@ def ingest_slides(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    break_lock: bool = False,
     on_slide: Callable[[Location], Callable[[TileProgress], None]],
     on_store: OnStore,
     on_failure: OnFailure,
@@ -98,6 +105,7 @@ def ingest_slides(
     batch: Batch | None = None,
     on_start: Callable[[BatchStart], None] = lambda _: None,
     copy: CopyTiles | None = None,
+    stage: Stage | None = None,
     at_once: int = 1,
 ) -> None:
     """Store the tissue tiles of each slide at its target. A slide that fails is reported, and the others go on.
@@ -114,6 +122,8 @@ def ingest_slides(
         Threads; one a core by default.
     overwrite : bool
         Replace stores that are there.
+    break_lock : bool
+        Take the lock of runs from a process that does not live on this host.
     on_slide : callable
         Is told when a slide begins; returns what is told of its progress.
     on_store, on_failure : callable
@@ -126,6 +136,8 @@ def ingest_slides(
         Is told what there is to do, before the first slide.
     copy : CopyTiles, optional
         As `ingest` has it.
+    stage : Stage, optional
+        Brings stores to the URL where they belong.
     at_once : int
         How many slides are done at a time.
 
@@ -148,9 +160,15 @@ def ingest_slides(
     versions = versions_of("imagecodecs", "numpy", "zarr")
 
     def ingest_one(path: Location) -> None:
-        is_there = targets[path].exists() and not overwrite
+        store_path = targets[path]
+        is_there = (stage.exists if stage else Path.exists)(store_path) and not overwrite
+        paths = held_paths(store_path)
 
         def work() -> TileStore:
+            with stage.holding(paths, break_lock=break_lock) if stage else nullcontext():
+                return ingested()
+
+        def ingested() -> TileStore:
             with open_slide(
                 path,
                 reader=source.reader,
@@ -161,16 +179,19 @@ def ingest_slides(
             ) as slide:
                 return ingest(
                     slide,
-                    targets[path],
+                    store_path,
                     replace(config, tissue=tissues[path]),
                     workers=workers,
                     overwrite=overwrite,
+                    break_lock=break_lock,
                     on_progress=on_slide(path),
                     copy=copy,
                 )
 
         store = batch.keep(path, work, lambda store: _outcome(store, is_there), versions)
         on_store(path, store, earlier=is_there)
+        if stage:
+            stage.clear(paths)
 
     for_each_slide(start.slides, ingest_one, on_failure, is_lone=batch.is_lone, at_once=at_once)
 

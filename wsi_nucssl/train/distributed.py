@@ -59,6 +59,7 @@ def shared_run_directory(
     overwrite: bool,
     inputs: Iterable[Location] = (),
     keep: str = "",
+    break_lock: bool = False,
 ) -> Iterator[Path]:
     """As `run_directory`; the first process holds it for all: the others begin once it does, and end before it."""
     if not accelerator.is_main_process:
@@ -66,7 +67,15 @@ def shared_run_directory(
         yield place_of_work(path)
         accelerator.wait_for_everyone()
         return
-    with run_directory(path, manifest, resume=resume, overwrite=overwrite, inputs=inputs, keep=keep) as place:
+    with run_directory(
+        path,
+        manifest,
+        resume=resume,
+        overwrite=overwrite,
+        inputs=inputs,
+        keep=keep,
+        break_lock=break_lock,
+    ) as place:
         accelerator.wait_for_everyone()
         yield place
         accelerator.wait_for_everyone()

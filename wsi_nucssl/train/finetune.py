@@ -42,6 +42,7 @@ def finetune(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     loader_threads: int = 1,
     report: Report | None = None,
     warn: Callable[[str], None] = lambda _: None,
@@ -65,7 +66,14 @@ def finetune(
     single_threaded_opencv()
     manifest = job.manifest(accelerator.num_processes)
     with shared_run_directory(
-        accelerator, run, manifest, resume=resume, overwrite=overwrite, inputs=job.inputs, keep=MODEL
+        accelerator,
+        run,
+        manifest,
+        resume=resume,
+        overwrite=overwrite,
+        inputs=job.inputs,
+        keep=MODEL,
+        break_lock=break_lock,
     ) as place:
         if not (place / DONE).exists():
             _train(job, manifest, place, accelerator, loader_threads, report, warn)

@@ -10,6 +10,7 @@ from wsi_nucssl.captions import Item, Swatch, captioned
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.pictures import png
+from wsi_nucssl.pretext.groups import FindTiles
 from wsi_nucssl.pretext.preview import COLOURS, contact_sheet
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.train.crops import single_threaded_opencv
@@ -36,8 +37,10 @@ def pretrain(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     loader_threads: int = 1,
     report: Report = lambda _row, _warning: None,
+    find: FindTiles | None = None,
 ) -> PretrainResult:
     """Train `job` in the run directory `run`.
 
@@ -59,7 +62,7 @@ def pretrain(
     """
     accelerator = make_accelerator(device, job.recipe.precision)
     single_threaded_opencv()
-    with open_source(job.sources, job.tiles, job.seed) as source:
+    with open_source(job.sources, job.tiles, job.seed, find) as source:
         manifest = job.manifest(source, accelerator.num_processes)
         with shared_run_directory(
             accelerator,
@@ -67,6 +70,7 @@ def pretrain(
             manifest,
             resume=resume,
             overwrite=overwrite,
+            break_lock=break_lock,
             inputs=job.sources,
             keep=ENCODER,
         ) as place:

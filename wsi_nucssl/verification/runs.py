@@ -10,8 +10,9 @@ from filelock import FileLock, Timeout
 
 from wsi_nucssl.checksums import ChecksumLog
 from wsi_nucssl.errors import InputError
+from wsi_nucssl.locks import LOCK
 from wsi_nucssl.nuclei.table import Nuclei
-from wsi_nucssl.runs import LOCK, MANIFEST
+from wsi_nucssl.runs import MANIFEST
 from wsi_nucssl.segment.summary import BLOCKS, KEPT, SUMMARY, WINDOWS
 from wsi_nucssl.tiles.codecs import checksum_of
 from wsi_nucssl.verification.belonging import other_slide, other_weights
