@@ -24,6 +24,7 @@ from wsi_nucssl.files import disk_error
 from wsi_nucssl_cli import (
     benchmark,
     calibrate,
+    demo,
     doctor,
     export,
     finetune,
@@ -55,6 +56,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
