@@ -179,3 +179,21 @@ def test_folders_that_killed_writers_left_are_removed(tmp_path: Path) -> None:
     (left / "file").write_text("half")
     remove_partials(tmp_path, "folder")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_removed_though_somebody_still_writes_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker does that ends its task late, whose bytes nobody needs any more."""
+    folder, late, rmdir = tmp_path / "c", iter(range(3)), os.rmdir
+    folder.mkdir()
+
+    def write_first(path: str, **how: int) -> None:
+        if (number := next(late, None)) is not None:
+            (folder / f"{number}").touch()
+        rmdir(path, **how)
+
+    monkeypatch.setattr(os, "rmdir", write_first)
+    remove_tree(folder)
+    assert not folder.exists()
+    assert next(late, None) is None

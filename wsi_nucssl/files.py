@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,8 @@ _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 """Of Linux's renameat2."""
 _TOKEN: Final = "?" * 8
+_ATTEMPTS: Final = 20
+_PAUSE_S: Final = 0.1
 
 
 @contextlib.contextmanager
@@ -265,9 +268,17 @@ def safe_stem(path: Location) -> str:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory and all in it; absent is fine."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(directory)
+    """Remove a directory and all in it, what others put into it meanwhile too; absent is fine."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(directory)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _sync(path: Path) -> None:
