@@ -8,15 +8,18 @@ from typing import Annotated
 
 import typer
 
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl_cli.options import Focus, OneSlide, ReaderName, Scene
 
 _HEX = re.compile(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 
 
-def _color(text: str) -> tuple[int, int, int]:
+def _color(text: str) -> tuple[int, int, int] | None:
+    if not text:
+        return None
     found = _HEX.fullmatch(text)
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no colour such as #00a050")
+        raise UsageError(f"⟨color⟩ {text!r} is no colour", remedy="Write it as #00a050")
     red, green, blue = (int(part, 16) for part in found.groups())
     return red, green, blue
 
@@ -50,11 +53,9 @@ def overlay(
         ),
     ] = "auto",
     color: Annotated[
-        tuple[int, int, int] | None,
-        typer.Option(
-            parser=_color, metavar="#RRGGBB", help="Of all outlines.", show_default="by the nuclei's class"
-        ),
-    ] = None,
+        str,
+        typer.Option(metavar="#RRGGBB", help="Of all outlines.", show_default="by the nuclei's class"),
+    ] = "",
     width: Annotated[float, typer.Option(help="Of outlines, in px of the picture.")] = 1.0,
     fill: Annotated[float, typer.Option(help="How much the nuclei's insides cover, 0 to 1.")] = 0.0,
     color_by: Annotated[
@@ -87,7 +88,7 @@ def overlay(
 
     check_output(output, inputs=(locate(slide), nuclei), overwrite=overwrite)
     encode = encoder_of(output)
-    style = OverlayStyle(shape, color, width, fill, color_by, plain)  # type: ignore[arg-type]
+    style = OverlayStyle(shape, _color(color), width, fill, color_by, plain)  # type: ignore[arg-type]
     box = None if region is None else Box.parse(region)
     part = PartChoice.recorded(open_drawable(nuclei).header)
     with open_slide(

@@ -53,7 +53,8 @@ def plan(
     slides: SomeSlides = None,
     slide_list: SlideList = None,
     model: Annotated[
-        str, typer.Option(help="A bundled model's name, or a weights file.", show_default="the default model")
+        str,
+        typer.Option(help="A bundled model's name, or a weights file.", show_default="liteunet0x2-nuclei"),
     ] = "",
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of level 0, where a slide does not say it.")

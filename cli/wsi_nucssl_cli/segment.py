@@ -70,7 +70,7 @@ def segment(
         str,
         typer.Option(
             help="A bundled model's name, a weights file or a fine-tuning run.",
-            show_default="the default model",
+            show_default="liteunet0x2-nuclei",
         ),
     ] = "",
     mpp: Annotated[

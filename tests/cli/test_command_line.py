@@ -20,6 +20,7 @@ from tests.pictures import read_rgb
 from tests.segment import fakes
 from wsi_nucssl import __version__
 from wsi_nucssl.engines.base import BodyBoundary, Windows
+from wsi_nucssl.models.weights import DEFAULT_MODEL
 from wsi_nucssl.slide import RGB
 
 Cli = Callable[..., Ended]
@@ -36,6 +37,12 @@ def in_a_process(code: str, *argv: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("command", ["segment", "plan"])
+def test_help_names_the_default_model(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert f"[default: ({DEFAULT_MODEL})]" in cli(command, "--help").out
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["segment", "--help"], ["--version"]])

@@ -61,6 +61,26 @@ def test_overlay_changes_the_outline_and_nothing_else(
     assert (drawn[23:37, 13:27] == plain[23:37, 13:27]).all()
 
 
+@pytest.mark.parametrize("given", ["#00e05a", "00E05A"])
+def test_a_colour_is_given_in_hex(
+    cli: Callable[..., Ended], square: Callable[[list[int]], Path], tmp_path: Path, given: str
+) -> None:
+    picture = tmp_path / "picture.png"
+    words = ("-o", picture, "--region", 1000, 1000, 60, 60, "--width", 3, "--plain")
+    ended = cli("overlay", SAMPLE, square([0, 0]), *words, "--color", given)
+    assert ended.code == 0, ended.err
+    assert (imagecodecs.imread(picture) == (0x00, 0xE0, 0x5A)).all(axis=2).sum() > 60
+
+
+def test_what_is_no_colour_is_refused(
+    cli: Callable[..., Ended], square: Callable[[list[int]], Path], tmp_path: Path
+) -> None:
+    ended = cli("overlay", SAMPLE, square([0, 0]), "-o", tmp_path / "picture.png", "--color", "green")
+    assert ended.code == 2
+    assert "--color 'green' is no colour" in ended.err
+    assert not (tmp_path / "picture.png").exists()
+
+
 @pytest.mark.parametrize("content", ["", "[1, 2", '{"type": "FeatureCollection"}', '{"a": 1}'])
 def test_overlay_names_a_file_that_is_no_geojson(
     cli: Callable[..., Ended], tmp_path: Path, content: str
