@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,14 @@ def test_what_images_copy_is_there_and_what_they_install_is_known() -> None:
     for name in ("Dockerfile", "apptainer.def"):
         text = (CLUSTER / name).read_text()
         copied = re.findall(r"^COPY (.+) \S+$", text, re.M) + re.findall(r"^    (\S+) /src/\S+$", text, re.M)
-        assert {"pyproject.toml", "README.md", "LICENSE", "wsi_nucssl", "cli"} == {
-            each for words in copied for each in words.split()
-        }
+        assert {
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+            "wsi_nucssl",
+            "cli",
+            "sample_slides/sample.svs",
+        } == {each for words in copied for each in words.split()}
         asked = re.findall(r'"\.\[([\w,]+)\]"', text)
         assert asked
         assert {each for words in asked for each in words.split(",")} <= extras
@@ -116,3 +122,21 @@ def test_snakemake_segments_each_slide_and_says_where_it_failed(
     assert "bad.svs" in (tmp_path / "results" / "bad.log").read_text()
     assert not (tmp_path / "results" / "bad.geojson").exists()
     assert len(on_path.read_text().splitlines()) == 2
+
+
+CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "py-opencv", "openslide-bin": "openslide"}
+CONDA_NAMES |= {"dask[array]": "dask", "matplotlib": "matplotlib-base"}
+
+
+def test_the_conda_recipe_needs_what_the_package_needs() -> None:
+    recipe = yaml.safe_load((ROOT / "docs" / "conda" / "recipe.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.match(r"[^<>=]+", each)[0] for each in project["dependencies"]}  # type: ignore[index]
+    found = dict(each.partition(" ")[::2] for each in recipe["requirements"]["run"])
+    assert found.pop("python") == project["requires-python"]
+    assert found.keys() == {CONDA_NAMES.get(name, name.lower()) for name in wanted}
+    assert recipe["context"]["version"] == project["version"]
+    same = [each for each in project["dependencies"] if re.match(r"[^<>=\[]+", each)[0] not in CONDA_NAMES]  # type: ignore[index]
+    for each in same:
+        name, _, bounds = re.match(r"([^<>=\[]+)(\[\w+\])?(.*)", each).groups()  # type: ignore[union-attr]
+        assert found[CONDA_NAMES.get(f"{name}[array]", name.lower())] == bounds, name
