@@ -109,7 +109,7 @@ def outputs(found: dict[str, bytes]) -> dict[str, bytes]:
     return {
         name: data
         for name, data in found.items()
-        if not name.endswith(("summary.json", "batch.csv", "batch.log", ".batch.tissue.json"))
+        if not name.endswith(("summary.json", ".report.html", "batch.csv", "batch.log", ".batch.tissue.json"))
         and not name.endswith((".batch.lock", ".tissue.lock"))
     }
 
@@ -137,6 +137,7 @@ def test_nuclei_and_run_are_those_of_a_local_run(
     found = objects(place)
     assert outputs(found) == segmented(plain)
     assert "a.geojson.run/summary.json" in found
+    assert found["a.report.html"].startswith(b"<!doctype html>")
     again = begin("segment", slide, "-o", f"{place}/a.geojson", *HOW)
     assert again.wait() == 5
     assert "it is there already" in again.log.read_text() or "the output is there" in again.log.read_text()

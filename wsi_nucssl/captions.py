@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -179,10 +180,12 @@ def captioned(picture: RGB, items: Sequence[Item], title: str = "") -> RGB:
 
 
 def colours_of(name: str, count: int = 256) -> RGB:
-    """A colour map of matplotlib from low to high, uint8 (count, 3)."""
-    from matplotlib import colormaps
+    """A colour map of OpenCV ("viridis", "magma", …) from low to high, uint8 (count, 3)."""
+    import cv2
 
-    table: RGB = np.asarray(colormaps[name](np.linspace(0, 1, count), bytes=True), np.uint8)[:, :3]
+    steps = np.rint(np.linspace(0, 255, count)).astype(np.uint8)
+    bgr = cv2.applyColorMap(steps[:, None], getattr(cv2, f"COLORMAP_{name.upper()}"))
+    table: RGB = np.asarray(bgr[:, 0, ::-1], np.uint8)
     return table
 
 
@@ -207,7 +210,9 @@ def _shortened(text: str, letters: Letters, width: int) -> str:
 
 @cache
 def _font(px: int) -> Any:
-    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", px)
+    found = find_spec("matplotlib")  # which takes long to import
+    assert found is not None
+    assert found.origin is not None
+    return ImageFont.truetype(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", px)

@@ -7,11 +7,13 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.metrics.registry import METRICS
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import Meter, out, say_hello, say_warning
+from wsi_nucssl_cli.options import Classes, Regions
 
 METRICS_HELP: Final = f"Metrics: {', '.join(METRICS.own_names)}, and those that packages add."
 
@@ -57,6 +59,8 @@ def benchmark(
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
     ] = None,
+    regions: Regions = REGION,
+    classes: Classes = "",
     device: Annotated[Device, typer.Option(help="What the network runs on.")] = "auto",
     engine: Annotated[
         str, one_of(ENGINES, "auto", help="What runs the network; auto: the fastest that is as accurate.")
@@ -88,6 +92,8 @@ def benchmark(
             stress=stress,
             overlays=overlays,
             mpp=mpp,
+            regions=regions,
+            classes=classes,
             device=device,
             engine=engine,
             views=tta,

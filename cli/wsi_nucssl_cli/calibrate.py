@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl_cli.display import out
+from wsi_nucssl_cli.options import Classes, Regions
 
 
 def calibrate(
@@ -29,6 +31,8 @@ def calibrate(
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
     ] = None,
+    regions: Regions = REGION,
+    classes: Classes = "",
 ) -> None:
     """Fit thresholds, regrowth and smallest sizes to images that the models did not see, all together."""
     from wsi_nucssl.datasets import dataset_names, open_dataset
@@ -42,7 +46,11 @@ def calibrate(
     for target in targets:
         check_output(target.path, overwrite=True)
     sources = predict_unseen(
-        loaded, {name: open_dataset(path, mpp=mpp) for name, path in dataset_names(dataset).items()}
+        loaded,
+        {
+            name: open_dataset(path, mpp=mpp, regions=regions, classes=classes)
+            for name, path in dataset_names(dataset).items()
+        },
     )
     start = loaded[0].info.instances
     before, after, aji = score(sources, start), fit(sources, start), METRICS.get("aji")

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl_cli.display import MAX_SEED, out, say_warning
-from wsi_nucssl_cli.options import BreakLock
+from wsi_nucssl_cli.options import BreakLock, Classes, Regions
 
 
 def finetune(
@@ -52,6 +53,8 @@ def finetune(
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of images of which no file says it; 0.25 if not given.")
     ] = None,
+    regions: Regions = REGION,
+    classes: Classes = "",
     seed: Annotated[
         int, typer.Option(help="Of the split, the initialisation and every crop.", min=0, max=MAX_SEED)
     ] = 0,
@@ -88,6 +91,8 @@ def finetune(
         train_all=train_all,
         split=split,
         mpp=mpp,
+        regions=regions,
+        classes=classes,
         seed=seed,
     )
     if not quiet:

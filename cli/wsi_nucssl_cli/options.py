@@ -102,6 +102,23 @@ TissueName = Annotated[
     ),
 ]
 
+Regions = Annotated[
+    str,
+    typer.Option(
+        "--regions",
+        metavar="CLASS",
+        help="The class of QuPath's rectangles inside which all nuclei of a slide are annotated.",
+    ),
+]
+Classes = Annotated[
+    str,
+    typer.Option(
+        "--classes",
+        metavar="CLASS,…",
+        help="The classes of annotated nuclei that count; the others are taken for background.",
+        show_default="all",
+    ),
+]
 ClusterName = Annotated[
     str,
     typer.Option(

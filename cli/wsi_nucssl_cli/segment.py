@@ -220,7 +220,7 @@ def segment(
         printed_as_json(batch, wanted=as_json),
         display,
         workers_of(cluster, task_timeout) as pool,
-        batch_reported(batch, wanted=report),
+        batch_reported(batch, wanted=report, stage=stage),
     ):
         segment_slides(
             targets,

@@ -252,9 +252,11 @@ def test_killed_at_every_third_step_results_are_old_or_none_or_new(dataset: Data
         if not died:
             break
         assert found == old or "results.json" not in found or files(out).items() >= files(new).items()
-        if files(out) != files(new):  # else it died over its own lock
+        if not files(out).items() >= files(new).items():  # else it died over its own lock
             benchmark(dataset, pair(), out, resume=True)
-        assert files(out) == files(new)
+        left = files(out)
+        assert left.items() >= files(new).items()
+        assert all(name.startswith(".") for name in left.keys() - files(new).keys())
         number += 3
     assert number > 40
     assert kept > number / 6  # all that takes time, and may fail, comes before anything old goes

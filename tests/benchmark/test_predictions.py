@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
 from wsi_nucssl.benchmark.predictors import PredictionFolder
+from wsi_nucssl.datasets.geojson_labels import read_geojson_labels
 from wsi_nucssl.errors import DatasetError, InputError
 from wsi_nucssl.export.geojson import write_geojson
 from wsi_nucssl.export.transform import CanvasTransform

@@ -11,9 +11,9 @@ import tifffile
 import torch
 
 from tests.benchmark.test_predictions import same_partition
-from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
 from wsi_nucssl.benchmark.predictors import Network
 from wsi_nucssl.datasets import open_dataset
+from wsi_nucssl.datasets.geojson_labels import read_geojson_labels
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.torch_engine import TorchEngine
 from wsi_nucssl.metrics import aji

@@ -355,7 +355,7 @@ def test_unknown_layouts_and_folders(tmp_path: Path) -> None:
         open_dataset(tmp_path)
     with pytest.raises(DatasetError, match="no such folder"):
         open_dataset(tmp_path / "absent")
-    with pytest.raises(UsageError, match="no layout is called 'coco'"):
-        open_dataset(tmp_path, layout="coco")
+    with pytest.raises(UsageError, match="no layout is called 'voc'"):
+        open_dataset(tmp_path, layout="voc")
     with pytest.raises(DatasetError, match="not 'beside'"):
         open_dataset(factory.write_folders(tmp_path, "a"), layout="beside")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
+from wsi_nucssl.datasets.geojson_labels import read_geojson_labels
 from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import DatasetError, InputError
 from wsi_nucssl.export import json_stream

@@ -9,7 +9,7 @@ import pytest
 
 from tests.train.tiny import job, write_dataset
 from wsi_nucssl.errors import OutputExists, UsageError
-from wsi_nucssl.train.preview import write_preview
+from wsi_nucssl.train.preview import draw_preview, write_preview
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_crops_stand_above_their_classes(dataset: Path, tmp_path: Path) -> None:
     write_preview(job(dataset), tmp_path / "crops.png")
     picture = imagecodecs.png_decode((tmp_path / "crops.png").read_bytes())
-    assert picture.shape == (4 * 2 * 64, 8 * 64, 3)
-    classes = picture.reshape(4, 2, 64, 8 * 64, 3)[:, 1].reshape(-1, 3)
+    rows = 4 * 2 * 64
+    assert picture.shape[0] > rows  # a title above, colours and their names below
+    assert picture.shape[1] == 8 * 64
+    crops = draw_preview(job(dataset))
+    (top,) = [at for at in range(len(picture) - rows + 1) if (picture[at : at + rows] == crops).all()]
+    assert 0 < top < len(picture) - rows
+    classes = crops.reshape(4, 2, 64, 8 * 64, 3)[:, 1].reshape(-1, 3)
     assert {tuple(colour) for colour in classes.tolist()} == {(0, 0, 0), (90, 160, 90), (230, 200, 60)}
     with pytest.raises(OutputExists, match="`overwrite`"):
         write_preview(job(dataset), tmp_path / "crops.png")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.benchmark.geojson_labels import read_geojson_labels
+from wsi_nucssl.datasets.geojson_labels import read_geojson_labels
 from wsi_nucssl.datasets.label_files import LABEL_SUFFIXES, read_labels
 from wsi_nucssl.datasets.resample import resample_labels
 from wsi_nucssl.datasets.sample import LabelImage, Types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
 _DAMAGED = (RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError, MemoryError, struct.error)
 """What imagecodecs and tifffile raise on files that are cut off or otherwise damaged, such as in their stated size."""
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def ending_of(path: Path, endings: Collection[str]) -> str:
+    """Which of these endings, such as ".png" or ".geojson.gz", a file's name has; "" if none."""
+    name = path.name.lower()
+    return max((ending for ending in endings if name.endswith(ending)), key=len, default="")
 
 
 def read_rgb(path: Path) -> Image:

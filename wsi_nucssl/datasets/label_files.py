@@ -1,5 +1,5 @@
 """Label images as people store them: PNG or TIFF, .npy, .mat with `inst_map`, CPM's text masks, Aperio's
-XML.
+XML, GeoJSON of QuPath and others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from wsi_nucssl.datasets.aperio_xml import read_xml_labels
-from wsi_nucssl.datasets.images import TIFF_MAGIC, read_pixels, tiff_shape
+from wsi_nucssl.datasets.choice import ALL, AnnotationChoice
+from wsi_nucssl.datasets.geojson_labels import read_geojson_labels
+from wsi_nucssl.datasets.images import TIFF_MAGIC, ending_of, read_pixels, tiff_shape
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import open_regular
@@ -48,15 +50,24 @@ _MOST_PX = 1 << 24
 _ONE_ID_PER_NUCLEUS = "Store one integer id per nucleus, 0 for background"
 
 
-def read_labels(path: Path, shape: Shape) -> LabelImage:
+def read_labels(path: Path, shape: Shape, choice: AnnotationChoice = ALL) -> LabelImage:
     """Read a label image for an image of `shape` (rows, cols), as int32 (row, col), by the file's suffix.
 
     Raises
     ------
     DatasetError
-        The file is damaged, or does not hold one integer id per pixel.
+        The file is damaged, or does not hold one integer id per pixel; `choice` has classes, and the file none.
     """
-    values = _READERS[path.suffix.lower()](path, shape)
+    ending = ending_of(path, LABEL_SUFFIXES)
+    if ending in GEOJSON_SUFFIXES:
+        return read_geojson_labels(path, shape, choice)
+    if choice.classes:
+        raise DatasetError(
+            f"⟨classes⟩ choose among nuclei with classes, which {ending} files have not",
+            path=path,
+            remedy="Leave ⟨classes⟩ out",
+        )
+    values = _READERS[ending](path, shape)
     return _as_labels(values, path)
 
 
@@ -191,4 +202,5 @@ _READERS: dict[str, Callable[[Path, Shape], NDArray[Any]]] = {
     ".txt": _read_cpm_text,
     ".xml": read_xml_labels,
 }
-LABEL_SUFFIXES = frozenset(_READERS)
+GEOJSON_SUFFIXES: Final = (".geojson", ".geojson.gz")
+LABEL_SUFFIXES: Final = frozenset({*_READERS, *GEOJSON_SUFFIXES})

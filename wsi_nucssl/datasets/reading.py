@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
 from wsi_nucssl import checks
+from wsi_nucssl.annotation_classes import REGION
+from wsi_nucssl.datasets.choice import AnnotationChoice
 from wsi_nucssl.datasets.joining import dataset_names, join_datasets
 from wsi_nucssl.datasets.organs import patients_of
-from wsi_nucssl.datasets.registry import LAYOUTS
+from wsi_nucssl.datasets.registry import LAYOUTS, Layout
 from wsi_nucssl.datasets.resolution import with_resolution
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError, UsageError
 
 
-def open_dataset(path: str | PathLike[str], *, layout: str = "auto", mpp: float | None = None) -> Dataset:
+def open_dataset(
+    path: str | PathLike[str],
+    *,
+    layout: str = "auto",
+    mpp: float | None = None,
+    regions: str = REGION,
+    classes: str | Sequence[str] = (),
+) -> Dataset:
     """Open a folder of annotated images; no image is read yet.
 
     Each image's resolution comes from its Aperio XML (`MicronsPerPixel`; the annotation itself, or
@@ -28,10 +38,15 @@ def open_dataset(path: str | PathLike[str], *, layout: str = "auto", mpp: float 
         The dataset's folder.
     layout : str
         "folders" (`images/` + `labels/`, or MoNuSeg's `Tissue Images/` + `Annotations/`), "beside" (image
-        and annotation of the same name in one folder: MoNuSeg's test set, CPM), "pannuke" (its .npy files),
-        one that another package adds, or "auto" (the first of `wsi_nucssl.datasets.LAYOUTS` that fits).
+        and annotation of the same name in one folder: QuPath's GeoJSON, MoNuSeg's test set, CPM), "regions"
+        (slides with annotated rectangles), "coco" (COCO's JSON), "pannuke" (its .npy files), one that another
+        package adds, or "auto" (the first of `wsi_nucssl.datasets.LAYOUTS` that fits).
     mpp : float, optional
         µm per px of the images of which no file says it.
+    regions : str
+        The class of the rectangles inside which all nuclei of a slide are annotated.
+    classes : str or sequence of str
+        The classes of annotated nuclei that count; all by default.
 
     Raises
     ------
@@ -43,11 +58,12 @@ def open_dataset(path: str | PathLike[str], *, layout: str = "auto", mpp: float 
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(LAYOUTS.names)}")
+    choice = AnnotationChoice.parse(regions, classes)
     path = Path(checks.path("path", path))
     if not path.is_dir():
         raise DatasetError("no such folder", path=path, remedy="Give the folder that holds the images")
     for candidate in LAYOUTS.in_turn() if layout == "auto" else [LAYOUTS.get(layout)]:
-        dataset = candidate.open(path)
+        dataset = _opened(candidate, path, choice)
         if dataset is not None:
             return with_resolution(_with_patients(dataset), mpp)
     fault = "the layout is not one we know" if layout == "auto" else f"the layout is not {layout!r}"
@@ -55,7 +71,25 @@ def open_dataset(path: str | PathLike[str], *, layout: str = "auto", mpp: float 
     raise DatasetError(f"no dataset found: {fault}", path=path, remedy=f"Known layouts: {known}")
 
 
-def open_datasets(paths: Sequence[Path], *, mpp: float | None = None) -> Dataset:
+def _opened(layout: Layout, path: Path, choice: AnnotationChoice) -> Dataset | None:
+    if layout.open_chosen is not None:
+        return layout.open_chosen(path, choice)
+    dataset = layout.open(path)
+    if dataset is not None and choice.classes:
+        raise UsageError(
+            f"⟨classes⟩ choose among annotations with classes, which the layout {dataset.layout} has not",
+            remedy="Leave ⟨classes⟩ out",
+        )
+    return dataset
+
+
+def open_datasets(
+    paths: Sequence[Path],
+    *,
+    mpp: float | None = None,
+    regions: str = REGION,
+    classes: str | Sequence[str] = (),
+) -> Dataset:
     """Open one folder of annotated images, or several as one, whose images are called "folder/id".
 
     Parameters
@@ -63,6 +97,8 @@ def open_datasets(paths: Sequence[Path], *, mpp: float | None = None) -> Dataset
     mpp : float, optional
         µm per px of the images of which no file says it. Of several folders, those whose files say it of all images
         need it not.
+    regions, classes : str, and str or sequence of str
+        As `open_dataset` takes them.
 
     Raises
     ------
@@ -72,16 +108,20 @@ def open_datasets(paths: Sequence[Path], *, mpp: float | None = None) -> Dataset
         No folder was given, or one twice.
     """
     named = dataset_names(paths)
+    open_one = partial(open_dataset, regions=regions, classes=classes)
     if len(named) == 1 or mpp is None:
-        return join_datasets({name: open_dataset(path, mpp=mpp) for name, path in named.items()})
-    opened = {name: open_dataset(path) for name, path in named.items()}
+        return join_datasets({name: open_one(path, mpp=mpp) for name, path in named.items()})
+    opened = {name: open_one(path) for name, path in named.items()}
     for name, dataset in opened.items():
         if any(sample.mpp is None for sample in dataset):
-            opened[name] = open_dataset(named[name], mpp=mpp)
+            opened[name] = open_one(named[name], mpp=mpp)
     return join_datasets(opened)
 
 
 def _with_patients(dataset: Dataset) -> Dataset:
     patients = patients_of(dataset.ids)
     pairs = zip(dataset, patients, strict=True)
-    return replace(dataset, samples=tuple(replace(sample, patient=patient) for sample, patient in pairs))
+    return replace(
+        dataset,
+        samples=tuple(replace(sample, patient=patient or sample.patient) for sample, patient in pairs),
+    )

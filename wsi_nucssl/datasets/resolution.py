@@ -90,6 +90,8 @@ def _agree(one: float | None, other: float | None) -> bool:
 
 
 def _resolved(sample: Sample, stated: _Stated | None, given: float | None) -> Sample:
+    if stated is None and sample.mpp is not None:  # a layout whose files say it themselves
+        stated = _Stated(_checked(sample.mpp, sample.id, sample.source), sample.mpp_source, sample.source)
     if stated is None:
         return replace(sample, mpp=given, mpp_source="" if given is None else "given")
     if given is not None and not same_mpp(stated.mpp, given):

@@ -48,7 +48,7 @@ class Sample:
     mpp : float or None
         µm per px, or None where nobody says.
     mpp_source : str
-        Who says it: "Aperio XML", "manifest.json" or "given"; "" if unknown.
+        Who says it: "Aperio XML", "manifest.json", "slide" or "given"; "" if unknown.
     stains : Stains
         "h&e", or "hematoxylin" where the image is a rendering of that plane alone.
     dataset : str

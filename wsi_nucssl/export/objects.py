@@ -81,6 +81,24 @@ def kind_of(feature: Mapping[str, Any]) -> str:
     return str(known).lower() if known else _OLD_QUPATH.get(str(feature.get("id")), "")
 
 
+def class_of(feature: Mapping[str, Any]) -> str:
+    """The name of a Feature's class, "Tumor: Positive" where it has several parts; "" without one.
+
+    Raises
+    ------
+    TypeError
+        Its properties are no object.
+    """
+    properties = feature.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise TypeError("the properties of a feature are no object")
+    given = properties.get("classification")
+    if not isinstance(given, dict):
+        return str(given or "")
+    names = given.get("names")
+    return ": ".join(map(str, names)) if isinstance(names, list) else str(given.get("name") or "")
+
+
 def nuclei_of(feature: Mapping[str, Any], index: int, kind: str, counts: dict[str, int]) -> Iterator[Nucleus]:
     """The nuclei of a Feature; `counts` is told what was split, and which cells have no nucleus.
 

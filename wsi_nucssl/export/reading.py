@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,13 @@ class NucleiFile:
     What is no nucleus is left out: tiles and TMA cores, and annotations where the file has detections or cells. A cell
     is its `nucleusGeometry`. A MultiPolygon or GeometryCollection of anything but a detection or cell is many objects.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+    leave_out : callable, optional
+        Whether a Feature is passed over, as if it were not there.
+
     Attributes
     ----------
     header : dict of str to Any
@@ -44,8 +51,9 @@ class NucleiFile:
         The file cannot be read, or is no GeoJSON.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, leave_out: Callable[[Mapping[str, Any]], bool] | None = None) -> None:
         self.path = path
+        self._leave_out = leave_out
         self.doubts: list[Doubt] = []
         self.header: dict[str, Any] = {}
         try:
@@ -83,6 +91,8 @@ class NucleiFile:
         try:
             for index, feature in self._features(box):
                 kind = kind_of(feature)
+                if self._leave_out and self._leave_out(feature):
+                    continue
                 if kind in NO_NUCLEI or (kind == "annotation" and self._has_detections):
                     counts["parents"] = counts.get("parents", 0) + 1
                     continue
@@ -90,6 +100,20 @@ class NucleiFile:
         except _FAULTS as error:
             raise self._error(error) from error
         self.doubts = [_DOUBTS[name](count) for name, count in counts.items()]
+
+    def features(self) -> Iterator[Mapping[str, Any]]:
+        """All Features as the file has them, whatever they are.
+
+        Raises
+        ------
+        InputError
+            The file is damaged.
+        """
+        try:
+            for _, feature in self._features(None):
+                yield feature
+        except _FAULTS as error:
+            raise self._error(error) from error
 
     def _look(self) -> tuple[bool, bool]:
         """Whether there are detections or cells, and whether there is a header of ours, before anything is parsed."""

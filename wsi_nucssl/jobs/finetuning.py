@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsi_nucssl import checks
+from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl.checks import one_of, shown, whole
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Mpp
@@ -42,6 +43,8 @@ def finetune(
     train_all: bool = False,
     split: PathArgument | None = None,
     mpp: float | None = None,
+    regions: str = REGION,
+    classes: str | Sequence[str] = (),
     seed: int = 0,
     device: TrainDevice = "auto",
     loader_threads: int = 1,
@@ -87,6 +90,10 @@ def finetune(
         A split.json to use instead.
     mpp : float, optional
         µm per px of images of which no file says it.
+    regions : str
+        The class of the rectangles inside which all nuclei of a slide are annotated.
+    classes : str or sequence of str
+        The classes of annotated nuclei that count; all by default.
     seed : int
         Of the split, the initialisation and every crop.
     device : {"auto", "cpu"}
@@ -143,6 +150,8 @@ def finetune(
         train_all=train_all,
         split=split,
         mpp=mpp,
+        regions=regions,
+        classes=classes,
         seed=seed,
     )
     result = train(
@@ -176,6 +185,8 @@ def finetune_job(
     train_all: bool,
     split: PathArgument | None,
     mpp: float | None,
+    regions: str,
+    classes: str | Sequence[str],
     seed: int,
 ) -> FinetuneJob:
     """What `finetune` is given, as the job that it is: for whoever looks at one without running it.
@@ -204,6 +215,8 @@ def finetune_job(
         encoder="none" if encoder is None else checks.path("encoder", encoder),
         start="" if start is None else checks.path("start", start),
         own_mpp=None if mpp is None else Mpp.parse_side(mpp),
+        regions=regions,
+        classes=classes,
         seed=seed,
         weights=weights,
         teachers=[checks.path("teachers", each) for each in several(teachers)],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl.checks import one_of
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, Paths, one_path, paths, several
@@ -64,6 +65,8 @@ def benchmark(
     stress: bool = False,
     overlays: bool = True,
     mpp: float | None = None,
+    regions: str = REGION,
+    classes: str | Sequence[str] = (),
     device: Device = _DEFAULT.device,
     engine: str = _DEFAULT.engine,
     views: int = _DEFAULT.views,
@@ -97,6 +100,10 @@ def benchmark(
         Draw the errors on each image.
     mpp : float, optional
         µm per px of images of which no file says it.
+    regions : str
+        The class of the rectangles inside which all nuclei of a slide are annotated.
+    classes : str or sequence of str
+        The classes of annotated nuclei that count; all by default.
     device, engine : str
         What the network runs on.
     views : int
@@ -139,7 +146,12 @@ def benchmark(
     SegmentOptions(device=device, engine=engine, views=views)
     folder = one_path("output", output)
     folders = paths("predictions", predictions) if predictions else ()
-    opened = open_datasets(paths("datasets", datasets), mpp=None if mpp is None else Mpp.parse_side(mpp))
+    opened = open_datasets(
+        paths("datasets", datasets),
+        mpp=None if mpp is None else Mpp.parse_side(mpp),
+        regions=regions,
+        classes=classes,
+    )
     wanted = [] if model is None and folders else [*several(model)]
     predictors: list[Predictor] = []
     for each in wanted:

@@ -335,7 +335,7 @@ def segment_slides(
         options=options,
         stage=stage,
     )
-    with workers_of(cluster, task_s) as pool, batch_reported(batch, wanted=report):
+    with workers_of(cluster, task_s) as pool, batch_reported(batch, wanted=report, stage=stage):
         run(
             targets,
             as_model(model),

@@ -93,12 +93,20 @@ def export_view(
 
     Parameters
     ----------
-    slide, nuclei, choice, anyway, on_nuclei
-        As for `view`.
+    slide : str or Path
+        A slide or image, a file or a URL.
+    nuclei : str, Path or sequence of them
+        None, one or two files of nuclei; two are compared.
     folder : str or Path
         Where the page goes, whole or not at all.
+    choice : SlideChoice, optional
+        How to open the slide.
+    anyway : bool
+        Show nuclei that were found on another slide.
     overwrite : bool
         Replace a page that is there.
+    on_nuclei : OnNuclei
+        Is told how far the conversion of a file is, the first time.
     on_progress : OnProgress
         Is told how many files are written.
 

@@ -24,6 +24,7 @@ from wsi_nucssl.report.pages import page
 from wsi_nucssl.segment.outputs import run_path
 from wsi_nucssl.segment.reporting import report_path
 from wsi_nucssl.segment.summary import kept_median
+from wsi_nucssl.staging import Stage
 
 NAME: Final = "batch.report.html"
 _FEWEST: Final = 6
@@ -59,10 +60,11 @@ class Line:
 
 
 @contextlib.contextmanager
-def batch_reported(batch: Batch, *, wanted: bool = True) -> Iterator[None]:
+def batch_reported(batch: Batch, *, wanted: bool = True, stage: Stage | None = None) -> Iterator[None]:
     """Write the page of a batch's folder when the work is over, however it ends; a lone slide has its own page.
 
-    Whatever goes wrong with the page is a warning.
+    Where the folder belongs to object storage, by `stage`, the page goes there too. Whatever goes wrong with the page
+    is a warning.
     """
     try:
         yield
@@ -70,7 +72,9 @@ def batch_reported(batch: Batch, *, wanted: bool = True) -> Iterator[None]:
         ledger = batch.result().ledger
         if wanted and ledger is not None and not batch.is_lone:
             try:
-                write_batch(ledger.parent)
+                written = write_batch(ledger.parent)
+                if stage is not None:
+                    stage.objects.put(written, written.name)
             except Exception as error:  # the slides are worth more than a page about them
                 said = error.message if isinstance(error, WsiNucsslError) else repr(error)
                 warnings.warn(

@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.captions import colours_of
 from wsi_nucssl.slide import RGB
 
 VIRIDIS: Final = "viridis"
@@ -27,21 +28,15 @@ def png_uri(image: NDArray[np.uint8]) -> str:
 
 def coloured(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.uint8]:
     """Values in colour, uint8 RGBA (row, col, 4); NaN is clear."""
-    from matplotlib import colormaps
-
     known = np.isfinite(values)
     part = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-9), 0, 1)
-    rgba = np.asarray(colormaps[VIRIDIS](part, bytes=True), np.uint8).copy()
-    rgba[..., 3] = np.where(known, 255, 0)
-    return rgba
+    colours = colours_of(VIRIDIS)[np.rint(part * 255).astype(np.uint8)]
+    return np.dstack([colours, np.where(known, 255, 0).astype(np.uint8)])
 
 
 def gradient() -> list[str]:
     """The colours of the colour bar from low to high, as CSS has them."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [to_hex(colormaps[VIRIDIS](part)) for part in np.linspace(0, 1, 9)]
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours_of(VIRIDIS, 9).tolist()]
 
 
 def _uri(data: bytes, kind: str) -> str:

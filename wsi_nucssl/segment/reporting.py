@@ -13,7 +13,6 @@ from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import InputError, WsiNucsslError
 from wsi_nucssl.export.base import ExportContext
 from wsi_nucssl.export.registry import format_of
-from wsi_nucssl.export.stored import ENDINGS, read_stored
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.nuclei.table import Nuclei
@@ -134,6 +133,8 @@ def near_in_blocks(work: SlideWork, chosen: Callable[[Iterable[Nuclei]], Iterabl
 
 def report_again(report: Report, subject: Subject, summary: SegmentSummary) -> SegmentSummary:
     """The report of a run that was finished earlier, from the first of its outputs that says enough; else none."""
+    from wsi_nucssl.export.stored import ENDINGS, read_stored  # its libraries take long to import
+
     source = next((path for path in summary.outputs if path.name.endswith(ENDINGS)), None)
     if source is None:
         return summary

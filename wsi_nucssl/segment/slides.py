@@ -22,6 +22,7 @@ from wsi_nucssl.runs import beside_of
 from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import ordered, outputs, run_path
+from wsi_nucssl.segment.reporting import report_path
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide.sharding import Shard, split_off
@@ -202,7 +203,7 @@ def held_paths(outputs: Path | Iterable[Path]) -> tuple[Path, ...]:
     """All that a run of a slide leaves, the first output first."""
     paths = (outputs,) if isinstance(outputs, Path) else tuple(ordered(outputs))
     run = run_path(paths[0])
-    return (*paths, run, beside_of(run))
+    return (*paths, report_path(paths[0]), run, beside_of(run))
 
 
 def _placed(path: Path | None, name: str) -> Path | None:

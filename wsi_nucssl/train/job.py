@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl.checks import whole, within
 from wsi_nucssl.datasets import (
     Dataset,
@@ -93,6 +94,8 @@ def make_job(
     encoder: str = "none",
     start: str = "",
     own_mpp: float | None = None,
+    regions: str = REGION,
+    classes: str | Sequence[str] = (),
     seed: int = 0,
     weights: Mapping[str, float] | None = None,
     teachers: Sequence[str] = (),
@@ -104,6 +107,8 @@ def make_job(
     ----------
     own_mpp : float, optional
         µm per px of the images of which no file states it.
+    regions, classes : str, and str or sequence of str
+        Which objects of annotation files count, as `open_dataset` takes them.
     weights : mapping of str to float, optional
         How often a px of the dataset of that name is seen, relative to others.
     types : bool
@@ -116,7 +121,7 @@ def make_job(
     UsageError
         An impossible fold, fraction, weight or architecture, or `types` of datasets that have none.
     """
-    joined = open_datasets(datasets, mpp=own_mpp)
+    joined = open_datasets(datasets, mpp=own_mpp, regions=regions, classes=classes)
     if types and not joined.type_names:
         raise UsageError(
             "the annotations do not tell types of nuclei apart",

@@ -7,11 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wsi_nucssl.datasets.choice import ALL, AnnotationChoice
 from wsi_nucssl.datasets.polygons import Polygon, area_of, rasterise
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.doubts import warn_of
 from wsi_nucssl.errors import DatasetError
-from wsi_nucssl.export.objects import Nucleus
+from wsi_nucssl.export.objects import Nucleus, class_of
 from wsi_nucssl.export.reading import NucleiFile
 
 _HALF_PX = 0.5
@@ -20,14 +21,16 @@ _ENOUGH = 3
 _CORNER = 0.55
 _SMALL_PX2 = 60.0
 """Nuclei of 0.5 µm per px cover about 120 px², a quarter of that when their corners are given in µm."""
+_FINE_MPP = 0.6
+"""µm per px up to which nuclei are larger than that."""
 
 
-def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
+def read_geojson_labels(path: Path, shape: Shape, choice: AnnotationChoice = ALL) -> LabelImage:
     """Draw the polygons of a .geojson or .geojson.gz onto an int32 label image of `shape` (rows, cols), 1 … n.
 
     Coordinates are px of the image on pixel corners, as QuPath counts them: pixel (x, y) covers
-    [x, x+1) × [y, y+1). Holes stay holes; what is a nucleus is said by `NucleiFile`; where polygons overlap, the
-    earlier keeps the pixel.
+    [x, x+1) × [y, y+1). Holes stay holes; what is a nucleus is said by `NucleiFile` and `choice`; where polygons
+    overlap, the earlier keeps the pixel.
 
     Raises
     ------
@@ -36,19 +39,10 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
     DatasetError
         A feature is not a polygon, or no polygon covers a pixel.
     """
-    nuclei = NucleiFile(path)
-    try:
-        outlines = [_outline(nucleus) for nucleus in nuclei]
-    except (TypeError, ValueError) as error:
-        raise DatasetError(
-            f"not a GeoJSON file of polygons ({error})",
-            path=path,
-            remedy="Export a FeatureCollection of Polygon or MultiPolygon features",
-        ) from error
-    if not nuclei.header:  # ours are in px, and hold nuclei alone
+    outlines, ours = read_outlines(path, choice)
+    if not ours:  # ours are in px, and hold nuclei alone
         _check_unit(outlines, shape, path)
         _check_frames(outlines, shape, path)
-    warn_of(nuclei.doubts, path)
     labels = rasterise(outlines, shape)
     if outlines and not labels.any():
         raise DatasetError(
@@ -57,6 +51,49 @@ def read_geojson_labels(path: Path, shape: Shape) -> LabelImage:
             remedy="Give coordinates in px of this image, counted from its top left corner",
         )
     return labels
+
+
+def read_outlines(path: Path, choice: AnnotationChoice) -> tuple[list[Polygon], bool]:
+    """The even-odd outline of each nucleus on pixel centres, and whether the file is one of ours.
+
+    Raises
+    ------
+    InputError
+        Not GeoJSON.
+    DatasetError
+        A feature is not a polygon.
+    """
+    nuclei = NucleiFile(path, choice.leaves_out)
+    try:
+        outlines = [_outline(nucleus) for nucleus in nuclei]
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"not a GeoJSON file of polygons ({error})",
+            path=path,
+            remedy="Export a FeatureCollection of Polygon or MultiPolygon features",
+        ) from error
+    warn_of(nuclei.doubts, path)
+    return outlines, bool(nuclei.header)
+
+
+def classes_in(path: Path) -> set[str]:
+    """The names of the classes of a file's objects.
+
+    Raises
+    ------
+    InputError
+        Not GeoJSON.
+    """
+    try:
+        return {class_of(feature) for feature in NucleiFile(path).features()}
+    except TypeError as error:
+        raise DatasetError(f"not GeoJSON ({error})", path=path, remedy="Export it again") from error
+
+
+def seem_in_um(outlines: list[Polygon], mpp: float) -> bool:
+    """Whether outlines on a slide of this mpp are far too small for nuclei in px."""
+    median = float(np.median([area_of(outline) for outline in outlines])) if outlines else np.inf
+    return len(outlines) >= _ENOUGH and mpp < _FINE_MPP and median < _SMALL_PX2
 
 
 def _outline(nucleus: Nucleus) -> Polygon:
@@ -93,5 +130,5 @@ def _check_frames(outlines: list[Polygon], shape: Shape, path: Path) -> None:
             f"one of its {len(outlines)} polygons covers more than half of the image: it seems to be a region "
             "around the nuclei",
             path=path,
-            remedy="Export the nuclei without the annotation around them",
+            remedy="Export the nuclei without the annotation around them, or give it the class Region",
         )

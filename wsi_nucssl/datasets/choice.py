@@ -1,0 +1,87 @@
+"""Which objects of an annotation file count: classes of nuclei, and that of the rectangles around finished work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from wsi_nucssl.annotation_classes import REGION
+from wsi_nucssl.checks import shown
+from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.export.objects import class_of
+
+_IGNORED: Final = "*"
+"""QuPath ignores classes whose names end so, such as "Ignore*"."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationChoice:
+    """What of an annotation file is read.
+
+    Attributes
+    ----------
+    regions : str
+        The class of the rectangles in which every nucleus is annotated; no object of it is a nucleus.
+    classes : tuple of str
+        The classes of the nuclei that count; all if there is none. "Tumor" takes "Tumor: Positive" too.
+    """
+
+    regions: str = REGION
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, regions: object, classes: object) -> AnnotationChoice:
+        """The choice of who gives names: one class or several, which a comma may part.
+
+        Raises
+        ------
+        UsageError
+            A name is empty or no text.
+        """
+        given = [classes] if isinstance(classes, str) and classes else classes or ()
+        names = [regions, *(given if isinstance(given, Iterable) else [given])]
+        wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
+        if wrong:
+            raise UsageError(
+                f"a class of annotations is a name, not {shown(wrong[0])}", remedy='Such as "Tumor"'
+            )
+        parts = [part.strip() for name in names[1:] for part in str(name).split(",") if part.strip()]
+        return cls(str(regions), tuple(dict.fromkeys(parts)))
+
+    def check_seen(self, seen: Collection[str], path: Path) -> None:
+        """Refuse a class that no object of a dataset has: all would count as background, and nobody would know.
+
+        Raises
+        ------
+        DatasetError
+            There is such a class; the message names those that there are.
+        """
+        for name in self.classes:
+            if not any(AnnotationChoice(classes=(name,)).takes(each) for each in seen):
+                known = ", ".join(sorted(each for each in seen if each)) or "no class at all"
+                raise DatasetError(
+                    f"no annotation is of the class {name!r}", path=path, remedy=f"There is {known}"
+                )
+
+    def is_region(self, feature: Any) -> bool:
+        """Whether a Feature is a rectangle around finished work."""
+        return _folded(class_of(feature)) == _folded(self.regions)
+
+    def leaves_out(self, feature: Any) -> bool:
+        """Whether a Feature is none of the nuclei that count."""
+        name = class_of(feature)
+        return self.is_region(feature) or name.endswith(_IGNORED) or not self.takes(name)
+
+    def takes(self, name: str) -> bool:
+        """Whether nuclei of a class count."""
+        wanted = {_folded(each) for each in self.classes}
+        return not wanted or not wanted.isdisjoint({_folded(name), _folded(name.partition(":")[0])})
+
+
+ALL: Final = AnnotationChoice()
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
