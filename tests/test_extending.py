@@ -143,7 +143,7 @@ def test_a_reader_of_plain_images_from_outside_is_treated_as_ours(tmp_path: Path
 def test_a_layout_from_outside_is_one_of_the_choices(tmp_path: Path) -> None:
     code = documented("case_folders.py")
     with installed(tmp_path, LAYOUTS, "case_folders", "cases = case_folders:LAYOUT", code):
-        with pytest.raises(UsageError, match="Choose auto, pannuke, folders, beside, cases"):
+        with pytest.raises(UsageError, match="Choose auto, pannuke, regions, coco, folders, beside, cases"):
             open_dataset(tmp_path, layout="case")
         with pytest.raises(DatasetError, match=r"beside \(.*\); cases \(from case_folders 1\.2\)"):
             open_dataset(tmp_path)

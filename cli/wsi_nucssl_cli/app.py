@@ -34,6 +34,7 @@ from wsi_nucssl_cli import (
     pack,
     plan,
     pretrain,
+    propose,
     quantise,
     reproduce,
     segment,
@@ -69,6 +70,7 @@ app.command("view")(view.view)
 app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(pretrain.probe)
 app.command("density")(pretrain.density)
+app.command("propose")(propose.propose)
 app.command("finetune")(finetune.finetune)
 app.command("calibrate")(calibrate.calibrate)
 app.command("pack")(pack.pack)
