@@ -66,7 +66,8 @@ def test_a_slide_is_described_and_costed(plan: Callable[..., Forecast]) -> None:
     assert slide.mpp == 0.25
     assert slide.windows > 10
     assert 0.05 < slide.tissue_mm2 < 0.11
-    assert slide.seconds > slide.seconds_error > 0
+    assert slide.seconds > 0
+    assert slide.seconds_error > 0  # how large is the machine's affair
     assert slide.disk_bytes > slide.output_bytes > 0
     assert slide.memory_bytes > 50e6
     assert found.seconds >= slide.seconds
