@@ -54,4 +54,7 @@ def propose(
         meter.stop()
     tiles = len(list(folder.glob("*.png")))
     out.print(f"{folder}: {tiles} tiles, each a .png and a .geojson to correct in QuPath", markup=False)
-    out.print(f"Then: wsi-nucssl finetune {folder} -o mine --start liteunet0x2-nuclei", markup=False)
+    out.print(
+        "Correct and export each over its .geojson; finetune leaves out those that nobody exported",
+        markup=False,
+    )

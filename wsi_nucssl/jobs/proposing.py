@@ -136,7 +136,7 @@ def propose(
                     "region": [corner.x0, corner.y0, corner.width, corner.height],
                     "uncertainty": round(each.uncertainty, 4),
                 }
-                _write(partial / name, each.image, own, loaded, opened)
+                _write(partial / name, canvas.read(each.box), own, loaded, opened)
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return target
 

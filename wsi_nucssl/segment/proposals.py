@@ -38,14 +38,11 @@ class Proposal:
     ----------
     box : Box
         In px of the canvas.
-    image : ndarray
-        RGB, uint8 (row, col, 3).
     uncertainty : float
         Mean entropy, in bits, of the px that might be of a nucleus.
     """
 
     box: Box
-    image: RGB
     uncertainty: float
 
 
@@ -95,7 +92,7 @@ def _looked_at(canvas: Canvas, box: Box, predict: Predict) -> tuple[Proposal, li
     uncertainty = _entropy(nucleus)
     density = -np.log((image.astype(np.float64) + 1) / 256)
     colours, textures = density.mean(axis=(0, 1)), density.std(axis=(0, 1))
-    return Proposal(box, image, uncertainty), [
+    return Proposal(box, uncertainty), [
         *colours,
         *textures,
         float((nucleus >= 0.5).mean()),
