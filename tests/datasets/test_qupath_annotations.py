@@ -133,6 +133,18 @@ class TestRegions:
         assert open_dataset(folder, regions="Done").layout == "regions"
         assert open_datasets([folder], regions="Done").ids == ("a-x2-y2",)
 
+    @pytest.mark.parametrize("drawn", ["Region", "Region*", "region"])
+    @pytest.mark.parametrize("asked", ["Region", "Region*"])
+    def test_the_star_of_the_class_in_the_list_of_qupath_does_not_matter(
+        self, tmp_path: Path, drawn: str, asked: str
+    ) -> None:
+        folder = tile(
+            tmp_path, feature((2, 2, 32, 36), name=drawn), feature(TWO), feature(ONE, name="Ignore*")
+        )
+        (sample,) = open_dataset(folder, regions=asked)
+        assert sample.id == "a-x2-y2"
+        np.testing.assert_array_equal(sample.labels(), boxes(TWO)[2:36, 2:32])
+
     def test_the_slide_says_its_mpp_and_bounds_do_not_matter(self, tmp_path: Path) -> None:
         pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
         per_cm = (1e4 / 0.5, 1e4 / 0.5)

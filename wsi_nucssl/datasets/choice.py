@@ -66,8 +66,8 @@ class AnnotationChoice:
                 )
 
     def is_region(self, feature: Any) -> bool:
-        """Whether a Feature is a rectangle around finished work."""
-        return _folded(class_of(feature)) == _folded(self.regions)
+        """Whether a Feature is a rectangle around finished work; QuPath's own list of classes has "Region*"."""
+        return _unstarred(class_of(feature)) == _unstarred(self.regions)
 
     def leaves_out(self, feature: Any) -> bool:
         """Whether a Feature is none of the nuclei that count."""
@@ -85,3 +85,7 @@ ALL: Final = AnnotationChoice()
 
 def _folded(name: str) -> str:
     return name.strip().casefold()
+
+
+def _unstarred(name: str) -> str:
+    return _folded(name).removesuffix(_IGNORED)

@@ -68,8 +68,8 @@ LAYOUT = Layout(open_regions, open_regions)
 
 
 def _mentions(file: Path, name: str) -> bool:
-    """Whether the text of a file may hold an object of a class."""
-    wanted = re.compile(re.escape(f'"{name.strip()}"').encode(), re.IGNORECASE)
+    """Whether the text of a file may hold an object of a class, with QuPath's star or without."""
+    wanted = re.compile(rf'"{re.escape(name.strip().removesuffix("*"))}\*?"'.encode(), re.IGNORECASE)
     before = b""
     for piece in chunks(file):
         if wanted.search(before + piece):
