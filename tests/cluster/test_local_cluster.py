@@ -158,6 +158,16 @@ def test_the_engine_of_a_pool_predicts_what_the_workers_predict(local: Pool) -> 
     assert engine.predict(windows).shape == (2, 2, 128, 128)
 
 
+def test_workers_keep_their_memory_as_other_processes_do(local: Pool) -> None:
+    found = local.client.run(_memory_setting)
+    assert len(found) == 2
+    assert set(found.values()) == {None}
+
+
+def _memory_setting() -> str | None:
+    return os.environ.get("MALLOC_TRIM_THRESHOLD_")
+
+
 @pytest.mark.parametrize("cores", [1, 2, 7, 16])
 @pytest.mark.parametrize("workers", [1, 2, 3, 5, 16, 40])
 def test_workers_share_out_all_cores(cores: int, workers: int) -> None:

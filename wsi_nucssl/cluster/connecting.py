@@ -38,6 +38,10 @@ _SETTINGS: Final = {
     "distributed.comm.timeouts.connect": "15s",
     "distributed.deploy.lost-worker-timeout": "8s",  # then another is started, where a nanny did not do so
     "distributed.admin.large-graph-warning-threshold": "1GiB",
+    # dask would have each array that is let go handed back to the system: a fifth of the time of a slide is then its
+    # page faults. What a worker holds is bounded by its caches.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    "distributed.worker.profile.enabled": False,
 }
 
 
