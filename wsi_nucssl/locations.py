@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from wsi_nucssl import checks
+from wsi_nucssl.errors import UsageError
 
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 """One letter is a drive of Windows; `simplecache::s3://` is fsspec's way to chain."""
@@ -84,6 +85,28 @@ def locate(given: str | os.PathLike[str] | Url, name: str = "path") -> Location:
     if text.lower().startswith("file://"):
         return Path(unquote(urlsplit(text).path))
     return Url(text)
+
+
+def local(given: str | os.PathLike[str], name: str = "path") -> Path:
+    """What a person typed where only a path of this machine will do.
+
+    Parameters
+    ----------
+    given : str or Path
+        What was typed.
+    name : str
+        The parameter that it was given for, to be named if something is wrong.
+
+    Raises
+    ------
+    UsageError
+        It is neither text nor a path, or it is a URL, or what `Path` leaves of one.
+    """
+    place = locate(given, name)
+    if isinstance(place, Url) or is_spoilt_url(place):
+        text = without_secrets(re.sub(":/+", "://", os.fspath(given), count=1))
+        raise UsageError(f"⟨{name}⟩ {text} is a URL, and has to lie on this machine", remedy="Give a path")
+    return place
 
 
 def absolute(location: Location) -> Location:

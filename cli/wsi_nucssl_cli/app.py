@@ -12,15 +12,19 @@ import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
+from typer.core import TyperCommand
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import ResourceError, Stopped, WsiNucsslError
 from wsi_nucssl.files import disk_error
+from wsi_nucssl.locations import local
 from wsi_nucssl_cli import (
     benchmark,
     calibrate,
@@ -50,6 +54,19 @@ if TYPE_CHECKING:
 _M_ARENA_MAX: Final = -8
 """mallopt's number for it (malloc.h of glibc)."""
 
+
+class _Command(TyperCommand):
+    """A command that refuses URLs where only paths will do; of those, `Path` has dropped a slash."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Look at what was typed, then run."""
+        for name, value in ctx.params.items():
+            for path in value if isinstance(value, Sequence) else (value,):
+                if isinstance(path, Path):
+                    local(path, name)
+        return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="wsi-nucssl",
     help="Nuclei in whole-slide images: pretrain on your slides, fine-tune on your labels, segment for QuPath.",
@@ -57,27 +74,34 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.demo)
-app.command("info")(info.info)
-app.command("doctor")(doctor.doctor)
-app.command("models")(models.models)
-app.command("plan")(plan.plan)
-app.command("tile")(tile.tile)
-app.command("segment")(segment.segment)
-app.command("export")(export.export)
-app.command("overlay")(overlay.overlay)
-app.command("view")(view.view)
-app.command("pretrain")(pretrain.pretrain)
-app.command("probe")(pretrain.probe)
-app.command("density")(pretrain.density)
-app.command("propose")(propose.propose)
-app.command("finetune")(finetune.finetune)
-app.command("calibrate")(calibrate.calibrate)
-app.command("pack")(pack.pack)
-app.command("quantise")(quantise.quantise)
-app.command("benchmark", epilog=benchmark.METRICS_HELP)(benchmark.benchmark)
-app.command("verify")(verify.verify)
-app.command("reproduce")(reproduce.reproduce)
+for _command in (
+    demo.demo,
+    info.info,
+    doctor.doctor,
+    models.models,
+    plan.plan,
+    tile.tile,
+    segment.segment,
+    export.export,
+    overlay.overlay,
+    view.view,
+    pretrain.pretrain,
+    pretrain.probe,
+    pretrain.density,
+    propose.propose,
+    finetune.finetune,
+    calibrate.calibrate,
+    pack.pack,
+    quantise.quantise,
+    benchmark.benchmark,
+    verify.verify,
+    reproduce.reproduce,
+):
+    app.command(
+        _command.__name__,
+        cls=_Command,
+        epilog=benchmark.METRICS_HELP if _command is benchmark.benchmark else None,
+    )(_command)
 
 
 def _show_version(wanted: bool) -> None:

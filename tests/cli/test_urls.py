@@ -73,3 +73,31 @@ def test_readers_in_help_and_in_errors_are_those_of_the_registry(cli: Cli, slide
     ended = cli("info", slide, "--reader", "bioformats")
     assert ended.code == 2
     assert "Choose one of auto, tiff, openslide, tiffslide, image" in ended.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "info SLIDE --thumbnail URL",
+        "overlay SLIDE URL -o o.png",
+        "overlay SLIDE n.geojson -o URL",
+        "export URL -o n.csv",
+        "export n.geojson -o URL",
+        "propose SLIDE -o URL",
+        "finetune URL -o run",
+        "finetune data data -o URL",
+        "benchmark data URL -o scores",
+        "verify n.geojson URL",
+        "view SLIDE URL",
+        "models URL",
+        "segment SLIDE -o n.geojson --write-tissue URL",
+    ],
+)
+def test_where_only_a_path_will_do_a_url_is_refused(
+    line: str, cli: Cli, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli(*({"SLIDE": slide, "URL": "s3://bucket/x.png"}.get(word, word) for word in line.split()))
+    assert ended.code == 2
+    assert "s3://bucket/x.png is a URL" in ended.err
+    assert not [*tmp_path.iterdir()]

@@ -8,7 +8,6 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 
-from wsi_nucssl import checks
 from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl.datasets.choice import AnnotationChoice
 from wsi_nucssl.datasets.joining import dataset_names, join_datasets
@@ -17,6 +16,7 @@ from wsi_nucssl.datasets.registry import LAYOUTS, Layout
 from wsi_nucssl.datasets.resolution import with_resolution
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.locations import local
 
 
 def open_dataset(
@@ -59,7 +59,7 @@ def open_dataset(
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"no layout is called {layout!r}", remedy=f"Choose auto, {', '.join(LAYOUTS.names)}")
     choice = AnnotationChoice.parse(regions, classes)
-    path = Path(checks.path("path", path))
+    path = local(path)
     if not path.is_dir():
         raise DatasetError("no such folder", path=path, remedy="Give the folder that holds the images")
     for candidate in LAYOUTS.in_turn() if layout == "auto" else [LAYOUTS.get(layout)]:

@@ -8,10 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from wsi_nucssl import checks
 from wsi_nucssl.datasets.sample import Dataset
 from wsi_nucssl.errors import DatasetError
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.locations import local
 from wsi_nucssl.outputs import check_output
 
 _FORMAT = "wsi-nucssl split 1"
@@ -116,7 +116,7 @@ class Split:
         DatasetError
             The file is missing, is not such a split, or an image is on both sides.
         """
-        path = Path(checks.path("path", path))
+        path = local(path)
         try:
             split = _parse(json.loads(path.read_text(encoding="utf-8")))
         except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsi_nucssl import checks
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.locations import Location, Url, locate
+from wsi_nucssl.locations import Location, Url, local, locate
 
 if TYPE_CHECKING:
     from wsi_nucssl.staging import Stage
@@ -26,9 +26,9 @@ def one_path(name: str, given: PathArgument) -> Path:
     Raises
     ------
     UsageError
-        It is none.
+        It is none, or a URL.
     """
-    return Path(checks.path(name, given))
+    return local(given, name)
 
 
 def paths(name: str, given: Paths) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from wsi_nucssl.checks import shown
 from wsi_nucssl.errors import UsageError, WeightsError
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.locations import local
 from wsi_nucssl.models.spec import architecture, is_architecture
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.schema import UNTYPED, OutputSchema
@@ -124,11 +125,13 @@ def weights_path(name_or_path: str | Path) -> Path:
     ------
     WeightsError
         No such model.
+    UsageError
+        It is a URL.
     """
     text = str(name_or_path)
     if text in bundled_models():
         return BUNDLED / f"{text}.safetensors"
-    path = Path(text)
+    path = local(name_or_path, "model")
     if path.is_dir():
         for name in ("model.safetensors", "encoder.safetensors"):
             if (path / name).exists():

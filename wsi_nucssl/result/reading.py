@@ -13,7 +13,6 @@ import orjson
 import shapely
 from numpy.typing import NDArray
 
-from wsi_nucssl import checks
 from wsi_nucssl.doubts import warn_of
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
@@ -21,6 +20,7 @@ from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.export.stored import read_stored
 from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.locations import local
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.result import building
 from wsi_nucssl.result.features import ExtractedFeatures, ReadFeatures
@@ -74,7 +74,7 @@ def read_nuclei(
     >>> result = read_nuclei("nuclei.geojson")  # doctest: +SKIP
     >>> result.table.area_um2.median()  # doctest: +SKIP
     """
-    path = Path(checks.path("path", path))
+    path = local(path)
     if path.suffix in _WITHOUT_OUTLINES:
         raise InputError(
             f"a {path.suffix} file holds no outlines", path=path, remedy="Give the .geojson or .parquet file"

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wsi_nucssl import checks
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
+from wsi_nucssl.locations import local
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.result.features import Features
 from wsi_nucssl.result.outlines import Outlines, centroids, paint
@@ -239,7 +239,7 @@ class Result:
         ResourceError
             The disk is full.
         """
-        place = Path(checks.path("path", path))
+        place = local(path)
         inputs = (self.picture.path,) if isinstance(self.picture, SlidePicture) else ()
         check_output(place, inputs=inputs, overwrite=overwrite)
         self._features.write(place, self.header)

@@ -23,11 +23,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from wsi_nucssl import checks
 from wsi_nucssl.checksums import ChecksumLog, Checksums
 from wsi_nucssl.errors import InputError, WsiNucsslError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.grid import Tile
+from wsi_nucssl.locations import local
 from wsi_nucssl.slide import RGB
 from wsi_nucssl.tiles.codecs import checksum_of, codec_options, pack, unpack
 from wsi_nucssl.tiles.metadata import MAX_TILES, StoreMetadata, multiscales
@@ -104,7 +104,7 @@ class TileStore:
         InputError
             There is no store of ours, or it is not finished.
         """
-        path = Path(checks.path("path", path))
+        path = local(path)
         if not (path / "zarr.json").is_file():
             raise InputError("there is no tile store", path=path, remedy="Make one with wsi-nucssl tile")
         try:
