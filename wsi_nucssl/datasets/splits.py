@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from wsi_nucssl.datasets.sample import Dataset
@@ -96,7 +95,7 @@ class Split:
                     remedy="Use the dataset that the split was made on, or make a new split",
                 )
 
-    def write(self, path: Path, *, overwrite: bool = False) -> None:
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the split as JSON, whole or not at all.
 
         Raises
@@ -104,6 +103,7 @@ class Split:
         OutputExists
             Something is there already and `overwrite` is not set.
         """
+        path = local(path)
         check_output(path, overwrite=overwrite)
         write_atomic(path, json.dumps({"format": _FORMAT, **asdict(self)}, indent=1) + "\n")
 

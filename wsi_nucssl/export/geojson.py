@@ -12,6 +12,7 @@ import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -22,6 +23,7 @@ from wsi_nucssl.export.base import Classification, ExportContext, Exporter, Writ
 from wsi_nucssl.export.features import FeatureFormatter
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.locations import local
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.schema import NucleusType
 
@@ -87,7 +89,7 @@ def geojson_exporter(path: Path) -> Exporter:
 
 
 def write_geojson(
-    path: Path,
+    path: str | PathLike[str],
     blocks: Iterable[Nuclei],
     transform: CanvasTransform,
     *,
@@ -101,7 +103,7 @@ def write_geojson(
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         Ends in `.geojson` or `.geojson.gz`.
     blocks : iterable of Nuclei
         Tables of nuclei, taken one at a time, so that memory does not grow with their number.
@@ -126,4 +128,5 @@ def write_geojson(
         The disk is full.
     """
     context = ExportContext(transform, mpp, identity, header, classification or Classification(), types)
+    path = local(path)
     return export({path: geojson_exporter(path)}, blocks, context)

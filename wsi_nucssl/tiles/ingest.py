@@ -20,7 +20,7 @@ from wsi_nucssl.errors import InputError, OutputExists, RunMismatch
 from wsi_nucssl.files import disk_errors, remove_tree, replace, restore
 from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.grid import Tile, TileGrid
-from wsi_nucssl.locations import as_text
+from wsi_nucssl.locations import as_text, local
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import MANIFEST, beside_of, digest, run_directory
 from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
@@ -151,7 +151,7 @@ def ingest(
         Another process is at it.
     """
     require_detail(slide, config.mpp)
-    canvas, destination = Canvas(slide, config.mpp), Path(destination)
+    canvas, destination = Canvas(slide, config.mpp), local(destination, "destination")
     metadata = _metadata(canvas, config)
     inputs = (slide.path, *([] if config.tissue in TISSUES else [Path(config.tissue)]))
     check_output(destination, inputs=inputs, overwrite=overwrite, may_exist=True, is_folder=True)
