@@ -68,6 +68,11 @@ def test_a_url_is_not_local(text: str, kind: Callable[[str], str | Path]) -> Non
     assert not any(secret in refused.value.message for secret in ("pass", "5ecret"))
 
 
+def _ingest(slide: Path, url: str) -> None:
+    with wn.open_slide(slide) as opened:
+        wn.ingest(opened, f"{url}/tiles.zarr", wn.TileConfig(wn.Mpp(0.5, 0.5)))
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -82,7 +87,7 @@ def test_a_url_is_not_local(text: str, kind: Callable[[str], str | Path]) -> Non
         lambda _, url: wn.benchmark("data", f"{url}/scores"),
         lambda slide, url: wn.pretrain(slide, f"{url}/run"),
         lambda _, url: wn.verify(f"{url}/n.geojson"),
-        lambda slide, url: wn.ingest(wn.open_slide(slide), f"{url}/t.zarr", wn.TileConfig(wn.Mpp(0.5, 0.5))),
+        _ingest,
         lambda _, url: wn.Split.read(f"{url}/split.json"),
         lambda _, url: wn.Split("a", 0, (), ()).write(f"{url}/split.json"),
         lambda _, url: wn.load_model(f"{url}/m.safetensors"),
