@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -323,6 +324,31 @@ def test_images_of_another_mpp_are_part_of_a_runs_identity(dataset: Path) -> Non
     )
     assert plain.manifest() != coarse.manifest()
     assert "image_mpp" not in plain.manifest()
+
+
+def test_every_setting_is_part_of_a_runs_identity(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
+    other = write_dataset(tmp_path / "other", images=2)
+    recipe = job(dataset).recipe
+    plain = make_job([dataset, other], split=SplitChoice(held_out=("other",)), recipe=recipe)
+    changed: dict[str, Any] = {
+        "split": replace(plain.split, name="another"),
+        "recipe": job(dataset, epochs=7).recipe,
+        "arch": "resunet34",
+        "encoder": str(undisturbed),
+        "mpp": 0.5,
+        "seed": 1,
+        "weights": {dataset.name: 2.0},
+        "teachers": (str(undisturbed),),
+        "start": str(undisturbed),
+        "types": ("epithelial",),
+    }
+    assert changed.keys() == {each.name for each in fields(plain)} - {"dataset"}  # its bytes are in the split
+    before = plain.manifest()
+    for name, value in changed.items():
+        after = replace(plain, **{name: value}).manifest()
+        differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        assert differing == {name}
+    assert plain.manifest(processes=2) == {**before, "processes": 2}
 
 
 def test_several_datasets_join_and_weigh(dataset: Path, tmp_path: Path) -> None:
