@@ -6,7 +6,7 @@ draws 60 of all mutants that Cosmic Ray (https://cosmic-ray.readthedocs.io) know
 tests named in `ROOMS` on each, in a clone of the last commit, and writes `session.sqlite` (interrupted, it goes on from
 there) and `mutants.md`: how many were noticed, and the survivors as diffs. Only the tests that run the changed line are
 asked, which one run under coverage.py tells; all of the room where it knows none (code that Numba compiles, or that
-runs in other processes). So the count errs on the side of survivors. Mutants of annotations are left out, since nobody
+runs in other processes) or cannot know them (what a module does on import). So the count errs on the side of survivors. Mutants of annotations are left out, since nobody
 runs them, and so are removed decorators: most of ours compile, cache or freeze, and change no result.
 """
 
@@ -95,17 +95,25 @@ def _test(room: str, coverage: Path) -> int:
 
 
 def _runners(coverage: Path) -> Iterator[str]:
-    """The tests, by pytest's names, that run a line which differs from the last commit."""
+    """The tests, by pytest's names, that run a line of a function which differs from the last commit."""
     from coverage import CoverageData
 
     data = CoverageData(str(coverage))
     data.read()
     measured = {Path(file).parts: file for file in data.measured_files()}
     for file, lines in _changed():
+        bodies = {line for body in _bodies(ast.parse(file.read_text())) for line in body}
         known = [name for parts, name in measured.items() if parts[-len(file.parts) :] == file.parts]
         for line, contexts in (data.contexts_by_lineno(known[0]) if known else {}).items():
-            if line in lines:
+            if line in lines and line in bodies:
                 yield from (context.partition("|")[0] for context in contexts if context)
+
+
+def _bodies(tree: ast.AST) -> Iterator[range]:
+    """The lines of each function, but for its head."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def _changed() -> Iterator[tuple[Path, range]]:
