@@ -6,8 +6,9 @@ draws 60 of all mutants that Cosmic Ray (https://cosmic-ray.readthedocs.io) know
 tests named in `ROOMS` on each, in a clone of the last commit, and writes `session.sqlite` (interrupted, it goes on from
 there) and `mutants.md`: how many were noticed, and the survivors as diffs. Only the tests that run the changed line are
 asked, which one run under coverage.py tells; all of the room where it knows none (code that Numba compiles, or that
-runs in other processes) or cannot know them (what a module does on import). So the count errs on the side of survivors. Mutants of annotations are left out, since nobody
-runs them, and so are removed decorators: most of ours compile, cache or freeze, and change no result.
+runs in other processes) or cannot know them (what a module does on import). So the count errs on the side of survivors.
+Mutants of annotations are left out, since nobody runs them, and so are removed decorators: most of ours compile, cache
+or freeze, and change no result.
 """
 
 from __future__ import annotations
