@@ -292,6 +292,23 @@ def test_an_image_at_the_mpp_that_the_network_sees_is_seen_as_it_is(tmp_path: Pa
     assert not np.array_equal(seen.image, plain.image)
 
 
+@pytest.mark.parametrize(("quality", "step"), [(10, 80), (50, 16), (90, 3)])
+def test_jpeg_of_one_colour_rounds_brightness_and_both_colours(quality: int, step: int) -> None:
+    """JFIF 1.02: Cb = (B − Y) / 1.772, Cr = (R − Y) / 1.402; a block of one value v has 8 v first."""
+    colours = np.random.default_rng(0).uniform(60, 200, (50, 3))
+    for red, green, blue in colours:
+        y = 0.299 * red + 0.587 * green + 0.114 * blue
+        kept = [
+            round(8 * each / step) * step / 8 for each in (y - 128, (blue - y) / 1.772, (red - y) / 1.402)
+        ]
+        bright, cb, cr = kept[0] + 128, kept[1], kept[2]
+        expected = [bright + 1.402 * cr, 0.0, bright + 1.772 * cb]
+        expected[1] = (bright - 0.299 * expected[0] - 0.114 * expected[2]) / 0.587
+        view = torch.tensor([red, green, blue]).float()[None, :, None, None].expand(1, 3, 8, 8)
+        found = optics.jpeg(view, torch.tensor([float(quality)]))[0, :, 3, 5]
+        np.testing.assert_allclose(found.numpy(), np.clip(expected, 0, 255), atol=0.02)
+
+
 @pytest.mark.parametrize("quality", [50, 75, 90])
 def test_jpeg_loses_what_the_codec_loses(quality: int) -> None:
     rng = np.random.default_rng(quality)

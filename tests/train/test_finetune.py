@@ -261,6 +261,12 @@ def test_an_encoder_is_known_by_its_bytes(dataset: Path, undisturbed: Path) -> N
         identity(dataset / "none.safetensors")
 
 
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"fraction": 0.0}, {"fraction": 1.1}])
+def test_an_impossible_choice_of_images_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        SplitChoice(**wrong)
+
+
 @pytest.mark.parametrize("fold", ["0/3", "4/3", "1", "a/b"])
 def test_an_impossible_fold_is_refused(dataset: Path, fold: str) -> None:
     with pytest.raises(UsageError, match="fold"):
