@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wsi_nucssl.annotation_classes import REGION
+from wsi_nucssl.annotation_classes import REGION, class_of, is_ignored, is_named, is_one_of
 from wsi_nucssl.checks import shown
 from wsi_nucssl.errors import DatasetError, UsageError
-from wsi_nucssl.export.objects import class_of
-
-_IGNORED: Final = "*"
-"""QuPath ignores classes whose names end so, such as "Ignore*"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +63,16 @@ class AnnotationChoice:
 
     def is_region(self, feature: Any) -> bool:
         """Whether a Feature is a rectangle around finished work; QuPath's own list of classes has "Region*"."""
-        return _unstarred(class_of(feature)) == _unstarred(self.regions)
+        return is_named(class_of(feature), self.regions)
 
     def leaves_out(self, feature: Any) -> bool:
         """Whether a Feature is none of the nuclei that count."""
         name = class_of(feature)
-        return self.is_region(feature) or name.endswith(_IGNORED) or not self.takes(name)
+        return self.is_region(feature) or is_ignored(name) or not self.takes(name)
 
     def takes(self, name: str) -> bool:
         """Whether nuclei of a class count."""
-        wanted = {_folded(each) for each in self.classes}
-        return not wanted or not wanted.isdisjoint({_folded(name), _folded(name.partition(":")[0])})
+        return not self.classes or is_one_of(name, self.classes)
 
 
 ALL: Final = AnnotationChoice()
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold()
-
-
-def _unstarred(name: str) -> str:
-    return _folded(name).removesuffix(_IGNORED)
