@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from wsi_nucssl.annotation_classes import REGION, class_of, is_ignored, is_named, is_one_of
-from wsi_nucssl.checks import shown
-from wsi_nucssl.errors import DatasetError, UsageError
+from wsi_nucssl.checks import class_names
+from wsi_nucssl.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,8 @@ class AnnotationChoice:
         UsageError
             A name is empty or no text.
         """
-        given = [classes] if isinstance(classes, str) and classes else classes or ()
-        names = [regions, *(given if isinstance(given, Iterable) else [given])]
-        wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
-        if wrong:
-            raise UsageError(
-                f"a class of annotations is a name, not {shown(wrong[0])}", remedy='Such as "Tumor"'
-            )
-        parts = [part.strip() for name in names[1:] for part in str(name).split(",") if part.strip()]
-        return cls(str(regions), tuple(dict.fromkeys(parts)))
+        class_names([regions])  # refused here, and taken as it is: a comma is part of it
+        return cls(str(regions), class_names(classes))
 
     def check_seen(self, seen: Collection[str], path: Path) -> None:
         """Refuse a class that no object of a dataset has: all would count as background, and nobody would know.

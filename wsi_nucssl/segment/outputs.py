@@ -170,6 +170,11 @@ def tissue_output(
     return path
 
 
+def roi_inputs(options: SegmentOptions, slide: Location) -> tuple[Path, ...]:
+    """The file of a slide's regions, which no output may replace."""
+    return (own_path(options.roi, slide),) if options.roi else ()
+
+
 def _check_folder(output: Path, run: Path) -> None:
     """A folder that no run of ours made is spared."""
     if output.is_dir() and not run.is_dir():

@@ -30,6 +30,8 @@ _SAMPLES: Final = 1024
 _PAIRS: Final = 1 << 21
 """Points times sides that are held at a time."""
 
+Extent = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) in level-0 px."""
 Edges = NDArray[np.float64]
 """(n, 4) as (x0, y0, x1, y1), y0 < y1: the sides of an area, of its holes too; level sides decide nothing."""
 
@@ -47,12 +49,12 @@ class Rule:
     areas: tuple[Edges, ...]
     cuts: tuple[Edges, ...] = ()
 
-    def holds(self, xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def holds(self, xy: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Whether points lie in an area that counts and in none that is ignored.
 
         Parameters
         ----------
-        xy : ndarray of float64
+        xy : ndarray of float
             (n, 2), level-0 px.
         """
         inside = np.zeros(len(xy), np.bool_)
@@ -110,13 +112,13 @@ class Roi:
         (x0, y0), (x1, y1) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
         return Box(int(x0), int(y0), max(int(x1), int(x0) + 1), max(int(y1), int(y0) + 1))
 
-    def parts_in(self, boxes: Sequence[Box]) -> list[tuple[float, float, float, float] | None]:
-        """What of each level-0 box the areas reach, as (x0, y0, x1, y1); None where they do not."""
+    def parts_in(self, boxes: Sequence[Box]) -> list[Extent | None]:
+        """What of each level-0 box the areas reach; None where they do not."""
         import shapely
 
         shapes = np.array([shapely.Polygon(polygon[0], polygon[1:]) for polygon in self.areas])
         tree = shapely.STRtree(shapes)
-        found: list[tuple[float, float, float, float] | None] = []
+        found: list[Extent | None] = []
         for box in boxes:
             window = shapely.box(box.x0, box.y0, box.x1, box.y1)
             near = shapes[tree.query(window, predicate="intersects")]
@@ -181,7 +183,7 @@ def _near(each: tuple[Edges, ...], box: Box) -> tuple[Edges, ...]:
     return tuple(edges for edges in kept if len(edges))
 
 
-def _holds(edges: Edges, xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _holds(edges: Edges, xy: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     """Whether an odd number of sides lies to the left of each point, or under it."""
     inside = np.zeros(len(xy), np.bool_)
     at_once = max(1, _PAIRS // max(1, len(edges)))
