@@ -122,8 +122,11 @@ class Roi:
         for box in boxes:
             window = shapely.box(box.x0, box.y0, box.x1, box.y1)
             near = shapes[tree.query(window, predicate="intersects")]
-            bounds = shapely.total_bounds(shapely.intersection(near, window))
-            found.append(None if np.isnan(bounds).any() else (*map(float, bounds),))  # type: ignore[arg-type]
+            each = shapely.bounds(shapely.intersection(near, window))
+            each = each[~np.isnan(each[:, 0])]  # nothing at all: the window lies in a hole
+            found.append(
+                (*each[:, :2].min(axis=0).tolist(), *each[:, 2:].max(axis=0).tolist()) if len(each) else None
+            )
         return found
 
     def tissue_mm2(self, tissue: TissueMask, box: Box) -> float:
