@@ -129,9 +129,11 @@ def annotations_in(path: Path) -> list[Annotation]:
 
 
 def _features(content: Any) -> Iterator[dict[str, Any]]:
-    """The annotations of a FeatureCollection, a list of Features, or one."""
+    """The annotations of a FeatureCollection, a list of Features, or one, be it a geometry alone."""
     if isinstance(content, dict):
-        content = content["features"] if content["type"] == "FeatureCollection" else [content]
+        is_bare = content["type"] not in ("FeatureCollection", "Feature")
+        one = {"geometry": content} if is_bare else content
+        content = content["features"] if content["type"] == "FeatureCollection" else [one]
     if not isinstance(content, list):
         raise TypeError("its features are no list")
     for feature in content:
