@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -24,11 +25,13 @@ from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.errors import InputError, OutputExists, RunMismatch, SlideError, UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.report.slide_report import SlideReport
 from wsi_nucssl.result import Result
 from wsi_nucssl.segment.executor import SlideProgress
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.plan import make_plan, narrowed
 from wsi_nucssl.segment.region import segment as in_memory
+from wsi_nucssl.segment.reporting import report_path
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import KEPT, SegmentSummary
 from wsi_nucssl.slide import RGB, Canvas, TissueMask, open_slide
@@ -314,6 +317,21 @@ def test_nuclei_are_counted_per_mm2_of_tissue_in_the_regions(
     assert summary.tissue_mm2 == pytest.approx(box.area * 0.25**2 / 1e6, rel=5e-3)
     assert summary.per_mm2 == pytest.approx(summary.nuclei / summary.tissue_mm2)
     assert summary.nuclei > 20
+
+
+def test_the_page_says_that_there_were_regions(segment: Segment, slide: Path, tmp_path: Path) -> None:
+    roi = write(tmp_path / "r.geojson", shapely.box(200, 200, 600, 600))
+    steps = Steps(report=SlideReport)
+    pages = [
+        report_path(segment(slide, tmp_path / f"{name}.geojson", steps=steps, roi=each).output).read_text()
+        for name, each in (("part", roi), ("whole", None))
+    ]
+    assert ["tissue in the regions" in page for page in pages] == [True, False]
+    assert header(tmp_path / "part.geojson")["roi"]["sha256"][:12] in pages[0]
+    places = re.findall(r'class="place">x (\d+), y (\d+)', pages[0])
+    assert len(places) == 9
+    half = 80 / 0.31 / 2  # a place is the corner of a picture of 80 µm
+    assert all(180 <= int(side) + half <= 620 for place in places for side in place)
 
 
 def test_regions_count_from_the_bounds(segment: Segment, sample: Path, tmp_path: Path) -> None:

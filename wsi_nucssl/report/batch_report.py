@@ -63,8 +63,8 @@ class Line:
 def batch_reported(batch: Batch, *, wanted: bool = True, stage: Stage | None = None) -> Iterator[None]:
     """Write the page of a batch's folder when the work is over, however it ends, if it ever began.
 
-    A lone slide has its own page. Where the folder belongs to object storage, by `stage`, the page goes there too. Whatever goes wrong with the page
-    is a warning.
+    A lone slide has its own page. Where the folder belongs to object storage, by `stage`, the page goes there too.
+    Whatever goes wrong with the page is a warning.
     """
     try:
         yield
