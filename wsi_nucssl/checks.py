@@ -76,6 +76,25 @@ def path(name: str, value: object) -> str:
     return os.fspath(value)
 
 
+def class_names(given: object) -> tuple[str, ...]:
+    """Names of classes of annotations: one, several, or several in one text, with commas between them.
+
+    Raises
+    ------
+    UsageError
+        One is empty or no text.
+    """
+    several = (
+        given if isinstance(given, Iterable) and not isinstance(given, str) else [given] if given else []
+    )
+    names = [*several]
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise UsageError(f"a class of annotations is a name, not {shown(name)}", remedy='Such as "Tumor"')
+    parts = [part.strip() for name in names for part in name.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
 def shown(value: object) -> str:
     """A value as a message shows it: as it is where that is short, else what kind of thing it is."""
     kind, shape = type(value).__name__, getattr(value, "shape", None)

@@ -101,6 +101,23 @@ TissueName = Annotated[
         + "; or annotations as GeoJSON, of QuPath or --write-tissue, in a folder by the slides' names.",
     ),
 ]
+RoiPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--roi",
+        metavar="FILE|FOLDER",
+        help="Only nuclei in these annotations: GeoJSON of QuPath's, for several slides in a folder by their names.",
+    ),
+]
+RoiClass = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--roi-class",
+        metavar="CLASS",
+        help="The class of annotations that --roi takes; may be given several times.",
+        show_default="all",
+    ),
+]
 
 Regions = Annotated[
     str,

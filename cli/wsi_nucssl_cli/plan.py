@@ -27,6 +27,8 @@ from wsi_nucssl_cli.options import (
     Focus,
     ForceMpp,
     ReaderName,
+    RoiClass,
+    RoiPath,
     Scene,
     SlideList,
     SomeSlides,
@@ -71,6 +73,8 @@ def plan(
     scene: Scene = None,
     focus: Focus = None,
     tissue: TissueName = DEFAULT_TISSUE,
+    roi: RoiPath = None,
+    roi_class: RoiClass = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A slide that is doubtful cannot be segmented.")
     ] = False,
@@ -83,7 +87,7 @@ def plan(
 
     from wsi_nucssl.export.registry import in_order
     from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
-    from wsi_nucssl.slide_list import mpp_of
+    from wsi_nucssl.slide_list import mpp_of, names_of
 
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=as_json or as_csv)
     names = in_order(formats.split(",")) if formats else (DEFAULT,)
@@ -103,8 +107,11 @@ def plan(
             views=tta,
             workers=workers,
             tissue=tissue,
+            roi=roi,
+            roi_class=tuple(roi_class or ()),
         ),
         mpps=mpp_of(listed),
+        names=names_of(listed),
         seconds=seconds,
         check=False,
         steps=context.obj,
@@ -119,6 +126,7 @@ def show_plan(
     options: SegmentOptions,
     *,
     mpps: Mapping[Location, float],
+    names: Mapping[Location, str],
     resume: bool = False,
     overwrite: bool = False,
     seconds: float = _SECONDS,
@@ -143,6 +151,7 @@ def show_plan(
             model,
             options,
             mpps=mpps,
+            names=names,
             resume=resume,
             overwrite=overwrite,
             seconds=seconds,

@@ -28,6 +28,8 @@ from wsi_nucssl_cli.options import (
     MinProbability,
     ReaderName,
     RetryFailed,
+    RoiClass,
+    RoiPath,
     Scene,
     ShardName,
     SlideList,
@@ -136,6 +138,8 @@ def segment(
         Path | None,
         typer.Option(help="Write the tissue as annotations: a .geojson for one slide, else a folder."),
     ] = None,
+    roi: RoiPath = None,
+    roi_class: RoiClass = None,
     min_area: MinArea = 0.0,
     min_probability: MinProbability = 0.0,
     cluster: ClusterName = "",
@@ -188,6 +192,8 @@ def segment(
         selection=Selection(min_area, min_probability),
         tissue=tissue,
         write_tissue=write_tissue,
+        roi=roi,
+        roi_class=tuple(roi_class or ()),
     )
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=quiet)
     resume = resume or (retry_failed and not overwrite)
@@ -209,6 +215,7 @@ def segment(
             weights,
             options,
             mpps=mpp_of(listed),
+            names=names_of(listed),
             resume=resume,
             overwrite=overwrite,
             steps=context.obj,

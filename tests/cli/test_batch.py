@@ -189,6 +189,45 @@ def test_tissue_of_slides_with_one_stem_is_kept_apart(
     assert "b/x.geojson" in ended.err
 
 
+def test_each_slide_of_a_batch_has_its_own_regions(
+    cli: Cli, pixels: RGB, weights: Path, tmp_path: Path
+) -> None:
+    def draw(name: str, x: int, kind: str) -> None:
+        ring = [[x, 100], [x + 150, 100], [x + 150, 250], [x, 250], [x, 100]]
+        path = tmp_path / "roi" / f"{name}.geojson"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        properties = {"objectType": "annotation", "classification": {"name": kind}}
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        path.write_text(json.dumps([{"type": "Feature", "geometry": geometry, "properties": properties}]))
+
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        fakes.write_slide(tmp_path / "in" / folder / "x.tif", pixels)
+    words = ("segment", tmp_path / "in", "--model", weights, "--roi", tmp_path / "roi")
+    draw("a/x", 50, "Tumor")
+    ended = cli(*words, "-o", tmp_path / "out")
+    assert (ended.code, (tmp_path / "out").exists()) == (2, False)
+    assert "1 of 2 slides: x.tif" in ended.err
+    assert "b/x.geojson" in ended.err
+    draw("b/x", 250, "Stroma")
+    assert cli(*words, "-o", tmp_path / "out").code == 0
+    for name, low in (("a/x", 50), ("b/x", 250)):
+        found = json.loads((tmp_path / "out" / f"{name}.geojson").read_text())["features"]
+        xs = [each["geometry"]["coordinates"][0][0][0] for each in found]
+        assert len(xs) > 3
+        assert low - 20 < min(xs) <= max(xs) < low + 170
+    ended = cli(*words, "--roi-class", "Tumor", "-o", tmp_path / "tumor")
+    assert ended.code == 3
+    assert "no polygon is of the class Tumor" in ended.err
+    assert "another --roi-class: there is Stroma" in ended.err
+    assert {name: row["state"] for name, row in _rows(tmp_path / "tumor").items()} == {
+        "a/x.geojson": "done",
+        "b/x.geojson": "failed",
+    }
+    ended = cli(*words, "--dry-run", "--json", "-o", tmp_path / "planned")
+    assert [slide["windows"] for slide in json.loads(ended.out)["slides"]] == [1, 1]
+
+
 NAMES = [b"caf\xe9.tif", b'a b, "c".tif', b"line\nbreak.tif", b"[bold]x.tif", "\u7d44\u7e54.tif".encode()]
 
 

@@ -96,7 +96,7 @@ def run(slides: Mapping[Location, Path], steps: Steps, **how: Any) -> None:
     segment_slides(
         dict(slides),
         load_model(),
-        SegmentOptions(engine="troubled", device="cpu"),
+        SegmentOptions(engine="troubled", device="cpu", **how.pop("options", {})),
         on_slide=how.pop("on_slide", lambda _: lambda _: None),
         on_summary=how.pop("on_summary", lambda *_: None),
         on_failure=how.pop("on_failure", lambda *_: None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from tests.cluster.conftest import run
+from tests.segment import fakes
+from tests.segment.features import read_features
 from wsi_nucssl.cluster.cores import share
 from wsi_nucssl.cluster.executor import RemoteEngine
 from wsi_nucssl.cluster.finding import found_on
@@ -25,7 +28,7 @@ from wsi_nucssl.pretext.groups import FoundTiles, TileSettings
 from wsi_nucssl.pretext.sources import open_source
 from wsi_nucssl.segment.executor import SlideProgress
 from wsi_nucssl.segment.run import Steps
-from wsi_nucssl.slide import open_slide
+from wsi_nucssl.slide import RGB, open_slide
 from wsi_nucssl.tiles.ingest import TileConfig, ingest
 
 OnPool = Callable[..., Steps]
@@ -44,6 +47,32 @@ def test_the_bytes_are_those_of_the_plain_run(
     assert {each.name for each in (tmp_path / "a.geojson.run").iterdir()} == {
         "manifest.json", "summary.json", ".lock"
     }  # fmt: skip
+
+
+def test_regions_give_the_bytes_of_the_plain_run(
+    on_pool: OnPool, in_small_windows: Steps, tissue: RGB, tmp_path: Path
+) -> None:
+    """Also where a long nucleus has more windows predicted than were counted at first."""
+    image = np.array(tissue)
+    image[40:800, 400:440] = 90, 50, 130
+    slide = fakes.write_slide(tmp_path / "band.tif", image)
+    ring = [[[30, 20], [620, 30], [600, 200], [40, 180], [30, 20]]]
+    roi = tmp_path / "roi.geojson"
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": ring}))
+    seen: list[int] = []
+    for name, steps in (("plain", in_small_windows), ("pool", on_pool())):
+        run(
+            {slide: tmp_path / f"{name}.geojson"},
+            steps,
+            options={"roi": roi},
+            on_slide=lambda _: lambda now: seen.append(now.windows),
+        )
+    assert sha256_file(tmp_path / "pool.geojson") == sha256_file(tmp_path / "plain.geojson")
+    assert seen[-1] > seen[0] > 4
+    nuclei = read_features(tmp_path / "pool.geojson")
+    ends = [max(y for _, y in each["geometry"]["coordinates"][0]) for each in nuclei]
+    assert len(nuclei) > 20
+    assert max(ends) > 780
 
 
 def test_tiles_are_those_of_the_plain_run(local: Pool, slide: Path, tmp_path: Path) -> None:

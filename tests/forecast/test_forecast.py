@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.segment import fakes
-from wsi_nucssl.errors import SomeSlidesFailed
+from wsi_nucssl.errors import SomeSlidesFailed, UsageError
 from wsi_nucssl.forecast.inventory import COLUMNS, SlideForecast
 from wsi_nucssl.forecast.pace import Pace, Piece
 from wsi_nucssl.forecast.planning import Forecast, plan_slides
@@ -72,6 +72,19 @@ def test_a_slide_is_described_and_costed(plan: Callable[..., Forecast]) -> None:
     assert slide.memory_bytes > 50e6
     assert found.seconds >= slide.seconds
     found.refuse_impossible()
+
+
+def test_regions_cost_what_lies_in_them(plan: Callable[..., Forecast], tmp_path: Path) -> None:
+    ring = [[[400, 400], [500, 400], [500, 500], [400, 500], [400, 400]]]
+    for name in ("good", "glass"):
+        (tmp_path / f"{name}.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": ring}))
+    whole, part, glass = *plan("good.tif").slides, *plan("good.tif", "glass.tif", roi=tmp_path).slides
+    assert 0 < part.windows <= 9 < whole.windows
+    assert 0 < part.tissue_mm2 <= 100**2 * 0.25**2 / 1e6
+    assert part.seconds < whole.seconds
+    assert (glass.state, glass.windows, glass.tissue_mm2) == ("doubtful", 0, 0)
+    with pytest.raises(UsageError, match=r"1 of 2 slides: small\.tif"):
+        plan("good.tif", "small.tif", roi=tmp_path)
 
 
 def test_the_forecast_is_near_the_truth(slides: Path, tmp_path: Path, double_model: Model) -> None:

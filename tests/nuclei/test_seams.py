@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tests.nuclei.scenes import configs, crowds, perfect, scenes, typed_scenes
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.geometry import Box
-from wsi_nucssl.nuclei.seams import Read, extract_block, extract_nuclei
+from wsi_nucssl.geometry import Box, Point, Size
+from wsi_nucssl.nuclei.seams import Part, Read, extract_block, extract_nuclei
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import Nuclei
 
@@ -107,6 +107,41 @@ def test_only_flagged_nuclei_differ_where_the_halo_is_capped(
     flagged = {(int(x), int(y)) for x, y in tiled.seed_xy[tiled.truncated]}
     assert {anchor: row for anchor, row in found.items() if anchor not in flagged}.items() <= whole.items()
     assert whole.keys() <= found.keys()
+
+
+@settings(max_examples=150, deadline=None)
+@given(scenes(), configs, st.data())
+def test_a_part_of_a_block_gives_what_the_whole_block_gives(
+    scene: NDArray[np.uint8], config: InstanceConfig, data: st.DataObject
+) -> None:
+    """The nuclei that are asked for, in their order and with their flags, those that the cap cuts too."""
+    extent = Box(0, 0, scene.shape[2], scene.shape[1])
+    least = config.reach_px + config.min_marker_px + config.min_area_px
+    halo, max_halo = data.draw(st.integers(1, least)), least + data.draw(st.integers(0, 20))
+    salt = data.draw(st.integers(0, 3))
+
+    def holds(seed_xy: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray((7 * seed_xy[:, 0] + 13 * seed_xy[:, 1] + salt) % 4 > 0)
+
+    for block in blocks(extent, data.draw(st.integers(5, 40)), data.draw(st.integers(5, 40))):
+        whole = extract_block(reader(scene, extent), block, extent, config, halo=halo, max_halo=max_halo)
+        x, y = (data.draw(st.integers(0, side - 1)) for side in (block.width, block.height))
+        width, height = (data.draw(st.integers(1, side)) for side in (block.width - x, block.height - y))
+        core = Box.at(Point(block.x0 + x, block.y0 + y), Size(width, height))
+        part = extract_block(
+            reader(scene, extent),
+            core,
+            extent,
+            config,
+            halo=halo,
+            max_halo=max_halo,
+            part=Part(block, holds),
+        )
+        low, high = [core.x0, core.y0], [core.x1, core.y1]
+        in_core = ((whole.seed_xy >= low) & (whole.seed_xy < high)).all(axis=1)
+        wanted = whole.take(np.flatnonzero(in_core & holds(whole.seed_xy)))
+        assert [*rows(part).items()] == [*rows(wanted).items()]
+        assert part.truncated.tolist() == wanted.truncated.tolist()
 
 
 def test_a_nucleus_across_four_blocks_is_found_once_and_whole() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.verification.conftest import FORMATS, World
+from tests.verification.conftest import FORMATS, STEPS, World
 from tests.verification.test_verification import cut, flip, kinds
 from wsi_nucssl.files import remove_path, sha256_tree
+from wsi_nucssl.models.weights import load_model
+from wsi_nucssl.segment.options import SegmentOptions
+from wsi_nucssl.segment.run import segment_slide
 from wsi_nucssl.verification.examination import Verification
 
 Verify = Callable[..., Verification]
@@ -107,3 +111,17 @@ def test_another_slide_is_not_repaired_away(world: World, verify: Verify, tmp_pa
 def test_weights_cannot_be_made_again(world: World, verify: Verify) -> None:
     flip(world.weights, 0.001)
     assert verify(world.weights, repair=True).faults
+
+
+def test_regions_that_only_a_file_knew_are_asked_for(world: World, verify: Verify, tmp_path: Path) -> None:
+    ring = [[[100, 100], [500, 100], [500, 400], [100, 400], [100, 100]]]
+    roi, output = tmp_path / "roi.geojson", tmp_path / "part" / "one.geojson"
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": ring}))
+    output.parent.mkdir()
+    options = SegmentOptions(roi=roi)
+    summary = segment_slide(world.one, output, load_model(world.weights), options, steps=STEPS)
+    assert summary.nuclei > 10
+    assert not verify(output.parent).faults
+    cut(output)
+    found = verify(output.parent, repair=True, slide=world.one, model=world.weights)
+    assert "it cannot be repaired: its regions were drawn in a file" in {fault.what for fault in found.faults}

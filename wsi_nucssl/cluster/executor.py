@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final, Self
@@ -26,7 +26,6 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment.executor import FoundEarlier, OnProgress, SlideProgress, SlideWork
-from wsi_nucssl.segment.plan import MAX_HALO
 from wsi_nucssl.segment.run import Steps
 
 WINDOWS: Final = 4
@@ -133,12 +132,14 @@ class _OnPool:
     predicting: dict[Job[Any], tuple[Tile, ...]] = field(default_factory=dict)
     extracting: dict[Job[Any], Tile] = field(default_factory=dict)
     put_off: list[Tile] = field(default_factory=list)
+    reserve: set[tuple[int, int]] = field(default_factory=set)
 
     def tables(self, stop: StopRequest) -> Generator[Nuclei, None, None]:
         """See `Execute`."""
         work = self.work
         earlier = work.found_earlier(self.progress)
         missing, coming = deque(earlier.missing), deque(work.plan.active)
+        self.reserve = {(tile.row, tile.col) for tile in work.plan.reserve}
         engine = work.engine
         assert isinstance(engine, RemoteEngine)
         with Jobs(engine.pool, str(work.canvas.slide.path), stop) as jobs:
@@ -182,9 +183,10 @@ class _OnPool:
         return None
 
     def _extraction(self, block: Tile) -> Job[Any]:
-        reach = block.core.grow(MAX_HALO + self.spec.grid.blend).clip(self.work.plan.box)
-        near, done = self.work.store.near(reach), self.work.store.noted(reach)
-        job = Job(tasks.extract, (self.spec, block, near, done), _places("block", (block,)), first=True)
+        plan, store = self.work.plan, self.work.store
+        reach = plan.reach_of(block)
+        arguments = (self.spec, block, store.near(reach), store.noted(reach), plan.part_of(block))
+        job = Job(tasks.extract, arguments, _places("block", (block,)), first=True)
         self.extracting[job] = block
         return job
 
@@ -205,7 +207,15 @@ class _OnPool:
         lost = self.work.store.forget(result.lost)
         missing.extendleft(reversed(lost))
         self.progress.windows_done -= len(lost)
+        self._predict_reserve(result.absent, missing)
         self.put_off.append(block)
+
+    def _predict_reserve(self, absent: Iterable[tuple[int, int]], missing: deque[Tile]) -> None:
+        """Have windows predicted that were in reserve; the others are on their way."""
+        wanted = [place for place in absent if place in self.reserve]
+        self.reserve.difference_update(wanted)
+        missing.extend(self.work.plan.windows.at(*place) for place in wanted)
+        self.progress.windows += len(wanted)
 
 
 def _places(what: str, tiles: tuple[Tile, ...]) -> str:

@@ -12,6 +12,7 @@ from wsi_nucssl.cluster.work import SEEN_AFTER_S, SlideSpec, engine_of, opened_e
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
+from wsi_nucssl.nuclei.seams import Part
 from wsi_nucssl.nuclei.settings import Probabilities
 from wsi_nucssl.segment import stages
 from wsi_nucssl.segment.probabilities import NotPredicted, WindowLost
@@ -42,11 +43,14 @@ class Extracted:
     nuclei : int or None
         How many its table has; None if there is no table.
     lost : tuple of (int, int)
-        Windows that were promised and are not there; without any, a nucleus reaches where nothing is predicted yet.
+        Windows that were promised and are not there.
+    absent : tuple of (int, int)
+        Windows that a nucleus reaches and nobody promised: they are not predicted yet.
     """
 
     nuclei: int | None
     lost: tuple[tuple[int, int], ...] = ()
+    absent: tuple[tuple[int, int], ...] = ()
 
 
 def here() -> str:
@@ -84,7 +88,9 @@ def predict(spec: SlideSpec, tiles: tuple[Tile, ...]) -> Predicted:
     return Predicted(checksums, seconds)
 
 
-def extract(spec: SlideSpec, block: Tile, near: tuple[Tile, ...], done: Checksums) -> Extracted:
+def extract(
+    spec: SlideSpec, block: Tile, near: tuple[Tile, ...], done: Checksums, part: Part | None = None
+) -> Extracted:
     """Extract a block from its windows and keep its table.
 
     Parameters
@@ -97,6 +103,8 @@ def extract(spec: SlideSpec, block: Tile, near: tuple[Tile, ...], done: Checksum
         The selected windows that it may ask for.
     done : dict
         Of those that are there, the checksums: a file system that shows them late is waited for.
+    part : Part, optional
+        Which of its nuclei are asked for; all by default.
     """
     store, until = store_of(spec), time.monotonic() + SEEN_AFTER_S
     store.learn(near, done)
@@ -104,9 +112,9 @@ def extract(spec: SlideSpec, block: Tile, near: tuple[Tile, ...], done: Checksum
     pause = 0.05
     while True:
         try:
-            return Extracted(stages.extract(store.read, block, extent, spec.config, path))
-        except NotPredicted:
-            return Extracted(None)
+            return Extracted(stages.extract(store.read, block, extent, spec.config, path, part=part))
+        except NotPredicted as error:
+            return Extracted(None, absent=tuple((tile.row, tile.col) for tile in error.absent))
         except WindowLost:
             if time.monotonic() > until:
                 return Extracted(None, tuple(store.unlearn_lost(done)))

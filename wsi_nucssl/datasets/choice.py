@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wsi_nucssl.annotation_classes import REGION
-from wsi_nucssl.checks import shown
-from wsi_nucssl.errors import DatasetError, UsageError
-from wsi_nucssl.export.objects import class_of
-
-_IGNORED: Final = "*"
-"""QuPath ignores classes whose names end so, such as "Ignore*"."""
+from wsi_nucssl.annotation_classes import REGION, class_of, is_ignored, is_named, is_one_of
+from wsi_nucssl.checks import class_names
+from wsi_nucssl.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +36,8 @@ class AnnotationChoice:
         UsageError
             A name is empty or no text.
         """
-        given = [classes] if isinstance(classes, str) and classes else classes or ()
-        names = [regions, *(given if isinstance(given, Iterable) else [given])]
-        wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
-        if wrong:
-            raise UsageError(
-                f"a class of annotations is a name, not {shown(wrong[0])}", remedy='Such as "Tumor"'
-            )
-        parts = [part.strip() for name in names[1:] for part in str(name).split(",") if part.strip()]
-        return cls(str(regions), tuple(dict.fromkeys(parts)))
+        class_names([regions])  # refused here, and taken as it is: a comma is part of it
+        return cls(str(regions), class_names(classes))
 
     def check_seen(self, seen: Collection[str], path: Path) -> None:
         """Refuse a class that no object of a dataset has: all would count as background, and nobody would know.
@@ -67,25 +56,16 @@ class AnnotationChoice:
 
     def is_region(self, feature: Any) -> bool:
         """Whether a Feature is a rectangle around finished work; QuPath's own list of classes has "Region*"."""
-        return _unstarred(class_of(feature)) == _unstarred(self.regions)
+        return is_named(class_of(feature), self.regions)
 
     def leaves_out(self, feature: Any) -> bool:
         """Whether a Feature is none of the nuclei that count."""
         name = class_of(feature)
-        return self.is_region(feature) or name.endswith(_IGNORED) or not self.takes(name)
+        return self.is_region(feature) or is_ignored(name) or not self.takes(name)
 
     def takes(self, name: str) -> bool:
         """Whether nuclei of a class count."""
-        wanted = {_folded(each) for each in self.classes}
-        return not wanted or not wanted.isdisjoint({_folded(name), _folded(name.partition(":")[0])})
+        return not self.classes or is_one_of(name, self.classes)
 
 
 ALL: Final = AnnotationChoice()
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold()
-
-
-def _unstarred(name: str) -> str:
-    return _folded(name).removesuffix(_IGNORED)

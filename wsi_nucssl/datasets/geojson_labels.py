@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wsi_nucssl.annotation_classes import class_of
 from wsi_nucssl.datasets.choice import ALL, AnnotationChoice
 from wsi_nucssl.datasets.polygons import Polygon, area_of, rasterise
 from wsi_nucssl.datasets.sample import LabelImage, Shape
 from wsi_nucssl.doubts import warn_of
 from wsi_nucssl.errors import DatasetError
-from wsi_nucssl.export.objects import Nucleus, class_of
+from wsi_nucssl.export.objects import Nucleus
 from wsi_nucssl.export.reading import NucleiFile
 
 _HALF_PX = 0.5

@@ -11,14 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_NUCLEI: Final = frozenset({"tile", "tma_core", "tmacore", "root"})
-_OLD_QUPATH: Final = {
-    "PathTileObject": "tile",
-    "TMACoreObject": "tma_core",
-    "PathRootObject": "root",
-    "PathAnnotationObject": "annotation",
-    "PathDetectionObject": "detection",
-    "PathCellObject": "cell",
-}
 _RED: Final = (200, 0, 0)
 
 Ring = NDArray[np.float64]
@@ -70,33 +62,6 @@ def as_ring(points: Any) -> Ring:
     if ring.ndim != 2 or len(ring) < 3 or ring.shape[1] < 2 or not np.isfinite(ring).all():
         raise ValueError("a ring needs at least three finite points")
     return ring[:, :2]
-
-
-def kind_of(feature: Mapping[str, Any]) -> str:
-    """QuPath's word for what a Feature is; "" where the file does not say."""
-    properties = feature.get("properties") or {}
-    if not isinstance(properties, dict):
-        raise TypeError("the properties of a feature are no object")
-    known = properties.get("objectType", properties.get("object_type"))
-    return str(known).lower() if known else _OLD_QUPATH.get(str(feature.get("id")), "")
-
-
-def class_of(feature: Mapping[str, Any]) -> str:
-    """The name of a Feature's class, "Tumor: Positive" where it has several parts; "" without one.
-
-    Raises
-    ------
-    TypeError
-        Its properties are no object.
-    """
-    properties = feature.get("properties") or {}
-    if not isinstance(properties, dict):
-        raise TypeError("the properties of a feature are no object")
-    given = properties.get("classification")
-    if not isinstance(given, dict):
-        return str(given or "")
-    names = given.get("names")
-    return ": ".join(map(str, names)) if isinstance(names, list) else str(given.get("name") or "")
 
 
 def nuclei_of(feature: Mapping[str, Any], index: int, kind: str, counts: dict[str, int]) -> Iterator[Nucleus]:

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import orjson
 
+from wsi_nucssl.annotation_classes import kind_of
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.export.extents import Extent, extent_of
 from wsi_nucssl.export.json_stream import ObjectStream, chunks
-from wsi_nucssl.export.objects import NO_NUCLEI, Nucleus, kind_of, nuclei_of
+from wsi_nucssl.export.objects import NO_NUCLEI, Nucleus, nuclei_of
 
 _OURS: Final = "wsi_nucssl"
 _DETECTED: Final = re.compile(

@@ -13,10 +13,11 @@ from wsi_nucssl.geometry import Mpp
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.plan import Plan
+from wsi_nucssl.segment.plan import Plan, narrowed
 from wsi_nucssl.segment.plausibility import doubts_before
 from wsi_nucssl.segment.run import Steps
-from wsi_nucssl.slide import Canvas, Slide, TissueMask
+from wsi_nucssl.segment.scope import Scope
+from wsi_nucssl.slide import Canvas, Slide
 from wsi_nucssl.slide.resolution import require_detail
 
 State = Literal["ready", "doubtful", "cannot"]
@@ -43,7 +44,7 @@ class SlideForecast:
     mpp : float or None
         µm per level-0 px, the mean of both sides.
     tissue_mm2 : float
-        Area of its tissue.
+        Area of its tissue, within the regions if there are any.
     windows, blocks : int
         Windows that the network sees, blocks that are extracted.
     seconds, seconds_error : float
@@ -95,7 +96,7 @@ class OpenedSlide:
     """A slide that is open, and how it is cut."""
 
     slide: Slide
-    tissue: TissueMask
+    scope: Scope
     canvas: Canvas
     plan: Plan
 
@@ -118,6 +119,8 @@ class Inventory:
         Refuses a slide whose outputs cannot be written.
     steps : Steps
         What a run does at each step.
+    roi_of : callable
+        A slide's file of regions, if any.
     """
 
     model: Model
@@ -126,6 +129,7 @@ class Inventory:
     mpp_of: Callable[[Location], float | None]
     check: Callable[[Location], None]
     steps: Steps
+    roi_of: Callable[[Location], Path | None] = lambda _: None
 
     def entry(self, location: Location) -> SlideForecast:
         """What a slide is. Whatever one slide raises is that slide's problem."""
@@ -135,10 +139,10 @@ class Inventory:
             with self.opened(location) as slide:
                 entry = _described(entry, slide)
                 self.check(location)
-                opened = self.cut(slide)
+                opened = self.cut(slide, location)
                 entry = replace(
                     entry,
-                    tissue_mm2=opened.tissue.area_mm2 or 0.0,
+                    tissue_mm2=opened.scope.mm2,
                     windows=len(opened.plan.selected),
                     blocks=len(opened.plan.active),
                     seconds=perf_counter() - begun,  # this much is known
@@ -159,17 +163,18 @@ class Inventory:
             focus=options.focus,
         )
 
-    def cut(self, slide: Slide) -> OpenedSlide:
-        """How an open slide is cut."""
+    def cut(self, slide: Slide, location: Location) -> OpenedSlide:
+        """How a slide that was opened is cut."""
         info = self.model.info
         require_detail(slide, Mpp.square(info.input_mpp))
         canvas = Canvas(slide, Mpp.square(info.input_mpp))
         tissue = self.steps.tissue_mask(slide, self.options.tissue)
+        scope = Scope.of(slide, tissue, replace(self.options, roi=self.roi_of(location)))
         plan = self.steps.make_plan(canvas, tissue, upscale=self.upscale, block_px=self.options.block_px)
-        return OpenedSlide(slide, tissue, canvas, plan)
+        return OpenedSlide(slide, scope, canvas, narrowed(plan, scope.roi))
 
     def _judged(self, entry: SlideForecast, opened: OpenedSlide) -> SlideForecast:
-        doubts = doubts_before(opened.slide, opened.tissue, self.model)
+        doubts = doubts_before(opened.slide, opened.scope, self.model)
         if not doubts:
             return entry
         state: State = "cannot" if self.options.strict else "doubtful"

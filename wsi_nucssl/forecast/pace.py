@@ -167,7 +167,9 @@ def measure(
     drawn = _drawn({slide: count for slide, count in windows.items() if count})
     pieces: dict[Location, list[Piece]] = {slide: [] for slide in drawn}
     with contextlib.ExitStack() as stack:
-        opened = {slide: inventory.cut(stack.enter_context(inventory.opened(slide))) for slide in drawn}
+        opened = {
+            slide: inventory.cut(stack.enter_context(inventory.opened(slide)), slide) for slide in drawn
+        }
         work = _Work(inventory, engine, formats)
         chance = random.Random(0)
         begun = perf_counter()
@@ -270,7 +272,7 @@ class _Work:
 
     def _work(self, opened: OpenedSlide, plan: Plan, run: Path) -> SlideWork:
         info, options = self.inventory.model.info, self.inventory.options
-        canvas, tissue = opened.canvas, opened.tissue
+        canvas, tissue = opened.canvas, opened.scope.tissue
         batch = options.batch_size or default_batch_size(self.engine, plan.windows.input_shape)
         return SlideWork(
             canvas=canvas,

@@ -16,6 +16,7 @@ from wsi_nucssl.doctor.limits import memory_available, memory_limit
 from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import SomeSlidesFailed
 from wsi_nucssl.export.registry import DEFAULT, EXPORTERS, format_of
+from wsi_nucssl.files import safe_stem
 from wsi_nucssl.forecast.inventory import Inventory, SlideForecast
 from wsi_nucssl.forecast.memory import peak_bytes
 from wsi_nucssl.forecast.pace import SECONDS, Measured, Pace, measure
@@ -24,6 +25,7 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path
 from wsi_nucssl.segment.run import Steps
+from wsi_nucssl.slide.annotation_files import rois_by_place
 
 OnSlide = Callable[[SlideForecast], object]
 
@@ -119,6 +121,7 @@ def plan_slides(
     options: SegmentOptions,
     *,
     mpps: Mapping[Location, float] = MappingProxyType({}),
+    names: Mapping[Location, str] = MappingProxyType({}),
     resume: bool = False,
     overwrite: bool = False,
     seconds: float = SECONDS,
@@ -138,6 +141,8 @@ def plan_slides(
         Every choice there is.
     mpps : mapping of Location to float
         µm per level-0 px of slides that do not say it, before `options.mpp`.
+    names : mapping of Location to str
+        The place of each slide's outputs, and of its file of regions in a folder of them, where that is not its stem.
     resume, overwrite : bool
         As the run would have them.
     seconds : float
@@ -148,8 +153,14 @@ def plan_slides(
         Is told of each slide once it has been looked at; its cost comes later.
     steps : Steps, optional
         What a run does at each step.
+
+    Raises
+    ------
+    UsageError
+        There is no file of regions for a slide.
     """
     steps = steps or Steps()
+    rois = rois_by_place(options.roi, {slide: names.get(slide) or safe_stem(slide) for slide in targets})
     begun = perf_counter()
     engine = steps.open_engine(model, options.device, options.engine, options.views)
     opening = perf_counter() - begun
@@ -161,7 +172,7 @@ def plan_slides(
             check_outputs(exporters, run, resume=resume, overwrite=overwrite, inputs=(slide, model.path))
 
     inventory = Inventory(
-        model, options, engine.upscale, lambda slide: mpps.get(slide, options.mpp), writable, steps
+        model, options, engine.upscale, lambda slide: mpps.get(slide, options.mpp), writable, steps, rois.get
     )
     entries = {}
     for slide in targets:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsi_nucssl import checks
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import SegmentOptions
 
@@ -35,6 +35,8 @@ def plan_slides(
     workers: int = _DEFAULT.workers,
     reader: str = _DEFAULT.reader,
     tissue: str = _DEFAULT.tissue,
+    roi: PathArgument | None = None,
+    roi_class: str | Sequence[str] = (),
     formats: Sequence[str] = ("geojson",),
     seconds: float = 6.0,
     on_slide: OnSlide = lambda _: None,
@@ -56,6 +58,8 @@ def plan_slides(
         A slide that is doubtful cannot be segmented.
     device, engine, views, batch_size, workers, reader, tissue : optional
         As `segment_slide` takes them.
+    roi, roi_class : optional
+        As `segment_slides` takes them: only the windows that these regions need are counted.
     formats : sequence of str
         What would be written, by ending.
     seconds : float
@@ -87,6 +91,7 @@ def plan_slides(
     from wsi_nucssl.forecast.planning import plan_slides as run
     from wsi_nucssl.models.weights import as_model
     from wsi_nucssl.slide.inputs import gather_slides
+    from wsi_nucssl.slide_list import names_of
 
     checks.within("seconds", seconds, 0, 3600)
     options = SegmentOptions(
@@ -100,6 +105,8 @@ def plan_slides(
         batch_size=batch_size,
         workers=workers,
         tissue=tissue,
+        roi=None if roi is None else one_path("roi", roi),
+        roi_class=roi_class,
     )
     names = [Path(f"{name}") for name in (f"slide.{each}" for each in in_order(formats))]
     found = gather_slides([*locations("slides", slides)])
@@ -108,6 +115,7 @@ def plan_slides(
         as_model(model),
         options,
         seconds=seconds,
+        names=names_of(found.slides),
         check=False,
         on_slide=on_slide,
         steps=steps,

@@ -51,6 +51,8 @@ def segment_slide(
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
     tissue: str = _DEFAULT.tissue,
     write_tissue: PathArgument | None = None,
+    roi: PathArgument | None = None,
+    roi_class: str | Sequence[str] = (),
     min_area_um2: float = 0.0,
     min_probability: float = 0.0,
     report: bool = True,
@@ -101,6 +103,11 @@ def segment_slide(
         How tissue is found, as `tissue_mask` takes it: a name, or a GeoJSON file of annotations.
     write_tissue : str or Path, optional
         A .geojson file for the tissue as annotations, to be corrected in QuPath.
+    roi : str or Path, optional
+        A GeoJSON file of annotations, as QuPath exports them: nuclei whose seeds' centres lie in them are looked for,
+        and come out as those of the whole slide.
+    roi_class : str or sequence of str
+        Classes of annotations that count; all by default.
     min_area_um2, min_probability : float
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     report : bool
@@ -122,6 +129,8 @@ def segment_slide(
     SlideError, MissingMpp
         The slide cannot be read, does not say its mpp, or says another than is given; with `strict`, its result is
         doubtful.
+    InputError
+        The regions are none of this slide.
     OutputExists, OutputLocked, RunMismatch
         The output cannot be taken.
     UsageError
@@ -156,6 +165,8 @@ def segment_slide(
         selection=Selection(min_area_um2, min_probability),
         tissue=tissue,
         write_tissue=None if write_tissue is None else one_path("write_tissue", write_tissue),
+        roi=None if roi is None else one_path("roi", roi),
+        roi_class=roi_class,
     )
     place, outputs, loaded = locate(slide, "slide"), paths("output", output), as_model(model)
     return run(
@@ -194,6 +205,8 @@ def segment_slides(
     keep_probabilities: bool = _DEFAULT.keep_probabilities,
     tissue: str = _DEFAULT.tissue,
     write_tissue: PathArgument | None = None,
+    roi: PathArgument | None = None,
+    roi_class: str | Sequence[str] = (),
     min_area_um2: float = 0.0,
     min_probability: float = 0.0,
     report: bool = True,
@@ -252,6 +265,10 @@ def segment_slides(
         How tissue is found, as `tissue_mask` takes it: a name, or a folder of annotations that lie like the slides.
     write_tissue : str or Path, optional
         A folder for the tissue of each slide as annotations.
+    roi : str or Path, optional
+        A folder of annotations that lie like the slides, NAME.geojson: nuclei are looked for in them alone.
+    roi_class : str or sequence of str
+        Classes of annotations that count; all by default.
     min_area_um2, min_probability : float
         Least area and least mean P(nucleus) of a nucleus that is written; all by default.
     report : bool
@@ -288,7 +305,7 @@ def segment_slides(
     OutputError
         An output cannot be taken.
     UsageError
-        An option is none.
+        An option is none, or a slide has no file in the folder of regions.
 
     Examples
     --------
@@ -320,6 +337,8 @@ def segment_slides(
         selection=Selection(min_area_um2, min_probability),
         tissue=tissue,
         write_tissue=None if write_tissue is None else one_path("write_tissue", write_tissue),
+        roi=None if roi is None else one_path("roi", roi),
+        roi_class=roi_class,
     )
     given = None if slide_list is None else one_path("slide_list", slide_list)
     listed = gather_slides(locations("slides", slides), given, force_mpp=force_mpp).slides

@@ -32,11 +32,17 @@ seen, and flagged `truncated`; everything else is still exact. (Such a piece spa
 so if `max_halo` ≥ reach + min_marker_px + min_area_px it cannot be dropped as a speck.)
 
 Blocks share nothing but the bytes they read: order, worker count and block size cannot matter.
+
+**Parts.** Where only some nuclei are asked for, by where their seeds lie, a block need not be looked at as a whole:
+`core` is then the part of it that holds such seeds, and halos grow around that, for them alone (`Part`). An instance
+that keeps `reach` is that of the whole extent whichever window shows it, so it is the one that the whole block gives.
+One that never does is, at `max_halo`, seen in the window that the whole block reads: it is cut as it would be there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +60,35 @@ Read = Callable[[Box], Probabilities]
 """Reads a box of canvas px, inside the extent, as uint8 (3 + T, row, col)."""
 
 
+Holds = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+"""Says of seeds, int64 (n, 2) as canvas (x, y), which are asked for; what it says of one depends on that one alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which nuclei of a block are asked for.
+
+    Attributes
+    ----------
+    block : Box
+        The whole block, canvas px; the core that is looked at lies in it.
+    holds : Holds
+        Says which seeds in the core are asked for.
+    """
+
+    block: Box
+    holds: Holds
+
+
 def extract_block(
-    read: Read, core: Box, extent: Box, config: InstanceConfig, *, halo: int, max_halo: int
+    read: Read,
+    core: Box,
+    extent: Box,
+    config: InstanceConfig,
+    *,
+    halo: int,
+    max_halo: int,
+    part: Part | None = None,
 ) -> Nuclei:
     """The nuclei that the block `core` owns, exactly as extraction of the whole `extent` gives them.
 
@@ -73,6 +106,8 @@ def extract_block(
         px read around the core at first; twice the size of a nucleus is a good value.
     max_halo : int
         px read around the core at most; a nucleus that reaches farther is flagged `truncated`.
+    part : Part, optional
+        Whose core it is, where not all of a block's nuclei are asked for.
 
     Raises
     ------
@@ -81,10 +116,13 @@ def extract_block(
     """
     _check(core, extent, config, halo, max_halo)
     while True:
-        window = core.grow(halo).clip(extent)
+        around = part.block if part and halo == max_halo else core
+        window = around.grow(halo).clip(extent)
         probabilities = read(window)
         markers = find_markers(probabilities, config)
         owned = _seeded_in(markers, core.relative_to(window.origin))
+        if part:
+            owned[owned] = part.holds(markers.seed_rc[owned][:, ::-1] + np.array([window.x0, window.y0]))
         settled = _settled(markers, window, extent, config.reach_px)
         if halo == max_halo or bool(settled[owned].all()):
             break

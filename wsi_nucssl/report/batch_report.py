@@ -61,16 +61,16 @@ class Line:
 
 @contextlib.contextmanager
 def batch_reported(batch: Batch, *, wanted: bool = True, stage: Stage | None = None) -> Iterator[None]:
-    """Write the page of a batch's folder when the work is over, however it ends; a lone slide has its own page.
+    """Write the page of a batch's folder when the work is over, however it ends, if it ever began.
 
-    Where the folder belongs to object storage, by `stage`, the page goes there too. Whatever goes wrong with the page
-    is a warning.
+    A lone slide has its own page. Where the folder belongs to object storage, by `stage`, the page goes there too.
+    Whatever goes wrong with the page is a warning.
     """
     try:
         yield
     finally:
         ledger = batch.result().ledger
-        if wanted and ledger is not None and not batch.is_lone:
+        if wanted and ledger is not None and ledger.exists() and not batch.is_lone:
             try:
                 written = write_batch(ledger.parent)
                 if stage is not None:

@@ -59,6 +59,7 @@ class SlideReport:
             provenance=_provenance(subject, summary),
             methods=_methods(subject),
             paper=PAPER,
+            has_regions="roi" in subject.context.header,
             now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )
 
@@ -87,6 +88,10 @@ def _provenance(subject: Subject, summary: SegmentSummary) -> list[tuple[str, st
         ("Coordinates from", f"({', '.join(f'{each:g}' for each in header.get('origin_l0', ()))}) in level-0 px"),
         ("Software", f"wsi-nucssl {header.get('version', __version__)}"),
     ]  # fmt: skip
+    if "roi" in header:
+        rows.append(
+            ("Regions", f"{header['roi']['rule']} in outlines of SHA-256 {header['roi']['sha256'][:12]}…")
+        )
     rows += [(f"Least {name[4:].split('_')[0]}", f"{header[name]:g}") for name in _LEAST if name in header]
     rows += [("File", f"{path.name} (SHA-256 {sha256[:12]}…)") for path, sha256 in summary.outputs.items()]
     return rows

@@ -6,6 +6,7 @@ from typing import Final
 
 DOUBTS: Final = {
     "no-tissue": "No tissue was found",
+    "no-tissue-in-roi": "No tissue lies in the regions",
     "no-nuclei": "No nuclei were found",
     "all-filtered": "All nuclei were left out",
     "nucleus-size": "Nuclei have an unlikely size",

@@ -253,19 +253,32 @@ class _Threads:
     on_progress: OnProgress
 
     def tables(self) -> Generator[Nuclei, None, None]:
+        earlier = self.work.found_earlier(self.progress)
+        coming = deque(self.work.plan.active)
+        with thread_pool(self.workers) as finishing:
+            finishers = _Finishers(finishing, IN_FLIGHT * self.workers, self.progress, earlier.finished)
+            yield from self._wave(earlier.missing, earlier.todo, coming, finishers)
+            while finishers.put_off:
+                reserve = finishers.absent()
+                assert reserve, f"blocks that wait for nothing: {finishers.put_off}"
+                self.progress.windows += len(reserve)
+                yield from self._wave(reserve, deque(), coming, finishers)
+        assert not coming, f"blocks that nobody extracted: {[*coming]}"
+
+    def _wave(
+        self, tiles: Sequence[Tile], todo: deque[Tile], coming: deque[Tile], finishers: _Finishers
+    ) -> Iterator[Nuclei]:
+        """Predict windows, and extract what they allow; blocks that need windows in reserve stay put off."""
         work, progress = self.work, self.progress
-        earlier = work.found_earlier(progress)
-        todo, coming = earlier.todo, deque(work.plan.active)
         batches = predicted_in_threads(
             work.read_rgb,
             work.plan.windows,
             work.engine,
-            earlier.missing,
+            tiles,
             batch_size=work.batch_size,
             workers=self.workers,
         )
-        with closing(batches), thread_pool(self.workers) as finishing:
-            finishers = _Finishers(finishing, IN_FLIGHT * self.workers, progress, earlier.finished)
+        with closing(batches):
             for predicted in batches:
                 self.stop.check()
                 progress.network_seconds += predicted.seconds / work.engine.streams
@@ -273,13 +286,12 @@ class _Threads:
                     finishers.submit(self._keep, window)
                 self._extract_ready(todo, finishers)
                 yield from self._whole(coming, finishers)
-            finishers.drain()
-            for block in (*todo, *finishers.put_off):
-                finishers.submit(self._extract, block)
-                yield from self._whole(coming, finishers)
-            finishers.drain()
+        finishers.drain()
+        for block in (*todo, *finishers.take_put_off()):
+            finishers.submit(self._extract, block)
             yield from self._whole(coming, finishers)
-        assert not coming, f"blocks that nobody extracted: {[*coming]}"
+        finishers.drain()
+        yield from self._whole(coming, finishers)
 
     def _whole(self, coming: deque[Tile], finishers: _Finishers) -> Iterator[Nuclei]:
         """The tables at the head of `coming` that are finished; takes them off it."""
@@ -304,9 +316,11 @@ class _Threads:
         path = work.block_path(block)
         try:
             with work.views.reader(work.store.read) as read:
-                nuclei = stages.extract(read, block, work.plan.box, work.config, path)
-        except NotPredicted:
-            return _Done(put_off=block)
+                nuclei = stages.extract(
+                    read, block, work.plan.box, work.config, path, part=work.plan.part_of(block)
+                )
+        except NotPredicted as error:
+            return _Done(put_off=(block, error.absent))
         return _Done(block=block, nuclei=nuclei)
 
 
@@ -317,7 +331,7 @@ class _Done:
     windows: int = 0
     block: Tile | None = None
     nuclei: int = 0
-    put_off: Tile | None = None
+    put_off: tuple[Tile, tuple[Tile, ...]] | None = None
 
 
 class _Finishers:
@@ -327,8 +341,8 @@ class _Finishers:
     ----------
     finished : set of Tile
         Blocks whose tables are there.
-    put_off : list of Tile
-        Blocks to begin again when every window is there.
+    put_off : list of (Tile, tuple of Tile)
+        Blocks to begin again, each with the windows that were not there.
     """
 
     def __init__(
@@ -337,7 +351,17 @@ class _Finishers:
         self._pool, self._max_in_flight, self._progress = pool, max_in_flight, progress
         self._pending: set[Future[_Done]] = set()
         self.finished = finished
-        self.put_off: list[Tile] = []
+        self.put_off: list[tuple[Tile, tuple[Tile, ...]]] = []
+
+    def take_put_off(self) -> list[Tile]:
+        """The blocks that were put off, which now are not."""
+        blocks, self.put_off = [block for block, _ in self.put_off], []
+        return blocks
+
+    def absent(self) -> Sequence[Tile]:
+        """The windows that blocks were put off for, in raster order."""
+        absent = {(tile.row, tile.col): tile for _, tiles in self.put_off for tile in tiles}
+        return [absent[place] for place in sorted(absent)]
 
     def submit(self, job: Callable[P, _Done], *args: P.args, **kwargs: P.kwargs) -> None:
         """Begin a job; wait first if too many are in flight. A job that failed earlier raises here."""

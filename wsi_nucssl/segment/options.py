@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wsi_nucssl.checks import one_of, whole
+from wsi_nucssl.checks import class_names, one_of, whole
 from wsi_nucssl.engines.registry import ENGINES, VIEWS
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.selection import ALL, Selection
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.mpp import GivenMpp
@@ -57,6 +59,11 @@ class SegmentOptions:
         How tissue is found: a name of `TISSUES`, a GeoJSON file of annotations, or a folder with one for each slide.
     write_tissue : Path or None
         A `.geojson` file, for one slide, or a folder, where the tissue goes as annotations.
+    roi : Path or None
+        A GeoJSON file of annotations, for one slide, or a folder with one for each: nuclei whose seeds lie in them are
+        looked for, and no others.
+    roi_class : str or sequence of str
+        Classes of annotations that count as regions, kept as a tuple; all by default.
     """
 
     mpp: float | None = None
@@ -77,6 +84,8 @@ class SegmentOptions:
     selection: Selection = ALL
     tissue: str = DEFAULT_TISSUE
     write_tissue: Path | None = None
+    roi: Path | None = None
+    roi_class: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -88,6 +97,9 @@ class SegmentOptions:
             one_of(name, getattr(self, name), allowed)
         GivenMpp.parse(self.mpp, self.force_mpp)
         PartChoice(self.scene, self.focus)
+        object.__setattr__(self, "roi_class", class_names(self.roi_class))
+        if self.roi_class and self.roi is None:
+            raise UsageError("⟨roi_class⟩ names regions of no file", remedy="Give the file with ⟨roi⟩")
         whole("workers", self.workers, 1)
         if self.memory is not None:
             whole("memory", self.memory, 1)

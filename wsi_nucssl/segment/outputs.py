@@ -14,7 +14,7 @@ from wsi_nucssl.locations import Location
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.summary import RUN
-from wsi_nucssl.slide.tissue_files import tissue_path
+from wsi_nucssl.slide.annotation_files import own_path
 from wsi_nucssl.slide.tissue_methods import TISSUES
 
 
@@ -160,7 +160,7 @@ def tissue_output(
     """
     if options.write_tissue is None:
         return None
-    path = tissue_path(options.write_tissue, inputs[0])
+    path = own_path(options.write_tissue, inputs[0])
     if path.resolve() in [each.resolve() for each in exported]:
         raise UsageError(
             "tissue and nuclei would go into one file", path=path, remedy="Give ⟨write_tissue⟩ another name"
@@ -168,6 +168,11 @@ def tissue_output(
     read = () if options.tissue in TISSUES else (Path(options.tissue),)
     check_output(path, inputs=(*inputs, *read), overwrite=overwrite, may_exist=resume)
     return path
+
+
+def roi_inputs(options: SegmentOptions, slide: Location) -> tuple[Path, ...]:
+    """The file of a slide's regions, which no output may replace."""
+    return (own_path(options.roi, slide),) if options.roi else ()
 
 
 def _check_folder(output: Path, run: Path) -> None:

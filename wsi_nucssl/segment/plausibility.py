@@ -24,7 +24,8 @@ from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 from wsi_nucssl.segment.plan import Plan
 from wsi_nucssl.segment.probabilities import ProbabilityStore
-from wsi_nucssl.slide import Slide, TissueMask
+from wsi_nucssl.segment.scope import Scope
+from wsi_nucssl.slide import Slide
 from wsi_nucssl.slide.resolution import doubtful_mpp
 
 _AREA: Final = MEASUREMENTS.index("area")
@@ -55,9 +56,9 @@ class AreaTally:
         return float(np.searchsorted(reached, (self.nuclei + 1) // 2)) if self.nuclei else 0.0
 
 
-def doubts_before(slide: Slide, tissue: TissueMask, model: Model) -> tuple[Doubt, ...]:
+def doubts_before(slide: Slide, scope: Scope, model: Model) -> tuple[Doubt, ...]:
     """What is doubtful before the network has seen the slide: weights, resolution, tissue that is not there."""
-    found = [*model.doubts, doubtful_mpp(slide), None if tissue.fraction else _NO_TISSUE]
+    found = [*model.doubts, doubtful_mpp(slide), scope.doubt]
     return tuple(doubt for doubt in found if doubt is not None)
 
 
@@ -87,13 +88,6 @@ def doubts_after(
 def sees_nuclei(store: ProbabilityStore, plan: Plan, config: InstanceConfig) -> bool:
     """True if a px of the stored probabilities could be of a nucleus's marker."""
     return any(bool((store.read(block.core)[0] >= config.body_byte).any()) for block in plan.active)
-
-
-_NO_TISSUE: Final = Doubt(
-    "no-tissue",
-    "no tissue was found, so that no nucleus was looked for: a slide of glass, or a stain that the tissue mask misses",
-    "Look at its thumbnail (info with ⟨thumbnail⟩); ⟨tissue⟩ none looks everywhere, or takes annotations of yours",
-)
 
 
 def _none_found(mm2: float, is_filtered: bool) -> Doubt:

@@ -37,7 +37,17 @@ _CONFIG: Final[ArrayConfigParams] = {"write_empty_chunks": True}
 
 
 class NotPredicted(Exception):
-    """A window that the box needs is not there yet."""
+    """Windows that the box needs are not there yet.
+
+    Parameters
+    ----------
+    absent : tuple of Tile
+        Those windows.
+    """
+
+    def __init__(self, absent: tuple[Tile, ...]) -> None:
+        super().__init__(*[(tile.row, tile.col) for tile in absent])
+        self.absent = absent
 
 
 class WindowLost(OutputError):
@@ -61,6 +71,8 @@ class ProbabilityStore:
         The windows that are predicted, or those of them that the reader needs; all others are background.
     schema : OutputSchema
         What the model answers.
+    reserve : Tile
+        Windows that are predicted if somebody needs them: until then nobody may read there.
     recent : int
         Windows that are remembered at most; others are read again.
     """
@@ -72,10 +84,12 @@ class ProbabilityStore:
         selected: Iterable[Tile],
         schema: OutputSchema = UNTYPED,
         *,
+        reserve: Iterable[Tile] = (),
         recent: int = RECENT,
     ) -> None:
         self.path, self.grid, self.selected, self.schema = path, grid, tuple(selected), schema
-        self._places = {(tile.row, tile.col) for tile in self.selected}
+        self.reserve = tuple(reserve)
+        self._places = {(tile.row, tile.col) for tile in (*self.selected, *self.reserve)}
         self._done: Checksums = {}
         self._recent = TileCache(recent * kept_bytes(grid, schema))
         self._log = ChecksumLog(path / _LOG)
@@ -90,17 +104,18 @@ class ProbabilityStore:
         selected: Iterable[Tile],
         schema: OutputSchema = UNTYPED,
         *,
+        reserve: Iterable[Tile] = (),
         recent: int = RECENT,
     ) -> Self:
         """Open a store and remove what is damaged or of another place: single windows, or all, by the metadata."""
-        selected = tuple(selected)
+        selected, reserve = tuple(selected), tuple(reserve)
         try:
-            store = cls(path, grid, selected, schema, recent=recent)
+            store = cls(path, grid, selected, schema, reserve=reserve, recent=recent)
         except ValueError:  # JSON's complaint, and zarr's
             remove_tree(path)
-            store = cls(path, grid, selected, schema, recent=recent)
+            store = cls(path, grid, selected, schema, reserve=reserve, recent=recent)
         known = store._log.read()
-        for tile in selected:
+        for tile in (*selected, *reserve):
             chunk = store._chunk(tile)
             if not chunk.exists():
                 continue
@@ -113,7 +128,7 @@ class ProbabilityStore:
 
     def __reduce__(self) -> tuple[object, ...]:
         """A store pickles as its place, its windows, and those that are there; what it remembers stays behind."""
-        return _reopen, (self.path, self.grid, self.selected, self.schema, self._done)
+        return _reopen, (self.path, self.grid, self.selected, self.schema, self.reserve, self._done)
 
     def _is_sound(self, tile: Tile, checksum: int) -> bool:
         """True if the chunk ends with the checksum of its place, which is that of its bytes."""
@@ -165,7 +180,7 @@ class ProbabilityStore:
         self._done[tile.row, tile.col] = crc
 
     def near(self, box: Box) -> tuple[Tile, ...]:
-        """The selected windows that may have a say in `box`."""
+        """The windows, selected or in reserve, that may have a say in `box`."""
         tiles = self.grid.overlapping(box.grow(self.grid.blend))
         return tuple(tile for tile in tiles if (tile.row, tile.col) in self._places)
 
@@ -195,7 +210,16 @@ class ProbabilityStore:
 
     def has(self, box: Box) -> bool:
         """True if every selected window that may have a say in `box` is there."""
-        return all((tile.row, tile.col) in self._done for tile in self.near(box))
+        return not self.absent(box)
+
+    def absent(self, box: Box) -> tuple[Tile, ...]:
+        """The windows that may have a say in `box` and are not there."""
+        return tuple(tile for tile in self.near(box) if (tile.row, tile.col) not in self._done)
+
+    def predicted(self) -> ProbabilityStore:
+        """The same windows, of which those that are there alone count; all others are background."""
+        there = tuple(tile for tile in (*self.selected, *self.reserve) if (tile.row, tile.col) in self._done)
+        return _reopen(self.path, self.grid, there, self.schema, (), self._done)
 
     def read(self, box: Box) -> Probabilities:
         """The planes of `box`, inside the extent; background where no window was selected.
@@ -205,15 +229,15 @@ class ProbabilityStore:
         NotPredicted
             A window it needs is not there yet.
         """
-        return blended(self.grid, box, self._window, len(self.schema.stored))
+        return blended(self.grid, box, lambda tile: self._window(tile, box), len(self.schema.stored))
 
-    def _window(self, tile: Tile) -> Probabilities | None:
+    def _window(self, tile: Tile, box: Box) -> Probabilities | None:
         """A stored window, None where none was selected: blocks share windows, mostly soon after they were written."""
         place = tile.row, tile.col
         if place not in self._places:
             return None
         if place not in self._done:
-            raise NotPredicted(place)
+            raise NotPredicted(self.absent(box))
         planes = self._recent.get(place)
         if planes is None:
             if not self._is_at_its_place(tile):  # zarr would read what is absent as background
@@ -239,9 +263,10 @@ def _reopen(
     grid: WindowGrid,
     selected: tuple[Tile, ...],
     schema: OutputSchema,
+    reserve: tuple[Tile, ...],
     done: Checksums,
 ) -> ProbabilityStore:
-    store = ProbabilityStore(path, grid, selected, schema)
+    store = ProbabilityStore(path, grid, selected, schema, reserve=reserve)
     store._done.update(done)
     return store
 
@@ -263,12 +288,14 @@ def _add_up_rows(planes: NDArray[np.uint8]) -> None:
 def write_canvas(store: ProbabilityStore, path: Path) -> None:
     """Write all planes as one zarr, uint8 (planes, row, col) over the extent, replacing what is at `path`.
 
+    Windows that stayed in reserve are background, and have no say in what their neighbours blend.
+
     Raises
     ------
     ResourceError
         The disk is full.
     """
-    planes = store.schema.stored
+    planes, store = store.schema.stored, store.predicted()
     with disk_errors(path):
         remove_tree(path)
         array = zarr.create_array(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from os import PathLike
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl import checks
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
 from wsi_nucssl.doubts import Doubt
@@ -19,33 +21,26 @@ from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
-from wsi_nucssl.grid import ORIGIN, Tile
+from wsi_nucssl.grid import ORIGIN
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.weights import Model, as_model
-from wsi_nucssl.nuclei.seams import extract_block
-from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.nuclei.seams import Part, extract_block
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.result.building import from_nuclei
 from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
 from wsi_nucssl.result.result import Result
-from wsi_nucssl.schema import OutputSchema
-from wsi_nucssl.segment.blending import blended
-from wsi_nucssl.segment.executor import predicted_in_threads
 from wsi_nucssl.segment.images import check_image, predict_image
+from wsi_nucssl.segment.on_demand import OnWindows, WindowsOnDemand
 from wsi_nucssl.segment.options import Origin, SegmentOptions
-from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, SeedRule, make_plan, narrowed
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before
-from wsi_nucssl.segment.stages import keep
-from wsi_nucssl.segment.windows import ReadRGB
+from wsi_nucssl.segment.scope import Scope
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
 from wsi_nucssl.slide.resolution import check_enlargement, require_detail
-from wsi_nucssl.slide.tissue_files import tissue_record
+from wsi_nucssl.slide.roi_reading import read_roi
 
 _DEFAULT: Final = SegmentOptions()
-
-OnWindows = Callable[[int], object]
-"""Is told after each batch how many windows have been predicted by now."""
 
 
 def segment(
@@ -65,6 +60,8 @@ def segment(
     origin: Origin = _DEFAULT.origin,
     reader: str = _DEFAULT.reader,
     tissue: str = _DEFAULT.tissue,
+    roi: str | PathLike[str] | None = None,
+    roi_class: str | Sequence[str] = (),
     on_windows: OnWindows = lambda _: None,
 ) -> Result:
     """Find the nuclei of a slide, a region of it, or an image, in memory.
@@ -106,6 +103,12 @@ def segment(
     tissue : str
         How tissue is found, as `tissue_mask` takes it: a name, or a GeoJSON file of annotations. Of an
         image, all is looked at.
+    roi : str or Path, optional
+        A GeoJSON file of annotations, as QuPath exports them, in px of level 0 or of the image: nuclei whose seeds'
+        centres lie in them, and no others; with `region` too, those that lie in both. `Result.region` is then the box
+        around them.
+    roi_class : str or sequence of str
+        Classes of annotations that count; all by default.
     on_windows : callable
         Is called with the number of windows predicted by now.
 
@@ -119,6 +122,8 @@ def segment(
     SlideError, MissingMpp
         The slide cannot be read, does not say its mpp, says another than is given, or has px that would be enlarged
         more than three times.
+    InputError
+        The regions are none of this slide.
     UsageError
         The region holds no pixel of the slide, an image comes without `mpp` or with one outside 0.05 … 4, or an option
         is none.
@@ -144,6 +149,8 @@ def segment(
         workers=workers,
         origin=origin,
         tissue=tissue,
+        roi=None if roi is None else Path(checks.path("roi", roi)),
+        roi_class=roi_class,
     )
     box = None if region is None else Box.parse(region)
     if isinstance(source, np.ndarray):
@@ -202,9 +209,12 @@ def _segment_slide(
     assert slide.mpp is not None  # the canvas has asked for it
     shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
     tissue = tissue_mask(slide, options.tissue)
-    plan = make_plan(canvas, tissue, upscale=engine.upscale)
+    scope = Scope.of(slide, tissue, options)
+    if scope.roi and region is None:
+        shown = scope.roi.box.clip(shown)
+    plan = narrowed(make_plan(canvas, tissue, upscale=engine.upscale), scope.roi)
     batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-    windows = _Windows(
+    windows = WindowsOnDemand(
         tissue.painted(canvas), plan, engine, batch_size, options.workers, on_windows, model.info.schema
     )
     core = shown.in_px_of(plan.scale_x, plan.scale_y).clip(plan.box)
@@ -220,10 +230,9 @@ def _segment_slide(
         "reader": slide.reader,
         **_provenance(model, engine, batch_size),
         "origin": options.origin,
-        **tissue_record(options.tissue, slide),
+        **scope.record(),
     }
     nuclei = Nuclei.concatenate(_blocks(windows, plan, core, model))
-    mm2 = tissue.coverage(shown) * shown.size.area * slide.mpp.x * slide.mpp.y / 1e6
     result = from_nuclei(
         nuclei,
         region=shown,
@@ -238,7 +247,9 @@ def _segment_slide(
         picture=SlidePicture.of(slide),
         types=model.info.schema.types,
     )
-    return replace(result, doubts=(*doubts_before(slide, tissue, model), *_doubts(nuclei, model, mm2)))
+    return replace(
+        result, doubts=(*doubts_before(slide, scope, model), *_doubts(nuclei, model, scope.mm2_in(shown)))
+    )
 
 
 def _doubts(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]:
@@ -247,71 +258,22 @@ def _doubts(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]
     return doubts_after(areas, mm2, Mpp.square(model.info.mpp))
 
 
-def _blocks(windows: _Windows, plan: Plan, core: Box, model: Model) -> Iterator[Nuclei]:
+def _blocks(windows: WindowsOnDemand, plan: Plan, core: Box, model: Model) -> Iterator[Nuclei]:
     """The nuclei seeded in `core`, block by block in the order of a slide's run."""
     for block in plan.active:
         part = block.core.clip(core)
         if part.is_empty:
             continue
         windows.forget_above(part.y0 - MAX_HALO)
-        yield extract_block(windows.read, part, plan.box, model.info.instances, halo=HALO, max_halo=MAX_HALO)
-
-
-class _Windows:
-    """The probabilities of a slide, predicted where they are asked for: as `ProbabilityStore.read`, in memory."""
-
-    def __init__(
-        self,
-        read_rgb: ReadRGB,
-        plan: Plan,
-        engine: Engine,
-        batch_size: int,
-        workers: int,
-        on_windows: OnWindows,
-        schema: OutputSchema,
-    ) -> None:
-        self._read_rgb, self._plan, self._engine = read_rgb, plan, engine
-        self._planes = len(schema.stored)
-        self._batch_size, self._workers, self._on_windows = batch_size, workers, on_windows
-        self._selected = {(tile.row, tile.col) for tile in plan.selected}
-        self._kept: dict[tuple[int, int], Probabilities] = {}
-        self._count = 0
-
-    def read(self, box: Box) -> Probabilities:
-        """The planes of `box`, inside the extent; background where no window is selected."""
-        grid = self._plan.windows
-        asked = [tile for tile in grid.overlapping(box.grow(grid.blend)) if self._is_missing(tile)]
-        self._predict(asked)
-        return blended(grid, box, lambda tile: self._kept.get((tile.row, tile.col)), self._planes)
-
-    def forget_above(self, y: int) -> None:
-        """Drop the windows that lie above `y`, in output px: blocks come in raster order."""
-        grid = self._plan.windows
-        for row, col in [place for place in self._kept if grid.at(*place).core.y1 + grid.blend < y]:
-            del self._kept[row, col]
-
-    def _is_missing(self, tile: Tile) -> bool:
-        place = tile.row, tile.col
-        return place in self._selected and place not in self._kept
-
-    def _predict(self, tiles: Sequence[Tile]) -> None:
-        batches = predicted_in_threads(
-            self._read_rgb,
-            self._plan.windows,
-            self._engine,
-            tiles,
-            batch_size=self._batch_size,
-            workers=self._workers,
+        yield extract_block(
+            windows.read,
+            part,
+            plan.box,
+            model.info.instances,
+            halo=HALO,
+            max_halo=MAX_HALO,
+            part=plan.part_of(block),
         )
-        with closing(batches):
-            for batch in batches:
-                for window in batch.windows:
-                    keep(self._plan.windows, window, self._write)
-                self._on_windows(self._count)
-
-    def _write(self, tile: Tile, planes: Probabilities) -> None:
-        self._kept[tile.row, tile.col] = planes
-        self._count += 1
 
 
 def _segment_array(
@@ -321,7 +283,15 @@ def _segment_array(
     if not options.force_mpp:
         check_enlargement(Mpp.square(options.mpp), Mpp.square(model.info.input_mpp))
     image = np.ascontiguousarray(image)
-    shown = _inside(region, Box(0, 0, image.shape[1], image.shape[0]))
+    size = Size(image.shape[1], image.shape[0])
+    shown = _inside(region, Box.at(ORIGIN, size))
+    roi = (
+        read_roi(options.roi, options.roi_class, size=size, mpp=Mpp.square(options.mpp))
+        if options.roi
+        else None
+    )
+    if roi and region is None:
+        shown = roi.box.clip(shown)
     scale = model.info.mpp / options.mpp
     probabilities = predict_image(engine, image, scale=scale)
     extent = Box(0, 0, probabilities.shape[2], probabilities.shape[1])
@@ -333,6 +303,7 @@ def _segment_array(
         model.info.instances,
         halo=HALO,
         max_halo=MAX_HALO,
+        part=Part(extent, SeedRule(roi.rule, scale, scale)) if roi else None,
     )
     result = from_nuclei(
         nuclei,
@@ -342,9 +313,14 @@ def _segment_array(
         mpp=Mpp.square(options.mpp),
         answer_mpp=Mpp.square(model.info.mpp),
         origin=Point(0, 0),
-        slide_size=Size(image.shape[1], image.shape[0]),
+        slide_size=size,
         identity=name,
-        header={"slide": name, "slide_mpp": [options.mpp] * 2, **_provenance(model, engine, 1)},
+        header={
+            "slide": name,
+            "slide_mpp": [options.mpp] * 2,
+            **_provenance(model, engine, 1),
+            **(roi.record() if roi else {}),
+        },
         picture=ArrayPicture(image),
         types=model.info.schema.types,
     )

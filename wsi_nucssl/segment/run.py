@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from wsi_nucssl._version import __version__
 from wsi_nucssl.doubts import refuse_doubtful
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import open_engine
@@ -24,13 +23,15 @@ from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
 from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, SlideWork, run_in_threads
+from wsi_nucssl.segment.manifest import manifest_of
 from wsi_nucssl.segment.memory import Shares, shares
 from wsi_nucssl.segment.options import SegmentOptions
-from wsi_nucssl.segment.outputs import check_outputs, ordered, run_path, tissue_output
-from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan
+from wsi_nucssl.segment.outputs import check_outputs, ordered, roi_inputs, run_path, tissue_output
+from wsi_nucssl.segment.plan import Plan, make_plan, narrowed
 from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.reporting import Guarded, Report, Subject, near_in_blocks, report_again, report_path
+from wsi_nucssl.segment.scope import Scope
 from wsi_nucssl.segment.seam_figure import SeamFigure
 from wsi_nucssl.segment.summary import (
     BLOCKS,
@@ -41,9 +42,8 @@ from wsi_nucssl.segment.summary import (
     finished_summary,
     keep_summary,
 )
-from wsi_nucssl.slide import Canvas, Slide, TissueMask, identity, open_slide, tissue_mask, write_tissue
+from wsi_nucssl.slide import Canvas, Slide, TissueMask, open_slide, tissue_mask, write_tissue
 from wsi_nucssl.slide.resolution import require_detail
-from wsi_nucssl.slide.tissue_files import tissue_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def segment_slide(
     formats = ordered([output] if isinstance(output, Path) else output)
     exporters = {path: steps.exporter(name) for path, name in formats.items()}
     run_folder = run_path(next(iter(exporters)))
-    inputs = (locate(slide_path), model.path)
+    inputs = (locate(slide_path), model.path, *roi_inputs(options, locate(slide_path)))
     check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
     report = report_path(next(iter(exporters))) if steps.report else None
     if report:
@@ -170,7 +170,7 @@ def segment_slide(
                 remove_partials(path.parent, path.name)
             if tissue_path and not (resume and tissue_path.exists()):
                 tissue_path.parent.mkdir(parents=True, exist_ok=True)
-                write_tissue(tissue_path, setup.tissue, slide)
+                write_tissue(tissue_path, setup.scope.tissue, slide)
             summary = finished_summary(run, [*exporters])
             if summary is not None and options.strict:
                 refuse_doubtful(summary.doubts, slide.path)
@@ -192,7 +192,7 @@ class _Setup:
     options: SegmentOptions
     engine: Engine
     canvas: Canvas
-    tissue: TissueMask
+    scope: Scope
     plan: Plan
     batch_size: int
     shares: Shares
@@ -202,23 +202,21 @@ class _Setup:
     def of(cls, slide: Slide, model: Model, options: SegmentOptions, engine: Engine, steps: Steps) -> _Setup:
         canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
         tissue = steps.tissue_mask(slide, options.tissue)
+        scope = Scope.of(slide, tissue, options)
         plan = steps.make_plan(canvas, tissue, upscale=engine.upscale, block_px=options.block_px)
+        plan = narrowed(plan, scope.roi)
         batch_size = options.batch_size or default_batch_size(engine, plan.windows.input_shape)
-        manifest = {
-            **_manifest(slide, model, options, engine.name, batch_size, plan),
-            **tissue_record(options.tissue, slide),
-            **({"fill": tissue.fill.colours.tolist()} if tissue.fill and len(tissue.fill.colours) else {}),
-        }
+        manifest = manifest_of(slide, model, options, engine.name, batch_size, plan, scope)
         shared = shares(options.memory, options.workers, engine, canvas, tissue, plan, model.info, batch_size)
         slide.hold_at_most(shared.tiles)
-        return cls(slide, model, options, engine, canvas, tissue, plan, batch_size, shared, manifest)
+        return cls(slide, model, options, engine, canvas, scope, plan, batch_size, shared, manifest)
 
     def work(self, run: Path) -> SlideWork:
         """What there is to do in a run directory."""
         plan = self.plan
         return SlideWork(
             canvas=self.canvas,
-            tissue=self.tissue,
+            tissue=self.scope.tissue,
             plan=plan,
             engine=self.engine,
             config=self.model.info.instances,
@@ -227,6 +225,7 @@ class _Setup:
                 plan.windows,
                 plan.selected,
                 self.model.info.schema,
+                reserve=plan.reserve,
                 recent=self.shares.recent,
             ),
             blocks=run / BLOCKS,
@@ -236,7 +235,7 @@ class _Setup:
 
     def subject(self, report: Path) -> Subject:
         """What a report is of."""
-        return Subject(report, self.slide, self.tissue, self.export_context(), self.plan.windows)
+        return Subject(report, self.slide, self.scope.seen, self.export_context(), self.plan.windows)
 
     def export_context(self) -> ExportContext:
         """What the nuclei stand for."""
@@ -262,37 +261,6 @@ class _Setup:
         )
 
 
-def _manifest(
-    slide: Slide, model: Model, options: SegmentOptions, engine: str, batch_size: int, plan: Plan
-) -> dict[str, Any]:
-    """Everything that decides the outputs' bytes."""
-    assert slide.mpp is not None  # the canvas has asked for it
-    return {
-        "kind": "segment",
-        "version": __version__,
-        "slide": identity(slide),
-        "slide_mpp": [slide.mpp.x, slide.mpp.y],
-        **({"force_mpp": True} if slide.is_mpp_forced else {}),
-        **slide.part.record(),
-        "reader": slide.reader,
-        "model": model.info.name,
-        "model_sha256": model.sha256,
-        "model_mpp": model.info.mpp,
-        "input_mpp": model.info.input_mpp,
-        "instances": asdict(model.info.instances),
-        "engine": engine,
-        "batch_size": batch_size,
-        "window_px": [*plan.windows.shape.shape_rc],
-        "margin_px": plan.windows.margin,
-        "blend_px": plan.windows.blend,
-        "block_px": [*plan.blocks.tile.shape_rc],
-        "halo_px": [HALO, MAX_HALO],
-        "origin": options.origin,
-        **options.selection.header(),
-        **({"types": schema.types_header()} if (schema := model.info.schema).types else {}),
-    }
-
-
 def _segment(
     setup: _Setup,
     exporters: dict[Path, Exporter],
@@ -304,10 +272,10 @@ def _segment(
     report: Path | None,
 ) -> SegmentSummary:
     """Do all that is not done yet, stream all blocks into the outputs, and report on it where a report is wanted."""
-    seams, areas, tissue, clock = SeamFigure(), AreaTally(), setup.tissue, _Clock(begun)
+    seams, areas, mm2, clock = SeamFigure(), AreaTally(), setup.scope.mm2, _Clock(begun)
     watch = Guarded(steps.report, setup.subject(report)) if steps.report and report else None
     chosen_of = setup.options.selection.of
-    doubts = doubts_before(setup.slide, tissue, setup.model)
+    doubts = doubts_before(setup.slide, setup.scope, setup.model)
     work, progress = setup.work(run), SlideProgress()
     if setup.options.strict:
         refuse_doubtful(doubts, setup.slide.path)
@@ -318,7 +286,6 @@ def _segment(
             seams += SeamFigure.of(table, setup.plan.windows)
             areas.add(table)
             yield table
-        mm2 = tissue.area_mm2 or 0.0
         doubts += doubts_after(areas, mm2, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
         if setup.options.strict:  # before the outputs take their names
             refuse_doubtful(doubts, setup.slide.path)
@@ -334,7 +301,7 @@ def _segment(
     summary = SegmentSummary(
         outputs={path: sha256_tree(path) for path in exporters},
         nuclei=nuclei,
-        tissue_mm2=tissue.area_mm2 or 0.0,
+        tissue_mm2=mm2,
         seconds=perf_counter() - begun,
         network_seconds=progress.network_seconds,
         seams=seams,

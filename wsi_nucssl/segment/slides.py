@@ -25,6 +25,7 @@ from wsi_nucssl.segment.outputs import ordered, outputs, run_path
 from wsi_nucssl.segment.reporting import report_path
 from wsi_nucssl.segment.run import Steps, segment_slide
 from wsi_nucssl.segment.summary import SegmentSummary
+from wsi_nucssl.slide.annotation_files import rois_by_place
 from wsi_nucssl.slide.sharding import Shard, split_off
 from wsi_nucssl.slide.tissue_files import check_tissue, tissues_by_place
 from wsi_nucssl.slide_list import ListedSlide, names_of
@@ -72,7 +73,8 @@ def segment_slides(
     steps : Steps, optional
         What a run does at each step.
     names : mapping of Location to str
-        The place of each slide's outputs, without an ending, where that is not its stem: files of tissue lie likewise.
+        The place of each slide's outputs, without an ending, where that is not its stem: files of tissue and of regions
+        lie likewise.
     batch : Batch, optional
         Which of the slides are to be done, and what becomes of them.
     on_start : callable
@@ -84,6 +86,8 @@ def segment_slides(
     ------
     SomeSlidesFailed
         At the end, naming every slide that failed (a lone slide's own error instead).
+    UsageError
+        At once, if there is no file of regions for a slide, or none of tissue.
     OutputError
         At once, if an output is one of the slides, or no file of ours.
     Stopped, ResourceError
@@ -95,12 +99,13 @@ def segment_slides(
         for path in (paths,) if isinstance(paths, Path) else paths:
             check_output(path, inputs=inputs, may_exist=True, is_folder=path.is_dir())
     check_tissue(targets, options.tissue, options.write_tissue)
+    places = {slide: names.get(slide) or safe_stem(slide) for slide in targets}
+    rois = rois_by_place(options.roi, places)
     batch = batch or Batch(first_outputs(targets))
     start = batch.start()
     on_start(start)
     if not start.slides:
         return
-    places = {slide: names.get(slide) or safe_stem(slide) for slide in targets}
     tissues = tissues_by_place(options.tissue, places)
     engine = steps.open_engine(model, options.device, options.engine, options.views)
     versions = _versions(model, engine)
@@ -121,6 +126,7 @@ def segment_slides(
                     options,
                     mpp=mpps.get(slide, options.mpp),
                     tissue=tissues[slide],
+                    roi=rois[slide],
                     write_tissue=_placed(options.write_tissue, places[slide]),
                 ),
                 resume=resume,

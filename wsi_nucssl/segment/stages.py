@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wsi_nucssl.engines.base import Engine, predict_batch
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import Tile
-from wsi_nucssl.nuclei.seams import extract_block
+from wsi_nucssl.nuclei.seams import Part, extract_block
 from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.segment.blending import keep_window
 from wsi_nucssl.segment.plan import HALO, MAX_HALO
@@ -121,10 +121,13 @@ def extract(
     config: InstanceConfig,
     path: Path,
     *,
+    part: Part | None = None,
     halo: int = HALO,
     max_halo: int = MAX_HALO,
 ) -> int:
     """Extract the nuclei of one block and keep their table at `path`, whole or not at all. Returns how many they are.
+
+    Where `part` says that not all of them are asked for, the block's core is what is looked at.
 
     Raises
     ------
@@ -133,6 +136,8 @@ def extract(
     ResourceError
         The disk is full.
     """
-    nuclei = extract_block(read_probabilities, block.core, extent, config, halo=halo, max_halo=max_halo)
+    nuclei = extract_block(
+        read_probabilities, block.core, extent, config, halo=halo, max_halo=max_halo, part=part
+    )
     nuclei.save(path, (block.row, block.col))
     return len(nuclei)

@@ -33,7 +33,7 @@ class SegmentSummary:
     nuclei : int
         How many, in each output.
     tissue_mm2 : float
-        Area of the tissue mask.
+        Area of the tissue that was looked at.
     seconds, network_seconds : float
         Of this process: wall time of the slide, and within it of the network alone.
     seams : SeamFigure

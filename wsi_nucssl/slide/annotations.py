@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from wsi_nucssl.annotation_classes import class_of, is_ignored, kind_of
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.geometry import Point
@@ -21,11 +23,31 @@ from wsi_nucssl.slide.outlines import filled, outlines
 
 _CLASS: Final = {"name": "Tissue", "color": [0, 140, 60]}
 _NO_AREAS: Final = ("detection", "cell", "tile", "root")
-_REMEDY: Final = "Export annotations from QuPath as GeoJSON (File → Export objects as GeoJSON)"
+REMEDY: Final = "Export annotations from QuPath as GeoJSON (File → Export objects as GeoJSON)"
 
 _FARTHEST: Final = 1e9
 
 Polygon = list[NDArray[np.float64]]
+"""Its outer ring and those of its holes, (n, 2) as (x, y)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """An object of a file that may cover an area: an annotation, say, or a core of a tissue array.
+
+    Attributes
+    ----------
+    name : str
+        Its own name; "" without one.
+    kind : str
+        That of its class; "" without one.
+    polygons : list of Polygon
+        What it covers, in px of the file; lines and points cover nothing.
+    """
+
+    name: str
+    kind: str
+    polygons: list[Polygon]
 
 
 def write_annotations(path: Path, mask: NDArray[np.bool_], scale: float, origin: Point) -> None:
@@ -68,21 +90,13 @@ def read_annotations(path: Path, shape: tuple[int, int], scale: float, origin: P
     InputError
         The file cannot be read, is no GeoJSON, or covers no part of the slide.
     """
-    kept: list[tuple[str, Polygon]] = []
-    try:
-        for feature in _features(orjson.loads(path.read_bytes())):
-            name = _class(feature)
-            kept += [(name, polygon) for polygon in _polygons(feature["geometry"])]
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", path=path, remedy="Check the path") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"no GeoJSON of annotations ({error})", path=path, remedy=_REMEDY) from error
+    kept = [(each.kind, polygon) for each in annotations_in(path) for polygon in each.polygons]
     is_named = any(name == _CLASS["name"] for name, _ in kept)
     corner = np.array([origin.x, origin.y])
     mask, cut = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     for name, polygon in kept:
         area = filled([(ring + corner) / scale for ring in polygon], shape)
-        if name.endswith("*"):
+        if is_ignored(name):
             cut |= area
         elif not is_named or name == _CLASS["name"]:
             mask |= area
@@ -95,21 +109,40 @@ def read_annotations(path: Path, shape: tuple[int, int], scale: float, origin: P
     return mask & ~cut
 
 
+def annotations_in(path: Path) -> list[Annotation]:
+    """The annotations of a file in its order; detections, cells and tiles are none.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is no GeoJSON.
+    """
+    try:
+        return [
+            Annotation(_name(feature), class_of(feature), _polygons(feature["geometry"]))
+            for feature in _features(orjson.loads(path.read_bytes()))
+        ]
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", path=path, remedy="Check the path") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"no GeoJSON of annotations ({error})", path=path, remedy=REMEDY) from error
+
+
 def _features(content: Any) -> Iterator[dict[str, Any]]:
-    """The annotations of a FeatureCollection, a list of Features, or one."""
+    """The annotations of a FeatureCollection, a list of Features, or one, be it a geometry alone."""
     if isinstance(content, dict):
-        content = content["features"] if content["type"] == "FeatureCollection" else [content]
+        is_bare = content["type"] not in ("FeatureCollection", "Feature")
+        one = {"geometry": content} if is_bare else content
+        content = content["features"] if content["type"] == "FeatureCollection" else [one]
     if not isinstance(content, list):
         raise TypeError("its features are no list")
     for feature in content:
-        if (feature.get("properties") or {}).get("objectType") not in _NO_AREAS:
+        if kind_of(feature) not in _NO_AREAS:
             yield feature
 
 
-def _class(feature: dict[str, Any]) -> str:
-    """The name of its class, "" without one."""
-    given = (feature.get("properties") or {}).get("classification")
-    return str(given.get("name") or "") if isinstance(given, dict) else str(given or "")
+def _name(feature: dict[str, Any]) -> str:
+    return str((feature.get("properties") or {}).get("name") or "")
 
 
 def _polygons(geometry: dict[str, Any]) -> list[Polygon]:

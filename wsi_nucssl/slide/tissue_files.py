@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.files import safe_stem, sha256_file
+from wsi_nucssl.files import sha256_file
 from wsi_nucssl.locations import Location
+from wsi_nucssl.slide.annotation_files import is_one_file, one_for_several, own_path, placed_paths
 from wsi_nucssl.slide.base import Slide
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
-
-_ENDING = ".geojson"
-
-
-def tissue_path(given: Path, slide: Location) -> Path:
-    """A slide's file where `given` is a file, or a folder with one for each slide, by its stem."""
-    return given if given.is_file() or given.suffix == _ENDING else given / f"{safe_stem(slide)}{_ENDING}"
 
 
 def tissues_by_place(method: str, names: Mapping[Location, str]) -> dict[Location, str]:
@@ -37,21 +30,7 @@ def tissues_by_place(method: str, names: Mapping[Location, str]) -> dict[Locatio
     """
     if method in TISSUES or not Path(method).is_dir():
         return dict.fromkeys(names, method)
-    stems = Counter(map(safe_stem, names))
-    return {slide: _own_tissue(Path(method), slide, name, stems) for slide, name in names.items()}
-
-
-def _own_tissue(folder: Path, slide: Location, name: str, stems: Counter[str]) -> str:
-    placed = folder / f"{name}{_ENDING}"
-    if placed.is_file():
-        return str(placed)
-    if stems[safe_stem(slide)] > 1 and tissue_path(folder, slide).is_file():
-        raise UsageError(
-            f"{tissue_path(folder, slide).name} would be the tissue of {stems[safe_stem(slide)]} slides",
-            path=folder,
-            remedy=f"Put this slide's at {name}{_ENDING} in it, and the others' likewise",
-        )
-    return str(folder)
+    return {slide: str(path or method) for slide, path in placed_paths(Path(method), names, "tissue").items()}
 
 
 def tissue_file(method: str, slide: Slide) -> Path:
@@ -62,7 +41,7 @@ def tissue_file(method: str, slide: Slide) -> Path:
     UsageError
         There is no such file either.
     """
-    path = tissue_path(_given(method), slide.path)
+    path = own_path(_given(method), slide.path)
     if not path.is_file():
         raise UsageError(f"⟨tissue⟩ {method} holds no {path.name}", remedy=_remedy())
     return path
@@ -90,12 +69,8 @@ def check_tissue(slides: Collection[Location], method: str, written: Path | None
     """
     given = [] if method in TISSUES else [_given(method)]
     for path in (*given, *([written] if written else [])):
-        if len(slides) > 1 and (path.is_file() or path.suffix == _ENDING):
-            raise UsageError(
-                f"one file of tissue for {len(slides)} slides",
-                path=path,
-                remedy="Give a folder, in which each slide has a file of its name",
-            )
+        if len(slides) > 1 and is_one_file(path):
+            raise one_for_several(path, slides, "tissue")
 
 
 def tissue_record(method: str, slide: Slide) -> dict[str, str]:

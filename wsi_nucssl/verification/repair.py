@@ -195,6 +195,10 @@ def _options(manifest: Mapping[str, Any], slide: SlideAtHand) -> SegmentOptions:
         raise UsageError(
             "its tissue was annotated in a file", remedy="Segment again, with ⟨tissue⟩ and ⟨overwrite⟩"
         )
+    if "roi" in manifest:
+        raise UsageError(
+            "its regions were drawn in a file", remedy="Segment again, with ⟨roi⟩ and ⟨overwrite⟩"
+        )
     forced = bool(manifest.get("force_mpp"))
     with open_slide(slide.location, reader=str(manifest["reader"])) as opened:
         silent = opened.mpp is None
