@@ -27,10 +27,20 @@ EXPORTERS: Final[Registry[Exporter]] = Registry(
         "GeoParquet: table and outlines in one, as geopandas opens it",
     ),
     Plugin("zarr", "wsi_nucssl.export.labels:ZARR", "a label image, OME-Zarr 0.5, as napari opens it"),
+    Plugin(
+        "h5ad",
+        "wsi_nucssl.export.anndata:ANNDATA",
+        "AnnData: measurements as a matrix, with centroids, as squidpy opens it",
+    ),
+    Plugin(
+        "spatialdata.zarr",
+        "wsi_nucssl.export.spatialdata:SPATIALDATA",
+        "SpatialData: outlines and their table, as spatialdata opens it",
+    ),
 )
 
 DEFAULT: Final = "geojson"
-_ALSO_CALLED: Final = {"labels": "zarr"}
+_ALSO_CALLED: Final = {"labels": "zarr", "anndata": "h5ad", "spatialdata": "spatialdata.zarr"}
 """What a format holds, where people may look for it by that instead of by its ending."""
 
 
