@@ -1,7 +1,7 @@
-"""Nuclei laid out as AnnData's matrix with annotations, grown cut by cut: what `.h5ad` files and SpatialData's tables hold.
+"""Nuclei as AnnData lays out a matrix with annotations, cut by cut: for `.h5ad` files and SpatialData's tables.
 
     X                       measurements, float64 (n, 9); `var` names them, with units
-    obs/                    `id`, the index, `truncated`, and where the model tells types apart `type`, `type_probability`
+    obs/                    `id`, the index, `truncated`; `type`, `type_probability` of models that tell types apart
     obsm/spatial            centroids in level-0 px, float64 (n, 2); obsm/spatial_um in µm
     uns/wsi_nucssl          the header, as JSON
 

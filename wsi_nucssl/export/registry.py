@@ -37,10 +37,20 @@ EXPORTERS: Final[Registry[Exporter]] = Registry(
         "wsi_nucssl.export.spatialdata:SPATIALDATA",
         "SpatialData: outlines and their table, as spatialdata opens it",
     ),
+    Plugin(
+        "ann.dcm",
+        "wsi_nucssl.export.dicom:DICOM",
+        "DICOM annotations, beside slides that are DICOM, as their viewers and archives take them",
+    ),
 )
 
 DEFAULT: Final = "geojson"
-_ALSO_CALLED: Final = {"labels": "zarr", "anndata": "h5ad", "spatialdata": "spatialdata.zarr"}
+_ALSO_CALLED: Final = {
+    "labels": "zarr",
+    "anndata": "h5ad",
+    "spatialdata": "spatialdata.zarr",
+    "dicom": "ann.dcm",
+}
 """What a format holds, where people may look for it by that instead of by its ending."""
 
 

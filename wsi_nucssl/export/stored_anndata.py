@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from wsi_nucssl.export.annotated import CENTROIDS_PX, HEADER, ROWS
 from wsi_nucssl.export.anndata import POLYGONS, RINGS, XY, open_hdf5
+from wsi_nucssl.export.annotated import CENTROIDS_PX, HEADER, ROWS
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.rows import Rows
 from wsi_nucssl.export.transform import COORDINATE_DECIMALS

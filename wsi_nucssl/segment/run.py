@@ -139,7 +139,9 @@ def segment_slide(
     exporters = {path: steps.exporter(name) for path, name in formats.items()}
     run_folder = run_path(next(iter(exporters)))
     inputs = (locate(slide_path), model.path)
-    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
+    check_outputs(
+        exporters, run_folder, slide=inputs[0], resume=resume, overwrite=overwrite, inputs=inputs[1:]
+    )
     report = report_path(next(iter(exporters))) if steps.report else None
     if report:
         check_output(report, inputs=inputs, overwrite=overwrite, may_exist=resume)
@@ -259,6 +261,7 @@ class _Setup:
             header,
             types=info.schema.types,
             extent=plan.extent,
+            slide=slide.path if isinstance(slide.path, Path) else None,
         )
 
 
