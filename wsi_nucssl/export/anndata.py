@@ -34,7 +34,12 @@ OUTLINES: Final = "uns/outlines"
 XY, RINGS, POLYGONS = (f"{OUTLINES}/{name}" for name in ("xy", "ring_offsets", "polygon_offsets"))
 _VERTICES_A_CHUNK: Final = 65536
 _CACHE_BYTES: Final = 1 << 23
-_COMPRESSION: Final[Mapping[str, Any]] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+_COMPRESSION: Final[Mapping[str, Any]] = {
+    "compression": "gzip",
+    "compression_opts": 1,
+    "shuffle": True,
+    "fletcher32": True,
+}
 
 
 @contextmanager

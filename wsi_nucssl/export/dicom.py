@@ -11,6 +11,7 @@ nuclei takes a minute and a gigabyte. https://dicom.nema.org/medical/dicom/curre
 from __future__ import annotations
 
 import hashlib
+import struct
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from wsi_nucssl.nuclei.table import Nuclei
 try:
     import highdicom as hd
     import pydicom
+    from pydicom.errors import InvalidDicomError
     from pydicom.sr.coding import Code
 except ImportError as error:
     raise UsageError(
@@ -253,8 +255,17 @@ def _uid(of: str) -> str:
 
 
 def read_dicom(path: Path) -> Any:
-    """A file to read, a `pydicom.Dataset`."""
-    return pydicom.dcmread(path)
+    """A file to read, a `pydicom.Dataset`.
+
+    Raises
+    ------
+    ValueError
+        It is none of DICOM, or is cut off.
+    """
+    try:
+        return pydicom.dcmread(path)
+    except (InvalidDicomError, struct.error) as error:
+        raise ValueError(str(error)) from error
 
 
 DICOM: Final = Exporter(_open, check=check_slide)

@@ -175,7 +175,7 @@ class _Zarr:
             shape=shape,
             chunks=chunks,
             dtype=dtype,
-            compressors=[ZstdCodec(level=_ZSTD_LEVEL)],
+            compressors=[ZstdCodec(level=_ZSTD_LEVEL, checksum=True)],
             attributes=attributes,
             config={"write_empty_chunks": True},
         )

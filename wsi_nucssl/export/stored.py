@@ -49,6 +49,7 @@ _DAMAGE: Final = (
     ValueError,
     AttributeError,
     IndexError,
+    RuntimeError,
     ShapelyError,
 )
 

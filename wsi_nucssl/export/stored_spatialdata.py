@@ -17,7 +17,11 @@ from wsi_nucssl.export.stored_parquet import ragged
 
 def read(path: Path) -> Iterator[Any]:
     """The header, then rows."""
-    matrix = StoredMatrix(zarr.open_group(path / TABLE, mode="r"))
+    table = zarr.open_group(path / TABLE, mode="r")
+    for name, array in _arrays(table):
+        if array.nchunks_initialized != array.nchunks:
+            raise ValueError(f"a part of {name} is lost")
+    matrix = StoredMatrix(table)
     yield matrix.header
     first = 0
     with open_parquet(path / PARQUET) as file:
@@ -30,3 +34,8 @@ def read(path: Path) -> Iterator[Any]:
             if batch.num_rows:
                 yield matrix.rows(first, last, *ragged(batch.column(1)))
             first = last
+
+
+def _arrays(table: zarr.Group) -> Iterator[tuple[str, Any]]:
+    """All arrays, by path; a chunk that is lost would read as zeros."""
+    yield from ((name, each) for name, each in table.members(max_depth=None) if isinstance(each, zarr.Array))

@@ -17,11 +17,14 @@ from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE_PROBABILITY
 from wsi_nucssl.export.objects import Nucleus, as_ring
 from wsi_nucssl.export.reading import NucleiFile
+from wsi_nucssl.export.stored import ENDINGS as STORED
 from wsi_nucssl.export.stored import StoredContext, read_stored
 from wsi_nucssl.geometry import Point
 from wsi_nucssl.nuclei.table import Nuclei
 
-ENDINGS: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".parquet")
+_GEOJSON: Final = (".geojson", ".geojson.gz", ".json", ".json.gz")
+_STORED: Final = tuple(ending for ending in STORED if ending not in _GEOJSON)
+ENDINGS: Final = (*_GEOJSON, *_STORED)
 _AT_A_TIME: Final = 4096
 _NO_ID: Final = bytes(16)
 _PLAIN: Final = (200, 0, 0)
@@ -92,7 +95,7 @@ class NucleiSource:
     Parameters
     ----------
     path : Path
-        A .geojson, .geojson.gz or .parquet file.
+        A file of one of `ENDINGS`.
     origin : Point
         Level-0 point that the coordinates of other programs' files count from; ours say it themselves.
 
@@ -118,7 +121,7 @@ class NucleiSource:
             )
         self.path = path
         self.doubts: list[Doubt] = []
-        self._stored = read_stored(path) if path.suffix == ".parquet" else None
+        self._stored = read_stored(path) if path.name.endswith(_STORED) else None
         self._file = None if self._stored else NucleiFile(path)
         self.header: Mapping[str, Any] = (
             self._stored[0].header if self._stored else self._file.header if self._file else {}
