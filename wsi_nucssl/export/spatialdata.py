@@ -42,6 +42,8 @@ except (ImportError, UsageError) as error:
 SHAPES: Final = "shapes/nuclei"
 PARQUET: Final = f"{SHAPES}/shapes.parquet"
 TABLE: Final = "tables/table"
+ALL_CHUNKS: Final = "all_chunks_are_written"
+"""Of a table as we write it: a chunk that is missing is lost, and no zeros. Who saves it again may leave such out."""
 _ELEMENT: Final = "nuclei"
 _ZSTD_LEVEL: Final = 1
 _CONTAINER: Final = "0.2"
@@ -105,6 +107,7 @@ _TABLE_ATTRIBUTES: Final = {
     "region_key": REGION,
     "instance_key": INSTANCE,
     "version": _TABLE_VERSION,
+    ALL_CHUNKS: True,
 }
 
 

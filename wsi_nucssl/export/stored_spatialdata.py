@@ -10,7 +10,7 @@ import zarr
 
 from wsi_nucssl.export.annotated import ROWS
 from wsi_nucssl.export.geoparquet import GEOMETRY, open_parquet
-from wsi_nucssl.export.spatialdata import PARQUET, TABLE
+from wsi_nucssl.export.spatialdata import ALL_CHUNKS, PARQUET, TABLE
 from wsi_nucssl.export.stored_anndata import StoredMatrix
 from wsi_nucssl.export.stored_parquet import ragged
 
@@ -18,7 +18,7 @@ from wsi_nucssl.export.stored_parquet import ragged
 def read(path: Path) -> Iterator[Any]:
     """The header, then rows."""
     table = zarr.open_group(path / TABLE, mode="r")
-    for name, array in _arrays(table):
+    for name, array in _arrays(table) if table.attrs.get(ALL_CHUNKS) else ():
         if array.nchunks_initialized != array.nchunks:
             raise ValueError(f"a part of {name} is lost")
     matrix = StoredMatrix(table)

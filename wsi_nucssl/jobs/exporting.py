@@ -23,7 +23,7 @@ def export(
     """Write the nuclei of a file of this package in other formats, as `wsi-nucssl export` does.
 
     No network is needed, and the slide for DICOM alone. Tables are read and written a few thousand nuclei at a time,
-    to all outputs in one pass; ids, outlines and measurements are those of the file, and so is what it says of its origin.
+    to all outputs in one pass; ids, outlines and measurements are those of the file, and what it says of its origin.
 
     Parameters
     ----------
