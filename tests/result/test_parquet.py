@@ -13,20 +13,25 @@ from wsi_nucssl.result import read_nuclei
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import Steps, segment_slide
 
+OTHERS = ("parquet", "h5ad", "spatialdata.zarr")
+
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> dict[str, Path]:
     """The sample slide's nuclei."""
     folder = tmp_path_factory.mktemp("run")
-    outputs = {name: folder / f"n.{name}" for name in ("geojson", "csv", "parquet")}
+    outputs = {name: folder / f"n.{name}" for name in ("geojson", "csv", "zarr", *OTHERS)}
     engine = fakes.DarkIsNucleus()
     segment_slide(sample, outputs.values(), fakes.model(), SegmentOptions(), engine=engine, steps=Steps())
     return outputs
 
 
-def test_it_is_the_result_of_the_geojson(paths: dict[str, Path], sample: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", OTHERS)
+def test_it_is_the_result_of_the_geojson(
+    paths: dict[str, Path], sample: Path, tmp_path: Path, name: str
+) -> None:
     expected = read_nuclei(paths["geojson"], slide=sample)
-    result = read_nuclei(paths["parquet"], slide=sample)
+    result = read_nuclei(paths[name], slide=sample)
     assert len(result) > 50
     assert result.table.equals(expected.table)
     assert result.header == expected.header
@@ -43,6 +48,8 @@ def test_a_contradicting_mpp_is_refused(paths: dict[str, Path]) -> None:
         read_nuclei(paths["parquet"], mpp=0.5)
 
 
-def test_a_table_without_outlines_is_refused(paths: dict[str, Path]) -> None:
+def test_what_lacks_outlines_or_measurements_is_refused(paths: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match=r"n\.zarr: a \.zarr file holds no measurements"):
+        read_nuclei(paths["zarr"])
     with pytest.raises(InputError, match=r"n\.csv: a \.csv file holds no outlines"):
         read_nuclei(paths["csv"])

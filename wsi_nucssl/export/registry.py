@@ -74,6 +74,11 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in EXPORTERS.names if name in wanted)
 
 
+def also_called() -> str:
+    """What formats hold where that is no ending, for help: "labels (zarr), anndata (h5ad)"."""
+    return ", ".join(f"{what} ({name})" for what, name in _ALSO_CALLED.items())
+
+
 def endings() -> str:
     """All endings in words, for messages: ".geojson, .csv or .parquet" where there are three."""
     *others, last = (f".{name}" for name in EXPORTERS.names)

@@ -258,7 +258,9 @@ class Result:
         return to_geopandas(self)
 
     def to_anndata(self) -> AnnData:
-        """Measurements as `X`, the table as `obs`, centroids as `obsm["spatial"]`: what squidpy and scanpy read.
+        """Measurements as `X`, the table as `obs`, centroids in px as `obsm["spatial"]`: what squidpy and scanpy read.
+
+        Where the resolution is known, `obsm["spatial_um"]` has the centroids in µm.
 
         Raises
         ------

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import html
 import tempfile
-import uuid
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from wsi_nucssl.pictures import png
 from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
 from wsi_nucssl.schema import types_of
 from wsi_nucssl.slide import Slide, open_slide
-from wsi_nucssl.viewer.batches import Batch, Color
+from wsi_nucssl.viewer.batch import PLAIN, Batch, Color, id_of
 from wsi_nucssl.viewer.server import NOTEBOOKS, ViewerServer
 from wsi_nucssl.viewer.sites import Site, TiledSet
 from wsi_nucssl.viewer.tiling import write_tiles
@@ -32,7 +31,6 @@ from wsi_nucssl.viewer.tiling import write_tiles
 if TYPE_CHECKING:
     from wsi_nucssl.result import Result
 
-_PLAIN: Color = (200, 0, 0)
 _AT_A_TIME = 8192
 
 
@@ -117,7 +115,7 @@ def batch_of(result: Result) -> Batch:
         if column.dtype.kind in "fiub"
     }
     return Batch(
-        np.frombuffer(b"".join(_id(each) for each in result.ids), np.uint8).reshape(-1, 16),
+        np.frombuffer(b"".join(id_of(each) for each in result.ids), np.uint8).reshape(-1, 16),
         np.asarray(xy[~last], np.float64),
         np.where(is_hole, -vertices, vertices),
         rings,
@@ -126,15 +124,8 @@ def batch_of(result: Result) -> Batch:
     )
 
 
-def _id(spelled: str) -> bytes:
-    try:
-        return uuid.UUID(spelled).bytes
-    except ValueError:
-        return bytes(16)
-
-
 def _classes(result: Result) -> list[tuple[str, Color]]:
     if TYPE not in result.measurements:
-        return [("", _PLAIN)] * len(result)
+        return [("", PLAIN)] * len(result)
     looks = {each.name: each.color for each in types_of(result.header.get("types", ()))}
-    return [(str(name), looks.get(str(name), _PLAIN)) for name in result.measurements[TYPE]]
+    return [(str(name), looks.get(str(name), PLAIN)) for name in result.measurements[TYPE]]
