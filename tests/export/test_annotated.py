@@ -58,7 +58,7 @@ def test_anndata_says_what_the_csv_says(tmp_path: Path, *, typed: bool) -> None:
     if typed:
         context, nuclei = (
             replace(TYPED, types=TYPES),
-            replace(with_types(nuclei), type_id=np.int16([1, -1, 0])),
+            replace(with_types(nuclei), type_id=np.array([1, -1, 0], np.int16)),
         )
     paths = write(tmp_path, nuclei, context)
     data = anndata.read_h5ad(paths["h5ad"])

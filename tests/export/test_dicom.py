@@ -80,7 +80,7 @@ def test_polygons_and_measurements_are_those_of_the_geojson(slide: Path, tmp_pat
     assert [name.meaning for name in names][:2] == ["Area", "Perimeter"]
     assert [unit.value for unit in units] == ["um2", "um", "1", "um", "um", "1", "1", "1", "1"]
     measured = [[*feature["properties"]["measurements"].values()][:9] for feature in expected]
-    np.testing.assert_array_equal(values, np.float32(measured))
+    np.testing.assert_array_equal(values, np.array(measured, np.float32))
 
 
 def test_it_refers_to_the_finest_image_of_the_series(slide: Path, tmp_path: Path) -> None:

@@ -111,8 +111,9 @@ class TestSpatialData(ExporterTests):
         return int(zarr.open_array(path / "tables/table/X", mode="r").shape[0])
 
     def ids(self, path: Path) -> list[str]:
-        ids = pd.read_parquet(path / "shapes/nuclei/shapes.parquet").index.tolist()
-        assert [*zarr.open_array(path / "tables/table/obs/nucleus", mode="r")[:]] == ids
+        ids: list[str] = pd.read_parquet(path / "shapes/nuclei/shapes.parquet").index.tolist()
+        annotated = np.asarray(zarr.open_array(path / "tables/table/obs/nucleus", mode="r")[:])
+        assert annotated.tolist() == ids
         return ids
 
 

@@ -161,13 +161,16 @@ def _save(path: Path, image: Any, groups: Sequence[tuple[_Group, Any]], context:
     header = orjson.dumps(dict(context.header))
     columns = [*COLUMNS, TYPE_PROBABILITY] if context.types else [*COLUMNS]
     digest = hashlib.sha256(header + str(image.SOPInstanceUID).encode())
-    items = []
-    for number, (group, look) in enumerate(groups, start=1):
+
+    def item(number: int, group: _Group, look: Any) -> Any:
+        """A group of the object; its arrays are let go of."""
         arrays = group.joined(len(columns))
         group.parts.clear()
         for array in (arrays.ids, arrays.xy, arrays.measured):
             digest.update(np.ascontiguousarray(array).data)
-        items.append(_annotation_group(number, look, arrays, columns, context, digest.hexdigest()))
+        return _annotation_group(number, look, arrays, columns, context, digest.hexdigest())
+
+    items = [item(number, *each) for number, each in enumerate(groups, start=1)]
     annotations = _object(image, items, context, digest.hexdigest())
     annotations.private_block(PRIVATE_GROUP, CREATOR, create=True).add_new(HEADER, "UT", header.decode())
     annotations.save_as(path)
@@ -198,7 +201,7 @@ def _annotation_group(
         hd.ann.Measurements(_concept(column), arrays.measured[:, index], _UNITS[column.unit])
         for index, column in enumerate(columns)
     ]
-    group.PointCoordinatesData = arrays.xy.astype("<f4").tobytes()
+    group.PointCoordinatesData = arrays.xy.astype("<f4", copy=False).tobytes()
     group.LongPrimitivePointIndexList = (2 * starts + 1).astype("<u4").tobytes()
     block = group.private_block(PRIVATE_GROUP, CREATOR, create=True)
     for element, kind, array in (

@@ -73,7 +73,10 @@ _PANDAS: Final = {
 
 @contextmanager
 def _open(path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
-    container = {"spatialdata_attrs": {"version": _CONTAINER}, "wsi_nucssl": dict(context.header)}
+    container: dict[str, Any] = {
+        "spatialdata_attrs": {"version": _CONTAINER},
+        "wsi_nucssl": dict(context.header),
+    }
     root = zarr.open_group(path, mode="w", zarr_format=3, attributes=container)
     root.create_group("shapes")
     root.create_group(SHAPES, attributes=_shapes(context))
@@ -101,7 +104,7 @@ def _open(path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
         cuts.end()
 
 
-_TABLE_ATTRIBUTES: Final = {
+_TABLE_ATTRIBUTES: Final[dict[str, Any]] = {
     "spatialdata-encoding-type": "ngff:regions_table",
     "region": _ELEMENT,
     "region_key": REGION,
