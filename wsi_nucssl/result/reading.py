@@ -26,13 +26,13 @@ from wsi_nucssl.result import building
 from wsi_nucssl.result.features import ExtractedFeatures, ReadFeatures
 from wsi_nucssl.result.outlines import Outlines, bounding_box, polygons_of
 from wsi_nucssl.result.picture import SlidePicture
+from wsi_nucssl.result.points import NoFeatures, read_points
 from wsi_nucssl.result.result import Frame, Result
 from wsi_nucssl.slide import Slide, open_slide
 from wsi_nucssl.slide.base import require_slide
 from wsi_nucssl.slide.part import PartChoice
 
 _GEOJSON = (".geojson", ".geojson.gz")
-_INCOMPLETE = {".csv": "outlines", ".zarr": "measurements"}
 
 
 def read_nuclei(
@@ -51,7 +51,8 @@ def read_nuclei(
     Parameters
     ----------
     path : str or Path
-        A .geojson or .geojson.gz file, or a .parquet, .h5ad, .spatialdata.zarr or .ann.dcm of this package.
+        A .geojson or .geojson.gz file, or a .parquet, .h5ad, .spatialdata.zarr, .ann.dcm or .csv of this package. A
+        .csv holds no outlines: `polygons` are points, and what needs outlines says so.
     mpp : Mpp or float or sequence of float, optional
         µm per level-0 px, where neither the file nor `slide` says it.
     slide : str, Path or Slide, optional
@@ -78,9 +79,11 @@ def read_nuclei(
     path = Path(checks.path("path", path))
     if path.name.endswith(ENDINGS) and not path.name.endswith(_GEOJSON):
         return _of_stored(path, mpp, slide)
-    if path.suffix in _INCOMPLETE:
+    if path.suffix == ".csv":
+        return _of_csv(path, mpp, slide)
+    if path.suffix == ".zarr":
         raise InputError(
-            f"a {path.suffix} file holds no {_INCOMPLETE[path.suffix]}",
+            "a label image holds no measurements",
             path=path,
             remedy="Give the .geojson or .parquet file beside it",
         )
@@ -130,6 +133,24 @@ def _of_stored(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) 
         header=context.header,
         picture=picture,
         _features=ExtractedFeatures(nuclei, context),
+    )
+
+
+def _of_csv(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) -> Result:
+    """Places and measurements without outlines; places count from the slide's bounds, as by default in a run."""
+    picture, bounds, stated = _of_slide(slide, {})
+    origin = bounds.origin if bounds else Point(0, 0)
+    ids, points, measured, said = read_points(path, origin)
+    resolution = _resolution(said, mpp, stated)
+    known = stated or (None if mpp is None else Mpp.parse(mpp)) or resolution
+    return Result(
+        ids=ids,
+        polygons=points,
+        measurements=measured,
+        frame=_frame({}, points, None, known, origin),
+        header={},
+        picture=picture,
+        _features=NoFeatures(),
     )
 
 

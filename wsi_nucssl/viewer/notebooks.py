@@ -21,6 +21,7 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.pictures import png
 from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
+from wsi_nucssl.result.points import shown_outlines
 from wsi_nucssl.schema import types_of
 from wsi_nucssl.slide import Slide, open_slide
 from wsi_nucssl.viewer.batch import PLAIN, Batch, Color, id_of
@@ -100,7 +101,7 @@ def _slide(result: Result, folder: Path) -> Slide:
 
 def batch_of(result: Result) -> Batch:
     """A result as the viewer wants it."""
-    parts, owners = shapely.get_parts(result.polygons, return_index=True)
+    parts, owners = shapely.get_parts(shown_outlines(result), return_index=True)
     _, xy, (ring_offsets, polygon_offsets) = shapely.to_ragged_array(parts, include_z=False)
     last = np.zeros(len(xy), np.bool_)
     last[ring_offsets[1:] - 1] = True
