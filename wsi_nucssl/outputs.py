@@ -24,6 +24,9 @@ _PARTS: Final = {
 }
 """Endings of the other files that a slide consists of; they lie beside it, or in the folder of its stem."""
 
+_NO_PART: Final = ".ann.dcm"
+"""How annotations end that this package writes beside slides of that kind."""
+
 _File = tuple[int, int]
 """Device and number of a file."""
 
@@ -172,7 +175,8 @@ def _status(path: Path) -> os.stat_result | None:
 def _is_part(path: Path, slide: Path) -> bool:
     """True if `path` is one of the files that a slide consists of."""
     endings = _PARTS.get(slide.suffix.lower(), ())
-    return path.suffix.lower() in endings and path.parent in (slide.parent, slide.with_suffix(""))
+    is_of_it = path.suffix.lower() in endings and not path.name.endswith(_NO_PART)
+    return is_of_it and path.parent in (slide.parent, slide.with_suffix(""))
 
 
 def _check_kind(path: Path, there: os.stat_result, *, is_folder: bool) -> None:

@@ -15,7 +15,7 @@ def export(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A .geojson, .geojson.gz or .parquet file that segment wrote.", show_default=False
+            help="What segment wrote, in any format but .csv and label images.", show_default=False
         ),
     ],
     output: Annotated[
@@ -26,12 +26,16 @@ def export(
         str,
         typer.Option("--format", metavar="NAME,…", help=FORMATS_HELP, show_default="by the output's name"),
     ] = "",
+    slide: Annotated[
+        Path | None,
+        typer.Option("--slide", help="The slide that the nuclei are of; DICOM annotations refer to it."),
+    ] = None,
     min_area: MinArea = 0.0,
     min_probability: MinProbability = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Write a result in other formats, without slide and network."""
+    """Write a result in other formats, without network and, but for DICOM, slide."""
     say_hello("export", quiet=quiet)
 
     from wsi_nucssl.errors import UsageError
@@ -45,9 +49,16 @@ def export(
             path=output,
             remedy=f"Add ⟨formats⟩, or a name that ends in {endings()}",
         )
-    named = source.with_name(source.name.removesuffix(".gz"))
+    named = source.with_name(f"{source.name.removesuffix(f'.{format_of(source)}')}.nuclei")
     (places,) = outputs([named], output, formats.split(",") if formats else ()).values()
-    count = run(source, places, min_area_um2=min_area, min_probability=min_probability, overwrite=overwrite)
+    count = run(
+        source,
+        places,
+        slide=slide,
+        min_area_um2=min_area,
+        min_probability=min_probability,
+        overwrite=overwrite,
+    )
     if not quiet:
         out.print(f"{source.name}: {count} nuclei", markup=False)
         for place in places:

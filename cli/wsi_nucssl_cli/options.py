@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wsi_nucssl.export.registry import EXPORTERS
+from wsi_nucssl.export.registry import EXPORTERS, also_called
 from wsi_nucssl.slide.registry import READERS
 from wsi_nucssl.slide.tissue_methods import TISSUES
 from wsi_nucssl_cli.display import say_line
@@ -89,7 +89,8 @@ MinProbability = Annotated[
 ]
 FORMATS_HELP: Final = (
     "One or several, written beside each other in one pass: "
-    f"{', '.join(EXPORTERS.own_names)}, or what an installed package adds."
+    f"{', '.join(name for name in EXPORTERS.own_names if f'({name})' not in also_called())}, {also_called()}, "
+    "or what an installed package adds."
 )
 TissueName = Annotated[
     str,

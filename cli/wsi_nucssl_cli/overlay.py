@@ -30,7 +30,7 @@ def overlay(
         Path,
         typer.Argument(
             metavar="NUCLEI",
-            help="What segment wrote for it, .geojson or .parquet; GeoJSON of others too.",
+            help="What segment wrote for it, in any format with outlines; GeoJSON of others too.",
             show_default=False,
         ),
     ],

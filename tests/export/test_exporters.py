@@ -19,6 +19,7 @@ import shapely
 import zarr
 
 from tests.export import toys
+from tests.export.dicom_slide import write_dicom_slide
 from tests.outside import installed
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.base import ExportContext, export
@@ -90,6 +91,59 @@ class TestZarr(ExporterTests):
         return spelled_ids(np.asarray(zarr.open_array(path / "ids", mode="r")[:]))
 
 
+class TestH5ad(ExporterTests):
+    name = "h5ad"
+
+    def read(self, path: Path) -> Any:
+        return pytest.importorskip("anndata").read_h5ad(path)
+
+    def count(self, path: Path) -> int:
+        return int(self.read(path).n_obs)
+
+    def ids(self, path: Path) -> list[str]:
+        return [*self.read(path).obs_names]
+
+
+class TestSpatialData(ExporterTests):
+    name = "spatialdata.zarr"
+
+    def count(self, path: Path) -> int:
+        return int(zarr.open_array(path / "tables/table/X", mode="r").shape[0])
+
+    def ids(self, path: Path) -> list[str]:
+        ids: list[str] = pd.read_parquet(path / "shapes/nuclei/shapes.parquet").index.tolist()
+        annotated = np.asarray(zarr.open_array(path / "tables/table/obs/nucleus", mode="r")[:])
+        assert annotated.tolist() == ids
+        return ids
+
+
+class TestDicom(ExporterTests):
+    name = "ann.dcm"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def slide(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        pytest.importorskip("highdicom", reason="DICOM annotations need highdicom")
+        return write_dicom_slide(tmp_path_factory.mktemp("slide"), np.zeros((100, 90, 3), np.uint8), 0.25)
+
+    @pytest.fixture
+    def context(self, slide: Path) -> ExportContext:
+        return replace(CONTEXT, slide=slide)
+
+    def groups(self, path: Path) -> list[Any]:
+        import highdicom
+
+        return [*highdicom.ann.annread(path).AnnotationGroupSequence]
+
+    def count(self, path: Path) -> int:
+        return sum(group.NumberOfAnnotations for group in self.groups(path))
+
+    def ids(self, path: Path) -> list[str]:
+        (group,) = self.groups(path)
+        ids = group.private_block(0x99, "WSI-NUCSSL")[2].value or b""
+        return spelled_ids(np.frombuffer(ids, np.uint8).reshape(-1, 16))
+
+
 class TestAFolderFromOutside(ExporterTests):
     name = "toy"
 
@@ -105,9 +159,11 @@ class TestAFolderFromOutside(ExporterTests):
 
 
 def test_every_format_of_ours_has_its_class() -> None:
-    assert [each.name for each in (TestGeojson, TestGeojsonGz, TestCsv, TestParquet, TestZarr)] == [
-        *EXPORTERS.own_names
-    ]
+    classes = (
+        *(TestGeojson, TestGeojsonGz, TestCsv, TestParquet, TestZarr),
+        *(TestH5ad, TestSpatialData, TestDicom),
+    )
+    assert [each.name for each in classes] == [*EXPORTERS.own_names]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -208,12 +264,15 @@ def test_endings_name_formats() -> None:
     assert format_of(Path("n.csv")) == "csv"
     assert format_of(Path("geojson")) is None
     assert format_of(Path("n.CSV")) is None
-    assert endings() == ".geojson, .geojson.gz, .csv, .parquet or .zarr"
+    assert format_of(Path("n.spatialdata.zarr")) == "spatialdata.zarr"
+    assert format_of(Path("n.dcm")) is None
+    assert endings() == ".geojson, .geojson.gz, .csv, .parquet, .zarr, .h5ad, .spatialdata.zarr or .ann.dcm"
     assert in_order(["csv", "geojson", "csv"]) == ("geojson", "csv")
     assert in_order(["labels", "csv", "zarr"]) == ("csv", "zarr")
+    assert in_order(["dicom", "spatialdata", "anndata"]) == ("h5ad", "spatialdata.zarr", "ann.dcm")
     assert in_order([]) == ()
     with pytest.raises(
-        UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv, parquet, zarr"
+        UsageError, match=r"no format 'cvs'\. Choose one of geojson, geojson.gz, csv, parquet"
     ):
         in_order(["geojson", "cvs"])
 

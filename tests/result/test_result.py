@@ -275,7 +275,9 @@ def test_geopandas_and_anndata_have_the_same_nuclei(result: Result) -> None:
     assert data.shape == (len(result), 9)
     assert [*data.obs_names] == [*result.ids]
     assert np.allclose(data[:, "area_um2"].X.ravel(), result.table.area_um2)
-    assert np.array_equal(data.obsm["spatial"], result.table[["centroid_x_um", "centroid_y_um"]])
+    assert data.uns["spatial_unit"] == "px"
+    assert np.array_equal(data.obsm["spatial"], result.table[["centroid_x_px", "centroid_y_px"]])
+    assert np.array_equal(data.obsm["spatial_um"], result.table[["centroid_x_um", "centroid_y_um"]])
 
 
 @pytest.mark.parametrize("package", ["geopandas", "anndata"])

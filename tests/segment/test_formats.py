@@ -138,7 +138,10 @@ def test_a_format_that_is_not_installed_is_answered_with_those_that_are(
 ) -> None:
     child = run("-o", tmp_path, "--format", "geojson,parkett")
     assert child.wait() == 2
-    assert "Choose one of geojson, geojson.gz, csv, parquet, zarr, toy" in child.log.read_text()
+    assert (
+        "Choose one of geojson, geojson.gz, csv, parquet, zarr, h5ad, spatialdata.zarr, ann.dcm, toy"
+        in child.log.read_text()
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -249,7 +252,8 @@ def test_where_outputs_go(tmp_path: Path) -> None:
     for words, message in (
         (([a, b], tmp_path / "n.csv"), "2 slides cannot go into one file"),
         (([a], tmp_path / "n.csv", ["geojson"]), "geojson contradict the file's name. Add csv"),
-        (([a], tmp_path / "n.json"), "must end in .geojson, .geojson.gz, .csv, .parquet or .zarr"),
+        (([a], tmp_path / "n.json"), "must end in .geojson, .geojson.gz, .csv, .parquet, .zarr, .h5ad"),
+        (([a], tmp_path / "n.dcm"), ".spatialdata.zarr or .ann.dcm"),
         (([a], tmp_path, ["xml"]), "no format 'xml'"),
         (([a, Path("z/a.tif")], tmp_path), "two slides of this name"),
     ):

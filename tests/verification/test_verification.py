@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pytest
 import zarr
 from safetensors.numpy import load_file, save_file
 
 from tests.verification.conftest import FORMATS, World
+from wsi_nucssl.export.registry import in_order
 from wsi_nucssl.ledger import Ledger, Row
 from wsi_nucssl.locks import locked
 from wsi_nucssl.models.info import BUNDLED
@@ -66,6 +68,20 @@ def swap(one: Path, other: Path) -> None:
     other.write_bytes(kept)
 
 
+SHAPES = "shapes/nuclei/shapes.parquet"
+
+
+def sort_rows(path: Path) -> None:
+    """As somebody does who works with it, and saves it."""
+    data = anndata.read_h5ad(path)
+    data[np.argsort(-data[:, "area_um2"].X.ravel(), kind="stable")].copy().write_h5ad(path)
+
+
+def choose_rows(path: Path) -> None:
+    data = anndata.read_h5ad(path)
+    data[data[:, "area_um2"].X.ravel() > np.median(data[:, "area_um2"].X)].copy().write_h5ad(path)
+
+
 def chunks(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "c").rglob("*") if path.is_file())
 
@@ -74,7 +90,12 @@ def test_all_that_is_whole_is_well(world: World, verify: Verify) -> None:
     found = verify(world.batch, world.store, world.weights, slide=world.slides, model=world.weights)
     assert not found.faults
     looked = {verdict.path.name for verdict in found.verdicts}
-    assert looked >= {"batch.csv", "one.zarr", "one.geojson.run", *(f"two.{name}" for name in FORMATS)}
+    assert looked >= {
+        "batch.csv",
+        "one.zarr",
+        "one.geojson.run",
+        *(f"two.{name}" for name in in_order(FORMATS)),
+    }
 
 
 def test_looking_changes_nothing(world: World, verify: Verify, tmp_path: Path) -> None:
@@ -146,6 +167,33 @@ DAMAGES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
         "collection",
         lambda path: path.write_text(path.read_text().replace("FeatureCollection", "GeometryCollection")),
     ),
+    "a truncated AnnData": ("batch/one.h5ad", "damaged", cut),
+    "an empty AnnData": ("batch/one.h5ad", "damaged", lambda path: path.write_bytes(b"")),
+    "a flipped byte in an AnnData": ("batch/one.h5ad", "changed", flip),
+    "rows of an AnnData that were sorted": ("batch/one.h5ad", "damaged", sort_rows),
+    "rows of an AnnData that were chosen": ("batch/one.h5ad", "damaged", choose_rows),
+    "a lost AnnData": ("batch/two.h5ad", "absent", Path.unlink),
+    "a lost chunk of SpatialData": (
+        "batch/one.spatialdata.zarr",
+        "damaged",
+        lambda path: chunks(path / "tables/table/X")[0].unlink(),
+    ),
+    "a flipped byte in a chunk of SpatialData": (
+        "batch/one.spatialdata.zarr",
+        "damaged",
+        lambda path: flip(chunks(path / "tables/table/X")[0]),
+    ),
+    "shapes of another slide": (
+        "batch/one.spatialdata.zarr",
+        "damaged",
+        lambda path: shutil.copy(path.with_name("two.spatialdata.zarr") / SHAPES, path / SHAPES),
+    ),
+    "SpatialData without its shapes": (
+        "batch/one.spatialdata.zarr",
+        "damaged",
+        lambda path: (path / SHAPES).unlink(),
+    ),
+    "lost SpatialData": ("batch/two.spatialdata.zarr", "absent", shutil.rmtree),
     "a lost output": ("batch/one.geojson", "absent", Path.unlink),
     "a lost format": ("batch/two.csv", "absent", Path.unlink),
     "a lost label image": ("batch/two.zarr", "absent", shutil.rmtree),

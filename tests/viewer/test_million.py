@@ -13,7 +13,7 @@ from tests.viewer.chromium import Page, browser, in_browser
 from tests.viewer.making import write_slide
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.slide import open_slide
-from wsi_nucssl.viewer.batches import Batch
+from wsi_nucssl.viewer.batch import Batch
 from wsi_nucssl.viewer.server import ViewerServer
 from wsi_nucssl.viewer.sites import Site, TiledSet
 from wsi_nucssl.viewer.tiling import write_tiles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from tests.viewer.making import MPP, TYPES, squares, write_nuclei, write_slide
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.geometry import Mpp, Point, Size
-from wsi_nucssl.viewer.batches import Batch, NucleiSource
+from wsi_nucssl.viewer.batch import Batch
+from wsi_nucssl.viewer.batches import NucleiSource
 from wsi_nucssl.viewer.reading import TiledNuclei
 from wsi_nucssl.viewer.tiling import TILE_PX, column_file, tile_file, write_tiles
 
@@ -161,10 +163,8 @@ def test_no_nuclei_are_no_tiles(tmp_path: Path) -> None:
 
 
 def test_what_holds_no_outlines_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "n.csv"
-    path.write_text("id\n")
-    with pytest.raises(InputError, match=r"n\.csv.*the viewer reads outlines from \.geojson"):
-        NucleiSource(path, Point(0, 0))
+    with pytest.raises(InputError, match=r"n\.zarr.*the viewer reads nuclei from \.geojson"):
+        NucleiSource(tmp_path / "n.zarr", Point(0, 0))
     bad = tmp_path / "n.geojson"
     bad.write_bytes(
         b'{"type":"FeatureCollection","features":[{"type":"Feature","geometry":{"type":"Point"}}]}'
@@ -180,3 +180,55 @@ def test_the_same_nuclei_give_the_same_bytes(tmp_path: Path) -> None:
     files = sorted(file.relative_to(one) for file in one.rglob("*") if file.is_file())
     assert files
     assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)
+
+
+@pytest.mark.parametrize("ending", ["geojson.gz", "parquet", "h5ad", "spatialdata.zarr"])
+def test_every_format_with_outlines_gives_the_same_tiles(tmp_path: Path, ending: str) -> None:
+    slide = write_slide(tmp_path / "slide.png")
+    folders = []
+    for name in ("geojson", ending):
+        path = write_nuclei(tmp_path / f"n.{name}", slide, PLACES, typed=True, origin_l0=[5, 7])
+        folders.append(_tiles(NucleiSource(path, Point(0, 0)), tmp_path / f"tiles of {name}").folder)
+    files = [sorted(each.relative_to(folder) for each in folder.rglob("*.bin")) for folder in folders]
+    assert files[0] == files[1]
+    assert files[0]
+    assert all((folders[0] / each).read_bytes() == (folders[1] / each).read_bytes() for each in files[0])
+
+
+def test_a_csv_is_shown_as_circles_of_the_same_area(tmp_path: Path) -> None:
+    slide = write_slide(tmp_path / "slide.png")
+    paths = [write_nuclei(tmp_path / f"n.{name}", slide, PLACES, typed=True) for name in ("csv", "geojson")]
+    (drawn,), (expected,) = ([*NucleiSource(path, Point(30, 40))] for path in paths)
+    centres, areas = drawn.places()
+    true_centres, true_areas = expected.places()
+    corner = np.array([30, 40])  # which the GeoJSON says itself, and a CSV does not
+    np.testing.assert_allclose(centres, true_centres + corner, atol=0.01)
+    measured = drawn.values["Area µm^2"] / MPP**2
+    np.testing.assert_allclose(areas, measured * np.sin(np.pi / 8) / (np.pi / 8), rtol=1e-3)
+    assert true_areas.shape == areas.shape
+    assert drawn.ids.tolist() == expected.ids.tolist()
+    assert [name for name, _ in drawn.classes] == [name for name, _ in expected.classes]
+    source = NucleiSource(paths[0], Point(0, 0))
+    assert len(_tiles(source, tmp_path / "tiles")) == len(PLACES)
+    assert [doubt.kind for doubt in source.doubts] == ["no-outlines"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:0],
+        lambda text: text.replace("centroid_x_um", "x", 1),
+        lambda text: text.replace(",0\n", "\n"),
+        lambda text: text.replace(".00,", ".0x,", 1),
+        lambda text: text.replace(".00,", "e999,", 1),
+    ],
+)
+def test_a_csv_of_others_is_named(tmp_path: Path, change: Callable[[str], str]) -> None:
+    slide = write_slide(tmp_path / "slide.png")
+    path = write_nuclei(tmp_path / "n.csv", slide, PLACES)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=r"n\.csv"):
+        [*NucleiSource(path, Point(0, 0))]
+    path.unlink()
+    with pytest.raises(InputError, match=r"n\.csv: there is no such file"):
+        [*NucleiSource(path, Point(0, 0))]

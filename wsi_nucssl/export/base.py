@@ -28,6 +28,7 @@ from wsi_nucssl.export.ids import nucleus_ids
 from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.files import atomic_path
 from wsi_nucssl.geometry import Mpp, Size
+from wsi_nucssl.locations import Location
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.schema import NucleusType
 
@@ -63,6 +64,8 @@ class ExportContext:
         Types of nuclei, in the order of `Nuclei.type_id`; none where the model tells none apart.
     extent : Size, optional
         Canvas px that cover the slide, for formats that are rasters; None where nobody knows it.
+    slide : Path, optional
+        The slide's file, for formats that refer to it; None where it is not at hand.
     """
 
     transform: CanvasTransform
@@ -72,6 +75,7 @@ class ExportContext:
     classification: Classification = Classification()
     types: tuple[NucleusType, ...] = ()
     extent: Size | None = None
+    slide: Path | None = None
 
     def ids(self, nuclei: Nuclei) -> NDArray[np.uint8]:
         """The id of each nucleus, a UUID as uint8 (n, 16)."""
@@ -108,6 +112,13 @@ class ExportContext:
 Opener = Callable[[Path, ExportContext], AbstractContextManager[WriteNuclei]]
 """Opens a path where nothing is; entering gives what writes, leaving without an error ends the file."""
 
+CheckSlide = Callable[[Location | None], None]
+"""Raises a `UsageError` for a slide whose nuclei a format cannot hold; None is a slide that is not at hand."""
+
+
+def any_slide(_slide: Location | None) -> None:
+    """The `CheckSlide` of formats for every slide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
@@ -120,10 +131,13 @@ class Exporter:
         memory, and the same tables must give the same bytes.
     is_folder : bool
         True if it makes a folder, False if it makes a file.
+    check : CheckSlide
+        Refuses slides that the format is not for; it is asked before any work.
     """
 
     opener: Opener
     is_folder: bool = False
+    check: CheckSlide = any_slide
 
     @contextmanager
     def open(self, path: Path, context: ExportContext) -> Iterator[WriteNuclei]:

@@ -8,8 +8,8 @@ those that reach it. https://geoparquet.org/releases/v1.1.0/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei
 from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE, TYPE_PROBABILITY
+from wsi_nucssl.export.cuts import Cuts
+from wsi_nucssl.export.ids import id_letters
 from wsi_nucssl.export.transform import COORDINATE_DECIMALS
 from wsi_nucssl.export.wkb import polygons_to_wkb
 from wsi_nucssl.nuclei.table import Nuclei
@@ -58,27 +60,17 @@ _GEO: Final = {
 
 
 @contextmanager
-def _open(path: Path, context: ExportContext) -> Iterator[WriteNuclei]:
-    schema = _schema(context)
-    waiting: list[Any] = []
-
-    def write_rows(least: int) -> None:
-        """Write row groups as long as `least` rows wait; what is left stays."""
-        table = pa.Table.from_batches(waiting, schema)
-        first = 0
-        while table.num_rows - first >= least and first < table.num_rows:
-            file.write_table(table.slice(first, ROWS).combine_chunks(), row_group_size=ROWS)
-            first += ROWS
-        waiting[:] = table.slice(first).combine_chunks().to_batches() if first < table.num_rows else []
-
-    def write(nuclei: Nuclei) -> None:
-        waiting.extend(_batch(some, context, schema) for some in nuclei.slices(ROWS))
-        if sum(batch.num_rows for batch in waiting) >= ROWS:
-            write_rows(ROWS)
-
+def open_table(path: Path, schema: Any, batch: Callable[[Nuclei], Any]) -> Iterator[WriteNuclei]:
+    """A Parquet file of row groups of `ROWS` nuclei; `batch` makes the rows of a table."""
     with parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=[TYPE]) as file:
-        yield write
-        write_rows(1)
+        cuts = Cuts(ROWS, lambda nuclei: file.write_batch(batch(nuclei), row_group_size=ROWS))
+        yield cuts.add
+        cuts.end()
+
+
+def _open(path: Path, context: ExportContext) -> AbstractContextManager[WriteNuclei]:
+    schema = _schema(context)
+    return open_table(path, schema, lambda nuclei: _batch(nuclei, context, schema))
 
 
 def open_parquet(path: Path) -> Any:
@@ -104,12 +96,12 @@ def _schema(context: ExportContext) -> Any:
 
 
 def _batch(nuclei: Nuclei, context: ExportContext, schema: Any) -> Any:
-    """Rows of the file; they share no memory with the table."""
+    """Rows of the file."""
     centroids = np.column_stack([context.centroids_px(nuclei), context.centroids_um(nuclei)])
     measured = context.measured(nuclei) / 10**DECIMALS
-    xy = context.transform.centi_px(nuclei.ring_xy) / 10**COORDINATE_DECIMALS
+    xy = vertices_px(nuclei, context)
     columns = [
-        _ids(context.ids(nuclei)),
+        spelled(context.ids(nuclei)),
         *(
             pa.array(column.round(digits))
             for column, digits in zip(centroids.T, _PLACE_DECIMALS, strict=True)
@@ -122,19 +114,24 @@ def _batch(nuclei: Nuclei, context: ExportContext, schema: Any) -> Any:
             pa.array(context.type_names(nuclei), pa.string()),
             pa.array(context.type_probability(nuclei) / 10**DECIMALS),
         ]
-    wkb, offsets = polygons_to_wkb(xy, nuclei.ring_offsets, nuclei.polygon_offsets)
-    columns += [_texts(pa.binary(), wkb, offsets), _boxes(xy, nuclei)]
+    columns += [outlines(nuclei, xy), _boxes(xy, nuclei)]
     return pa.record_batch(columns, schema=schema)
 
 
-def _ids(ids: NDArray[np.uint8]) -> Any:
-    """Ids (n, 16) as `ids.spelled_ids` spells them."""
-    letters = np.frombuffer(b"0123456789abcdef", np.uint8)
-    digits = letters[np.stack([ids >> 4, ids & 15], axis=2)].reshape(-1, 32)
-    spelled = np.full((len(ids), 36), ord("-"), np.uint8)
-    for first, last, shift in ((0, 8, 0), (8, 12, 1), (12, 16, 2), (16, 20, 3), (20, 32, 4)):
-        spelled[:, first + shift : last + shift] = digits[:, first:last]
-    return _texts(pa.string(), spelled.ravel(), np.arange(len(ids) + 1) * 36)
+def vertices_px(nuclei: Nuclei, context: ExportContext) -> NDArray[np.float64]:
+    """Vertices as files have them, level-0 (x, y) rounded to 0.01 px, float64 (m, 2)."""
+    return context.transform.centi_px(nuclei.ring_xy) / 10**COORDINATE_DECIMALS
+
+
+def spelled(ids: NDArray[np.uint8]) -> Any:
+    """Ids (n, 16) as an Arrow array of texts."""
+    return _texts(pa.string(), id_letters(ids).ravel(), np.arange(len(ids) + 1) * 36)
+
+
+def outlines(nuclei: Nuclei, xy: NDArray[np.float64]) -> Any:
+    """Outlines as an Arrow array of WKB; `xy` are their vertices, float64 (m, 2)."""
+    wkb, offsets = polygons_to_wkb(xy, nuclei.ring_offsets, nuclei.polygon_offsets)
+    return _texts(pa.binary(), wkb, offsets)
 
 
 def _texts(kind: Any, content: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Any:

@@ -34,3 +34,13 @@ def nucleus_ids(identity: str, seed_xy: NDArray[np.int64]) -> NDArray[np.uint8]:
 def spelled_ids(ids: NDArray[np.uint8]) -> list[str]:
     """Ids (n, 16) as people write them, such as "886313e1-3b8a-5372-9b90-0c9aee199e5d"."""
     return [str(uuid.UUID(bytes=one.tobytes())) for one in ids]
+
+
+def id_letters(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Ids (n, 16) as `spelled_ids` spells them, in ASCII, uint8 (n, 36)."""
+    letters = np.frombuffer(b"0123456789abcdef", np.uint8)
+    digits = letters[np.stack([ids >> 4, ids & 15], axis=2)].reshape(-1, 32)
+    spelled = np.full((len(ids), 36), ord("-"), np.uint8)
+    for first, last, shift in ((0, 8, 0), (8, 12, 1), (12, 16, 2), (16, 20, 3), (20, 32, 4)):
+        spelled[:, first + shift : last + shift] = digits[:, first:last]
+    return spelled

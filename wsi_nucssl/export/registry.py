@@ -27,10 +27,30 @@ EXPORTERS: Final[Registry[Exporter]] = Registry(
         "GeoParquet: table and outlines in one, as geopandas opens it",
     ),
     Plugin("zarr", "wsi_nucssl.export.labels:ZARR", "a label image, OME-Zarr 0.5, as napari opens it"),
+    Plugin(
+        "h5ad",
+        "wsi_nucssl.export.anndata:ANNDATA",
+        "AnnData: measurements as a matrix, with centroids, as squidpy opens it",
+    ),
+    Plugin(
+        "spatialdata.zarr",
+        "wsi_nucssl.export.spatialdata:SPATIALDATA",
+        "SpatialData: outlines and their table, as spatialdata opens it",
+    ),
+    Plugin(
+        "ann.dcm",
+        "wsi_nucssl.export.dicom:DICOM",
+        "DICOM annotations, beside slides that are DICOM, as their viewers and archives take them",
+    ),
 )
 
 DEFAULT: Final = "geojson"
-_ALSO_CALLED: Final = {"labels": "zarr"}
+_ALSO_CALLED: Final = {
+    "labels": "zarr",
+    "anndata": "h5ad",
+    "spatialdata": "spatialdata.zarr",
+    "dicom": "ann.dcm",
+}
 """What a format holds, where people may look for it by that instead of by its ending."""
 
 
@@ -52,6 +72,11 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
     for name in wanted - {*EXPORTERS.names}:
         EXPORTERS.get(name)
     return tuple(name for name in EXPORTERS.names if name in wanted)
+
+
+def also_called() -> str:
+    """What formats hold where that is no ending, for help: "labels (zarr), anndata (h5ad)"."""
+    return ", ".join(f"{what} ({name})" for what, name in _ALSO_CALLED.items())
 
 
 def endings() -> str:

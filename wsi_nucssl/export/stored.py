@@ -5,40 +5,41 @@ What a file says is kept to the digit: its vertices, ids and measurements are th
 
 from __future__ import annotations
 
-import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import orjson
-import shapely
 from numpy.typing import NDArray
 from shapely.errors import ShapelyError
 
 from wsi_nucssl.errors import InputError, WsiNucsslError
 from wsi_nucssl.export.base import ExportContext
-from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE, TYPE_PROBABILITY
-from wsi_nucssl.export.reading import NucleiFile
+from wsi_nucssl.export.columns import DECIMALS
+from wsi_nucssl.export.rows import Rows
 from wsi_nucssl.export.transform import COORDINATE_DECIMALS, CanvasTransform
 from wsi_nucssl.geometry import Mpp, Point
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.schema import types_of
 
-ENDINGS: Final = (".geojson", ".geojson.gz", ".parquet")
+_READERS: Final[Mapping[str, str]] = {
+    ".geojson": "geojson",
+    ".geojson.gz": "geojson",
+    ".parquet": "parquet",
+    ".h5ad": "anndata",
+    ".spatialdata.zarr": "spatialdata",
+    ".ann.dcm": "dicom",
+}
+"""The module `stored_NAME` whose `read` gives a file's header, then its `Rows`; it is imported when it is needed."""
+ENDINGS: Final = tuple(_READERS)
 """Of the formats that hold all there is to know of a nucleus."""
-_OURS: Final = "wsi_nucssl"
-_AT_A_TIME: Final = 4096
-_FEATURES_AT_A_TIME: Final = 512
-"""Fewer, since Python's collector looks at all lists of coordinates that there are, again and again."""
 _OFF_GRID_PX: Final = 0.02
 """Level-0 px that a vertex may lie off its px corner: it was rounded to 0.01 px."""
 _ON_GRID: Final = 0.98
 """Part of the vertices that lie on px corners, at least; those at the slide's rim may not."""
-_FARTHEST_PX: Final = 2e7
 _DAMAGE: Final = (
     OSError,
     EOFError,
@@ -48,6 +49,7 @@ _DAMAGE: Final = (
     ValueError,
     AttributeError,
     IndexError,
+    RuntimeError,
     ShapelyError,
 )
 
@@ -103,7 +105,7 @@ class StoredContext(ExportContext):
 
 
 def read_stored(path: Path) -> tuple[StoredContext, Iterator[Nuclei]]:
-    """A .geojson, .geojson.gz or .parquet file of this package: what its nuclei stand for, and tables of them.
+    """A file of this package that holds outlines, of one of `ENDINGS`: what its nuclei stand for, and tables of them.
 
     Parameters
     ----------
@@ -117,13 +119,14 @@ def read_stored(path: Path) -> tuple[StoredContext, Iterator[Nuclei]]:
     """
     if not path.name.endswith(ENDINGS):
         raise InputError(
-            f"nuclei with outlines are read from {', '.join(ENDINGS)} files",
+            f"nuclei with outlines are read from {', '.join(ENDINGS)} files{_lacking(path)}",
             path=path,
             remedy="Give a file of one of these formats",
         )
-    if not path.is_file():
+    if not path.exists():
         raise InputError("there is no such file", path=path, remedy="Check the path")
-    pieces = _guarded(path, _parquet(path) if path.name.endswith(".parquet") else _geojson(path))
+    format_ = next(name for ending, name in _READERS.items() if path.name.endswith(ending))
+    pieces = _guarded(path, import_module(f"{__package__}.stored_{format_}").read(path))
     header = cast("Mapping[str, Any]", next(pieces))
     try:
         context = _context(header)
@@ -134,7 +137,16 @@ def read_stored(path: Path) -> tuple[StoredContext, Iterator[Nuclei]]:
             remedy="Give a file that segment or export wrote, unchanged",
         ) from error
     types = [each.name for each in context.types]
-    return context, _guarded(path, (rows.table(types) for rows in cast("Iterator[_Rows]", pieces)))
+    return context, _guarded(path, (rows.table(types) for rows in cast("Iterator[Rows]", pieces)))
+
+
+_LACKS: Final = {".csv": "outlines", ".zarr": "measurements"}
+
+
+def _lacking(path: Path) -> str:
+    """What one of our own files lacks."""
+    what = _LACKS.get(path.suffix)
+    return f"; a {path.suffix} file of ours holds no {what}" if what else ""
 
 
 def _guarded(path: Path, items: Iterator[Any]) -> Iterator[Any]:
@@ -160,124 +172,3 @@ def _context(header: Mapping[str, Any]) -> StoredContext:
         header,
         types=types_of(header.get("types", ())),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Nuclei as a file has them."""
-
-    ids: Sequence[str]
-    xy: NDArray[np.float64]
-    ring_offsets: NDArray[np.int64]
-    polygon_offsets: NDArray[np.int64]
-    measurements: NDArray[np.float64]
-    truncated: NDArray[np.bool_]
-    types: Sequence[str]
-    type_probability: NDArray[np.float64]
-
-    def table(self, types: Sequence[str]) -> Nuclei:
-        """As `StoredContext` wants them."""
-        self._check()
-        count = len(self.ids)
-        index = {name: place for place, name in enumerate(types)}
-        type_id = np.array([index.get(name, -1) for name in self.types], np.int16)
-        probability = np.zeros((count, len(types)), np.float32)
-        known = np.flatnonzero(type_id >= 0)
-        probability[known, type_id[known]] = self.type_probability[known]
-        seeds = np.frombuffer(b"".join(uuid.UUID(each).bytes for each in self.ids), np.int64).reshape(-1, 2)
-        return Nuclei(
-            seeds,
-            np.rint(self.xy * 10**COORDINATE_DECIMALS).astype(np.int32),
-            self.ring_offsets,
-            self.polygon_offsets,
-            cast("NDArray[np.float32]", self.measurements),
-            self.truncated,
-            type_id,
-            probability,
-        )
-
-    def _check(self) -> None:
-        if not np.isfinite(self.measurements).all():
-            raise ValueError("a measurement is no number")
-        if not (np.abs(self.xy) < _FARTHEST_PX).all():
-            raise ValueError("a vertex lies on no slide")
-        closed = self.xy[self.ring_offsets[:-1]] == self.xy[self.ring_offsets[1:] - 1]
-        rings, vertices = np.diff(self.polygon_offsets), np.diff(self.ring_offsets)
-        if not (closed.all() and (rings >= 1).all() and (vertices >= 4).all()):
-            raise ValueError("an outline is not closed")
-
-
-def _parquet(path: Path) -> Iterator[Any]:
-    """The header, then rows."""
-    from wsi_nucssl.export.geoparquet import GEOMETRY, OURS, open_parquet
-
-    with open_parquet(path) as file:
-        metadata = file.schema_arrow.metadata or {}
-        if OURS not in metadata:
-            raise ValueError("it lacks the header")
-        header = orjson.loads(metadata[OURS])
-        yield header
-        typed = [TYPE, TYPE_PROBABILITY.name] if header.get("types") else []
-        names = ["id", *(column.name for column in COLUMNS), TRUNCATED.name, *typed, GEOMETRY]
-        for batch in file.iter_batches(_AT_A_TIME, columns=names):
-            if batch.num_rows:
-                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                yield _rows_of_columns(columns, typed=bool(typed))
-
-
-def _rows_of_columns(columns: Mapping[str, Any], *, typed: bool) -> _Rows:
-    ids = columns["id"].to_pylist()
-    values = [columns[column.name].to_numpy(zero_copy_only=False) for column in COLUMNS]
-    outlines = shapely.from_wkb(columns["geometry"].to_numpy(zero_copy_only=False))
-    kind, xy, offsets = shapely.to_ragged_array(outlines, include_z=False)
-    if kind != shapely.GeometryType.POLYGON:
-        raise ValueError("an outline is no polygon")
-    rings, polygons = offsets
-    return _Rows(
-        ids,
-        np.asarray(xy, np.float64),
-        rings.astype(np.int64),
-        polygons.astype(np.int64),
-        np.column_stack(values).astype(np.float64),
-        columns[TRUNCATED.name].to_numpy(zero_copy_only=False).astype(np.bool_),
-        columns[TYPE].to_pylist() if typed else [""] * len(ids),
-        columns[TYPE_PROBABILITY.name].to_numpy() if typed else np.zeros(len(ids)),
-    )
-
-
-def _geojson(path: Path) -> Iterator[Any]:
-    """The header, then rows."""
-    nuclei = NucleiFile(path)
-    if not nuclei.header:
-        raise KeyError(_OURS)
-    yield nuclei.header
-    features = (nucleus.feature for nucleus in nuclei)
-    for block in iter(lambda: [*islice(features, _FEATURES_AT_A_TIME)], []):
-        yield _rows_of_features(block)
-
-
-def _rows_of_features(features: Sequence[Mapping[str, Any]]) -> _Rows:
-    rings = [_rings(feature["geometry"]) for feature in features]
-    properties = [feature["properties"] for feature in features]
-    measured = [each["measurements"] for each in properties]
-    return _Rows(
-        [feature["id"] for feature in features],
-        np.array([vertex for polygon in rings for ring in polygon for vertex in ring], np.float64),
-        _offsets(len(ring) for polygon in rings for ring in polygon),
-        _offsets(map(len, rings)),
-        np.array([[row[column.qupath] for column in COLUMNS] for row in measured], np.float64),
-        np.array([TRUNCATED.qupath in row for row in measured], np.bool_),
-        [each["classification"]["name"] for each in properties],
-        np.array([row.get(TYPE_PROBABILITY.qupath, 0.0) for row in measured], np.float64),
-    )
-
-
-def _rings(geometry: Mapping[str, Any]) -> list[list[list[float]]]:
-    if geometry["type"] != "Polygon" or not geometry["coordinates"]:
-        raise ValueError("an outline is no polygon")
-    rings: list[list[list[float]]] = geometry["coordinates"]
-    return rings
-
-
-def _offsets(lengths: Iterable[int]) -> NDArray[np.int64]:
-    return np.append(0, np.cumsum([*lengths])).astype(np.int64)

@@ -302,8 +302,16 @@ def _meet(tile: Tile, block: Tile) -> bool:
 def _context(opened: OpenedSlide, plan: Plan, inventory: Inventory) -> ExportContext:
     info, size = inventory.model.info, opened.slide.dimensions
     transform = CanvasTransform(plan.scale_x, plan.scale_y, 0, 0, size.width, size.height)
-    mpp = Mpp.square(info.mpp)
-    return ExportContext(transform, mpp, "plan", {}, types=info.schema.types, extent=plan.extent)
+    path = opened.slide.path
+    return ExportContext(
+        transform,
+        Mpp.square(info.mpp),
+        "plan",
+        {},
+        types=info.schema.types,
+        extent=plan.extent,
+        slide=path if isinstance(path, Path) else None,
+    )
 
 
 def _outputs(folder: Path, formats: Sequence[str]) -> dict[Path, str]:

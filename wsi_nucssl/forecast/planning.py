@@ -169,7 +169,9 @@ def plan_slides(
         if check:
             exporters = {path: EXPORTERS.get(name) for path, name in ordered(targets[slide]).items()}
             run = run_path(next(iter(exporters)))
-            check_outputs(exporters, run, resume=resume, overwrite=overwrite, inputs=(slide, model.path))
+            check_outputs(
+                exporters, run, slide=slide, resume=resume, overwrite=overwrite, inputs=(model.path,)
+            )
 
     inventory = Inventory(
         model, options, engine.upscale, lambda slide: mpps.get(slide, options.mpp), writable, steps, rois.get

@@ -32,11 +32,12 @@ def to_anndata(result: Result) -> AnnData:
         raise _needed("anndata") from error
     table = result.table.set_index("id")
     names = [name for name, values in result.measurements.items() if values.dtype.kind == "f"]
-    unit = "um" if result.frame.mpp else "px"
     found = anndata.AnnData(X=table[names].to_numpy(np.float32), obs=table)
     found.var_names = names
-    found.obsm["spatial"] = table[[f"centroid_x_{unit}", f"centroid_y_{unit}"]].to_numpy()
-    found.uns["spatial_unit"] = unit
+    found.obsm["spatial"] = table[["centroid_x_px", "centroid_y_px"]].to_numpy()
+    found.uns["spatial_unit"] = "px"
+    if result.frame.mpp:
+        found.obsm["spatial_um"] = table[["centroid_x_um", "centroid_y_um"]].to_numpy()
     return found
 
 

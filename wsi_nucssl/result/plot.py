@@ -23,6 +23,7 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.columns import TYPE
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.result.outlines import exteriors
+from wsi_nucssl.result.points import shown_outlines
 from wsi_nucssl.scale_bar import ScaleBar
 from wsi_nucssl.schema import types_of
 
@@ -134,7 +135,7 @@ def _add_nuclei(
     ax: Axes, result: Result, values: NDArray[np.float64] | None, cmap: str | None
 ) -> ScalarMappable:
     """Outlines, or nuclei filled so lightly that the tissue shows; returns what the colour bar shows."""
-    rings, owners = exteriors(result.polygons)
+    rings, owners = exteriors(shown_outlines(result))
     width = 1.2 if len(rings) < _MANY else _THIN
     finite = np.empty(0) if values is None else values[np.isfinite(values)]
     low, high = np.percentile(finite, _PERCENTILES) if len(finite) else (0.0, 1.0)
@@ -156,7 +157,7 @@ def _add_types(ax: Axes, result: Result) -> None:
     looks = {
         name: np.array(known.get(name, _NO_TYPE)) / 255 for name in [*known, *sorted({*names} - {*known})]
     }
-    rings, owners = exteriors(result.polygons)
+    rings, owners = exteriors(shown_outlines(result))
     colors = np.array([looks[name] for name in names[owners]]).reshape(-1, 3)
     width = 1.2 if len(rings) < _MANY else _THIN
     faces = np.column_stack([colors, np.full(len(colors), _FILL)])

@@ -18,7 +18,7 @@ from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.export.ids import spelled_ids
 from wsi_nucssl.export.reading import NucleiFile
-from wsi_nucssl.export.stored import read_stored
+from wsi_nucssl.export.stored import ENDINGS, read_stored
 from wsi_nucssl.geometry import Box, Mpp, Point
 from wsi_nucssl.locations import local
 from wsi_nucssl.nuclei.table import Nuclei
@@ -26,12 +26,13 @@ from wsi_nucssl.result import building
 from wsi_nucssl.result.features import ExtractedFeatures, ReadFeatures
 from wsi_nucssl.result.outlines import Outlines, bounding_box, polygons_of
 from wsi_nucssl.result.picture import SlidePicture
+from wsi_nucssl.result.points import NoFeatures, read_points
 from wsi_nucssl.result.result import Frame, Result
 from wsi_nucssl.slide import Slide, open_slide
 from wsi_nucssl.slide.base import require_slide
 from wsi_nucssl.slide.part import PartChoice
 
-_WITHOUT_OUTLINES = (".csv", ".zarr")
+_GEOJSON = (".geojson", ".geojson.gz")
 
 
 def read_nuclei(
@@ -40,7 +41,7 @@ def read_nuclei(
     mpp: Mpp | float | Sequence[float] | None = None,
     slide: str | PathLike[str] | Slide | None = None,
 ) -> Result:
-    """Read a file of nuclei: GeoJSON written by this package, by QuPath or by anybody, or Parquet of this package.
+    """Read a file of nuclei: GeoJSON of this package, of QuPath or of anybody, or another format of this package.
 
     A file of this package gives back the result that was written: ids, polygons, measurements and resolution. Of other
     programs' files, whatever measurements they hold become columns under their own names, `area_px2` and
@@ -50,7 +51,8 @@ def read_nuclei(
     Parameters
     ----------
     path : str or Path
-        A .geojson, .geojson.gz or .parquet file.
+        A .geojson or .geojson.gz file, or a .parquet, .h5ad, .spatialdata.zarr, .ann.dcm or .csv of this package. A
+        .csv holds no outlines: `polygons` are points, and what needs outlines says so.
     mpp : Mpp or float or sequence of float, optional
         µm per level-0 px, where neither the file nor `slide` says it.
     slide : str, Path or Slide, optional
@@ -65,7 +67,7 @@ def read_nuclei(
     Raises
     ------
     InputError
-        The file is no GeoJSON and no Parquet of this package, or a Feature is no polygon.
+        The file is no GeoJSON and no output of this package with outlines, or a Feature is no polygon.
     UsageError
         `mpp` contradicts what the file says by more than 2 %.
 
@@ -75,12 +77,16 @@ def read_nuclei(
     >>> result.table.area_um2.median()  # doctest: +SKIP
     """
     path = local(path)
-    if path.suffix in _WITHOUT_OUTLINES:
-        raise InputError(
-            f"a {path.suffix} file holds no outlines", path=path, remedy="Give the .geojson or .parquet file"
-        )
-    if path.suffix == ".parquet":
+    if path.name.endswith(ENDINGS) and not path.name.endswith(_GEOJSON):
         return _of_stored(path, mpp, slide)
+    if path.suffix == ".csv":
+        return _of_csv(path, mpp, slide)
+    if path.suffix == ".zarr":
+        raise InputError(
+            "a label image holds no measurements",
+            path=path,
+            remedy="Give the .geojson or .parquet file beside it",
+        )
     nuclei = NucleiFile(path)
     header = nuclei.header
     features = [nucleus.feature for nucleus in nuclei]
@@ -127,6 +133,24 @@ def _of_stored(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) 
         header=context.header,
         picture=picture,
         _features=ExtractedFeatures(nuclei, context),
+    )
+
+
+def _of_csv(path: Path, mpp: Any, slide: str | PathLike[str] | Slide | None) -> Result:
+    """Places and measurements without outlines; places count from the slide's bounds, as by default in a run."""
+    picture, bounds, stated = _of_slide(slide, {})
+    origin = bounds.origin if bounds else Point(0, 0)
+    ids, points, measured, said = read_points(path, origin)
+    resolution = _resolution(said, mpp, stated)
+    known = stated or (None if mpp is None else Mpp.parse(mpp)) or resolution
+    return Result(
+        ids=ids,
+        polygons=points,
+        measurements=measured,
+        frame=_frame({}, points, None, known, origin),
+        header={},
+        picture=picture,
+        _features=NoFeatures(),
     )
 
 

@@ -23,6 +23,7 @@ from wsi_nucssl.outputs import check_output
 from wsi_nucssl.result.features import Features
 from wsi_nucssl.result.outlines import Outlines, centroids, paint
 from wsi_nucssl.result.picture import Picture, SlidePicture
+from wsi_nucssl.result.points import are_points, refuse
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -72,7 +73,7 @@ class Result:
     ids : ndarray of str
         (n,) UUIDs, as in GeoJSON.
     polygons : ndarray of shapely.Polygon
-        (n,) in level-0 px, along pixel edges.
+        (n,) in level-0 px, along pixel edges; points where a CSV was read.
     measurements : mapping of str to ndarray
         Columns of `table` besides ids and places, with their unit in the name.
     frame : Frame
@@ -141,6 +142,8 @@ class Result:
 
         Label i + 1 is row i of the table. A nucleus that reaches beyond the region is cut at its edge here.
         """
+        if are_points(self.polygons):
+            refuse()
         return paint(self.polygons, np.array([self.frame.scale_x, self.frame.scale_y]), self.frame.labels)
 
     @property
@@ -258,7 +261,9 @@ class Result:
         return to_geopandas(self)
 
     def to_anndata(self) -> AnnData:
-        """Measurements as `X`, the table as `obs`, centroids as `obsm["spatial"]`: what squidpy and scanpy read.
+        """Measurements as `X`, the table as `obs`, centroids in px as `obsm["spatial"]`: what squidpy and scanpy read.
+
+        Where the resolution is known, `obsm["spatial_um"]` has the centroids in µm.
 
         Raises
         ------

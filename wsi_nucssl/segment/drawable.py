@@ -17,7 +17,7 @@ from wsi_nucssl.export.base import Classification
 from wsi_nucssl.export.columns import COLUMNS
 from wsi_nucssl.export.objects import Nucleus
 from wsi_nucssl.export.reading import NucleiFile
-from wsi_nucssl.export.stored import read_stored
+from wsi_nucssl.export.stored import ENDINGS, read_stored
 from wsi_nucssl.geometry import Point
 
 Colour = tuple[int, int, int]
@@ -83,14 +83,15 @@ class Drawable(Protocol):
 
 
 def open_drawable(path: Path, color_by: str = "") -> Drawable:
-    """A .geojson, .geojson.gz or .parquet.
+    """GeoJSON of anybody, or what this package wrote in another format that holds outlines.
 
     Raises
     ------
     InputError
         It is none, or is damaged.
     """
-    return _Parquet(path, color_by) if path.name.endswith(".parquet") else _GeoJson(path, color_by)
+    is_geojson = path.name.endswith((".json", ".geojson", ".gz")) or not path.name.endswith(ENDINGS)
+    return _GeoJson(path, color_by) if is_geojson else _Stored(path, color_by)
 
 
 class _GeoJson:
@@ -143,7 +144,7 @@ class _GeoJson:
         return np.nan
 
 
-class _Parquet:
+class _Stored:
     def __init__(self, path: Path, color_by: str) -> None:
         self.path, self._context = path, read_stored(path)[0]
         self.header: Mapping[str, Any] = self._context.header

@@ -48,7 +48,7 @@ def outputs(
     named = format_of(destination)
     if named:
         return {slides[0]: _beside(slides, destination, named, wanted)}
-    if destination.suffix in (".json", ".gz"):
+    if destination.suffix in (".json", ".gz", ".dcm"):
         raise _unknown_ending(destination)
     by_format = [outputs_in(destination, slides, f".{name}", names) for name in wanted or (DEFAULT,)]
     return {slide: tuple(each[slide] for each in by_format) for slide in slides}
@@ -95,6 +95,7 @@ def check_outputs(
     exporters: dict[Path, Exporter],
     run: Path,
     *,
+    slide: Location,
     resume: bool,
     overwrite: bool,
     inputs: Iterable[Location] = (),
@@ -103,12 +104,16 @@ def check_outputs(
 
     Raises
     ------
+    UsageError
+        A format is not for this slide.
     OutputExists
         Something is there that is not to be replaced, or an output is one of the `inputs`.
     OutputError
         A place takes no files.
     """
-    inputs = [*inputs]
+    for exporter in exporters.values():
+        exporter.check(slide)
+    inputs = [slide, *inputs]
     check_output(run, inputs=inputs, may_exist=True, is_folder=True)
     for output, exporter in exporters.items():
         is_folder = exporter.is_folder

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl import checks
 from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
 from wsi_nucssl.doubts import Doubt
@@ -22,6 +20,7 @@ from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Box, Mpp, Point, Size
 from wsi_nucssl.grid import ORIGIN
+from wsi_nucssl.locations import local
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.weights import Model, as_model
 from wsi_nucssl.nuclei.seams import Part, extract_block
@@ -149,7 +148,7 @@ def segment(
         workers=workers,
         origin=origin,
         tissue=tissue,
-        roi=None if roi is None else Path(checks.path("roi", roi)),
+        roi=None if roi is None else local(roi, "roi"),
         roi_class=roi_class,
     )
     box = None if region is None else Box.parse(region)

@@ -138,8 +138,9 @@ def segment_slide(
     formats = ordered([output] if isinstance(output, Path) else output)
     exporters = {path: steps.exporter(name) for path, name in formats.items()}
     run_folder = run_path(next(iter(exporters)))
-    inputs = (locate(slide_path), model.path, *roi_inputs(options, locate(slide_path)))
-    check_outputs(exporters, run_folder, resume=resume, overwrite=overwrite, inputs=inputs)
+    place = locate(slide_path)
+    inputs = (place, model.path, *roi_inputs(options, place))
+    check_outputs(exporters, run_folder, slide=place, resume=resume, overwrite=overwrite, inputs=inputs)
     report = report_path(next(iter(exporters))) if steps.report else None
     if report:
         check_output(report, inputs=inputs, overwrite=overwrite, may_exist=resume)
@@ -258,6 +259,7 @@ class _Setup:
             header,
             types=info.schema.types,
             extent=plan.extent,
+            slide=slide.path if isinstance(slide.path, Path) else None,
         )
 
 

@@ -90,13 +90,16 @@ def segment_slides(
         At once, if there is no file of regions for a slide, or none of tissue.
     OutputError
         At once, if an output is one of the slides, or no file of ours.
+    UsageError
+        At once, if a format is not for one of the slides, or needs a package that is missing.
     Stopped, ResourceError
         At once; what was done is kept.
     """
     steps = steps or Steps()
     inputs = Inputs(targets)
-    for paths in targets.values():
-        for path in (paths,) if isinstance(paths, Path) else paths:
+    for slide, paths in targets.items():
+        for path, name in ordered([paths] if isinstance(paths, Path) else paths).items():
+            steps.exporter(name).check(slide)
             check_output(path, inputs=inputs, may_exist=True, is_folder=path.is_dir())
     check_tissue(targets, options.tissue, options.write_tissue)
     places = {slide: names.get(slide) or safe_stem(slide) for slide in targets}

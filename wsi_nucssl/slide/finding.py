@@ -32,6 +32,9 @@ _IMAGES: Final = {"images", "tissue images"}
 _ANNOTATIONS: Final = {"labels", "masks", "annotations"}
 _SERIES_UID: Final = re.compile(rb"\x20\x00\x0e\x00UI(.)\x00([0-9.]+)", re.DOTALL)
 """Tag (0020,000E) of DICOM with its length, little-endian, as slides have it."""
+_DICOM_ANNOTATIONS: Final = b"1.2.840.10008.5.1.4.1.1.91.1"
+"""The class of DICOM objects that hold outlines, as their first bytes name it."""
+_META_BYTES: Final = 1 << 10
 _HEAD_BYTES: Final = 1 << 16
 
 
@@ -168,6 +171,8 @@ class _Search:
                 self._leave_out("no regular files")
             elif is_picture_of_ours(file):
                 self._leave_out(OURS)
+            elif file.suffix.lower() == ".dcm" and _DICOM_ANNOTATIONS in read_head(file, _META_BYTES):
+                self._leave_out(ANNOTATIONS)
             else:
                 known.append(file)
         parts = _parts(known)

@@ -24,6 +24,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.base import ExportContext, Exporter, WriteNuclei, export
 from wsi_nucssl.export.registry import EXPORTERS, format_of, in_order
 from wsi_nucssl.export.transform import CanvasTransform
@@ -76,6 +77,11 @@ class ExporterTests(ABC):
         return EXPORTERS.get(self.name)
 
     @pytest.fixture
+    def context(self) -> ExportContext:
+        """What the nuclei stand for; a format that refers to a slide gives one."""
+        return CONTEXT
+
+    @pytest.fixture
     def nuclei(self) -> Nuclei:
         """What is written."""
         return make_nuclei()
@@ -93,51 +99,61 @@ class ExporterTests(ABC):
         assert plugin.help
         assert "\n" not in plugin.help
 
-    def test_it_makes_what_it_says(self, exporter: Exporter, nuclei: Nuclei, path: Path) -> None:
+    def test_it_makes_what_it_says(
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
+    ) -> None:
         """A file or a folder, and nothing beside it."""
-        assert export({path: exporter}, [nuclei], CONTEXT) == len(nuclei)
+        assert export({path: exporter}, [nuclei], context) == len(nuclei)
         assert path.is_dir() == exporter.is_folder
         assert [*path.parent.iterdir()] == [path]
 
-    def test_nuclei_are_those_of_the_geojson(self, exporter: Exporter, nuclei: Nuclei, path: Path) -> None:
+    def test_nuclei_are_those_of_the_geojson(
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
+    ) -> None:
         """As many, with the same ids; another slide's have other ones."""
         geojson = path.with_name("other.geojson")
-        export({path: exporter, geojson: EXPORTERS.get("geojson")}, nuclei.slices(2), CONTEXT)
+        export({path: exporter, geojson: EXPORTERS.get("geojson")}, nuclei.slices(2), context)
         expected = [feature["id"] for feature in orjson.loads(geojson.read_bytes())["features"]]
         assert self.count(path) == len(expected) == len(nuclei)
         ids = self.ids(path)
         if ids is not None:
             assert [*ids] == expected
-            export({path: exporter}, [nuclei], replace(CONTEXT, identity="another slide"))
+            export({path: exporter}, [nuclei], replace(context, identity="another slide"))
             assert not {*expected} & {*(self.ids(path) or ())}
 
     def test_the_same_tables_give_the_same_bytes_however_cut(
-        self, exporter: Exporter, nuclei: Nuclei, path: Path
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
     ) -> None:
         """Blocks depend on settings, and some are empty."""
-        export({path: exporter}, [nuclei], CONTEXT)
+        export({path: exporter}, [nuclei], context)
         whole = sha256_tree(path)
-        export({path: exporter}, [Nuclei.empty(), *nuclei.slices(1), Nuclei.empty()], CONTEXT)
+        export({path: exporter}, [Nuclei.empty(), *nuclei.slices(1), Nuclei.empty()], context)
         assert sha256_tree(path) == whole
-        export({path: exporter}, nuclei.slices(2), CONTEXT)
+        export({path: exporter}, nuclei.slices(2), context)
         assert sha256_tree(path) == whole
 
-    def test_fewer_nuclei_are_other_bytes(self, exporter: Exporter, nuclei: Nuclei, path: Path) -> None:
+    def test_fewer_nuclei_are_other_bytes(
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
+    ) -> None:
         """What was there before is replaced, all of it."""
-        export({path: exporter}, [nuclei], CONTEXT)
+        export({path: exporter}, [nuclei], context)
         whole = sha256_tree(path)
-        export({path: exporter}, [*nuclei.slices(1)][:-1], CONTEXT)
+        export({path: exporter}, [*nuclei.slices(1)][:-1], context)
         assert sha256_tree(path) != whole
         assert self.count(path) == len(nuclei) - 1
 
-    def test_a_slide_without_nuclei_has_an_output(self, exporter: Exporter, path: Path) -> None:
+    def test_a_slide_without_nuclei_has_an_output(
+        self, exporter: Exporter, path: Path, context: ExportContext
+    ) -> None:
         """A valid one, that holds none."""
         for tables in ([], [Nuclei.empty()]):
-            assert export({path: exporter}, tables, CONTEXT) == 0
+            assert export({path: exporter}, tables, context) == 0
             assert self.count(path) == 0
             assert not self.ids(path)
 
-    def test_what_is_not_whole_does_not_appear(self, exporter: Exporter, nuclei: Nuclei, path: Path) -> None:
+    def test_what_is_not_whole_does_not_appear(
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
+    ) -> None:
         """Neither under the final name nor under another; what was there stays as it was."""
 
         def broken() -> Iterator[Nuclei]:
@@ -145,40 +161,41 @@ class ExporterTests(ABC):
             raise RuntimeError
 
         with pytest.raises(RuntimeError):
-            export({path: exporter}, broken(), CONTEXT)
+            export({path: exporter}, broken(), context)
         assert not [*path.parent.iterdir()]
-        export({path: exporter}, [], CONTEXT)
+        export({path: exporter}, [], context)
         before = sha256_tree(path)
         with pytest.raises(RuntimeError):
-            export({path: exporter}, broken(), CONTEXT)
+            export({path: exporter}, broken(), context)
         assert sha256_tree(path) == before
         assert [*path.parent.iterdir()] == [path]
 
     def test_a_format_that_fails_keeps_it_from_appearing(
-        self, exporter: Exporter, nuclei: Nuclei, path: Path
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
     ) -> None:
         """Outputs of one run are those of one pass."""
         with pytest.raises(RuntimeError):
-            export({path: exporter, path.with_name("last"): Exporter(fails_at_the_end)}, [nuclei], CONTEXT)
+            export({path: exporter, path.with_name("last"): Exporter(fails_at_the_end)}, [nuclei], context)
         assert not [*path.parent.iterdir()]
 
     def test_several_formats_take_each_table_once(
-        self, exporter: Exporter, nuclei: Nuclei, path: Path
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
     ) -> None:
         """In one pass, with the bytes of a pass of its own; tables are shared and left as they are."""
-        export({path: exporter}, [nuclei], CONTEXT)
+        export({path: exporter}, [nuclei], context)
         alone = sha256_tree(path)
-        names = [name for name in EXPORTERS.own_names if name != self.name]
-        outputs = {path: exporter, **{path.with_name(f"o.{name}"): EXPORTERS.get(name) for name in names}}
+        others = {name: _usable(name, context) for name in EXPORTERS.own_names if name != self.name}
+        beside = {path.with_name(f"o.{name}"): other for name, other in others.items() if other}
+        outputs = {path: exporter, **beside}
         tables = [*nuclei.slices(1)]
-        assert export(outputs, iter(tables), CONTEXT) == len(nuclei)
+        assert export(outputs, iter(tables), context) == len(nuclei)
         assert sha256_tree(path) == alone
         assert sorted(path.parent.iterdir()) == sorted(outputs)
-        export({path: exporter}, tables, CONTEXT)
+        export({path: exporter}, tables, context)
         assert sha256_tree(path) == alone
 
     def test_tables_that_were_written_are_let_go(
-        self, exporter: Exporter, nuclei: Nuclei, path: Path
+        self, exporter: Exporter, nuclei: Nuclei, path: Path, context: ExportContext
     ) -> None:
         """A slide has millions of nuclei."""
         outlines: list[weakref.ref[NDArray[np.int32]]] = []
@@ -191,8 +208,18 @@ class ExporterTests(ABC):
                 yield table
                 held.append(sum(outline() is not None for outline in outlines))
 
-        assert export({path: exporter}, tables(), CONTEXT) == 20 * len(nuclei)
+        assert export({path: exporter}, tables(), context) == 20 * len(nuclei)
         assert max(held) <= 3
+
+
+def _usable(name: str, context: ExportContext) -> Exporter | None:
+    """A format whose packages are installed and that is for the slide."""
+    try:
+        exporter = EXPORTERS.get(name)
+        exporter.check(context.slide)
+    except UsageError:
+        return None
+    return exporter
 
 
 @contextmanager

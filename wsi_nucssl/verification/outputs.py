@@ -13,6 +13,7 @@ from wsi_nucssl.verification.claims import Claims
 from wsi_nucssl.verification.fault import Fault, Tally, Verdict
 from wsi_nucssl.verification.geojson import Content, look_at_geojson
 from wsi_nucssl.verification.labels import look_at_labels
+from wsi_nucssl.verification.stored import look_at_stored
 from wsi_nucssl.verification.tables import look_at_csv, look_at_parquet
 
 Look = Callable[[Path, Claims, Tally], Content]
@@ -23,6 +24,9 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "csv": look_at_csv,
     "parquet": look_at_parquet,
     "zarr": look_at_labels,
+    "h5ad": look_at_stored,
+    "spatialdata.zarr": look_at_stored,
+    "ann.dcm": look_at_stored,
 }
 """By format; of one that another package adds, only the hash is known."""
 _AGAIN: Final = "Verify with ⟨repair⟩ and ⟨slide⟩, or segment again with ⟨overwrite⟩"

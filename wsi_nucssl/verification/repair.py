@@ -104,8 +104,9 @@ class Repair:
         for source, sha256 in (record.outputs if record else {}).items():
             whole = source != path and source.name.endswith(ENDINGS) and source.exists()
             if whole and sha256_tree(source) == sha256:
-                with _workshop(path) as scratch, contextlib.suppress(InputError):
+                with _workshop(path) as scratch, contextlib.suppress(InputError, UsageError):
                     context, tables = read_stored(source)
+                    context = replace(context, slide=_local_slide(claims))
                     export({scratch / path.name: EXPORTERS.get(format_of(path) or "")}, tables, context)
                     if _take(scratch / path.name, path, claims.sha256):
                         return True
@@ -179,6 +180,12 @@ def _take(made: Path, path: Path, sha256: str) -> bool:
         raise OutputError("something else has its name", path=path, remedy="Move it away")
     put(made, path)
     return True
+
+
+def _local_slide(claims: Claims) -> Path | None:
+    """The file of the slide that a run is of, for formats that refer to it; None where it is not at hand."""
+    slide = claims.slide_of(claims.manifest.get("slide"))
+    return slide.location if slide and isinstance(slide.location, Path) else None
 
 
 def _slide_of(claims: Claims) -> SlideAtHand:

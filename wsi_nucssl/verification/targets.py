@@ -19,6 +19,7 @@ from wsi_nucssl.verification.fault import Fault, Verdict
 from wsi_nucssl.verification.outputs import look_at_output
 from wsi_nucssl.verification.records import RunRecord, is_run, runs_in
 from wsi_nucssl.verification.runs import look_at_run
+from wsi_nucssl.verification.stored import is_annotated_by_us
 from wsi_nucssl.verification.stores import look_at_store
 from wsi_nucssl.verification.tables import is_table_of_nuclei
 from wsi_nucssl.verification.weights import look_at_weights
@@ -121,7 +122,7 @@ class Finder:
 
     def _one(self, path: Path, record: RunRecord | None, row: Row | None = None) -> Target:
         """An output, or a tile store, which has the same ending."""
-        if record is None and path.is_dir() and not _is_labels(path):
+        if record is None and path.is_dir() and not _is_of_nuclei(path):
             return Target(path, look_at_store, Claims(slides=self.shelf.slides()))
         claims = self._claims(record, row)
         if record is not None and path in record.outputs:
@@ -212,16 +213,18 @@ def _is_due(path: Path, claimed: dict[Path, RunRecord], rows: dict[Path, Row]) -
 def _is_ours(path: Path) -> bool:
     """True of files of nuclei; of tables, only where they are of nuclei."""
     kind = format_of(path)
-    return bool(kind) and path.name != TABLE and (kind != "csv" or is_table_of_nuclei(path))
+    if kind == "csv":
+        return path.name != TABLE and is_table_of_nuclei(path)
+    return bool(kind) and (kind != "h5ad" or is_annotated_by_us(path))
 
 
 def _is_our_zarr(path: Path) -> bool:
-    """True of tile stores and label images, also where their metadata is lost; not of somebody else's zarr."""
+    """True of tile stores, label images and SpatialData of ours, also where their metadata is lost."""
     if path.name.startswith("."):
         return False
     attributes = _attributes(path)
     if attributes is None:
-        return {"0", "tissue"} <= {each.name for each in path.iterdir()} or _is_labels(path)
+        return {"0", "tissue"} <= {each.name for each in path.iterdir()} or _is_of_nuclei(path)
     return "wsi_nucssl" in attributes
 
 
@@ -234,9 +237,9 @@ def _attributes(zarr: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _is_labels(path: Path) -> bool:
-    """True of a label image, or what is left of one."""
-    return (path / LABELS).is_dir() or (path / "ids").is_dir()
+def _is_of_nuclei(path: Path) -> bool:
+    """True of a label image and of SpatialData, or what is left of them."""
+    return any((path / part).is_dir() for part in (LABELS, "ids")) or format_of(path) == "spatialdata.zarr"
 
 
 def _look_at_lost_run(path: Path, _claims: Claims) -> Verdict:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,73 +15,17 @@ from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.columns import COLUMNS, DECIMALS, TRUNCATED, TYPE_PROBABILITY
 from wsi_nucssl.export.objects import Nucleus, as_ring
 from wsi_nucssl.export.reading import NucleiFile
+from wsi_nucssl.export.stored import ENDINGS as STORED
 from wsi_nucssl.export.stored import StoredContext, read_stored
 from wsi_nucssl.geometry import Point
 from wsi_nucssl.nuclei.table import Nuclei
+from wsi_nucssl.viewer.batch import PLAIN, Batch, id_of
+from wsi_nucssl.viewer.circles import NO_OUTLINES, circles
 
-ENDINGS: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".parquet")
+_GEOJSON: Final = (".geojson", ".geojson.gz", ".json", ".json.gz")
+_STORED: Final = tuple(ending for ending in STORED if ending not in _GEOJSON)
+ENDINGS: Final = (*_GEOJSON, *_STORED, ".csv")
 _AT_A_TIME: Final = 4096
-_NO_ID: Final = bytes(16)
-_PLAIN: Final = (200, 0, 0)
-
-Color = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Nuclei as ragged arrays in level-0 px of the slide.
-
-    Attributes
-    ----------
-    ids : ndarray of uint8
-        (n, 16) UUIDs; zeros where a nucleus has none.
-    xy : ndarray of float64
-        (m, 2) vertices (x, y); rings do not repeat their first vertex.
-    vertices : ndarray of int64
-        (r,) vertices of each ring, negative for a hole, which belongs to the last ring before it that is none.
-    rings : ndarray of int64
-        (n,) rings of each nucleus.
-    values : mapping of str to ndarray
-        (n,) measurements by the name that a person reads; NaN where a nucleus lacks one.
-    classes : sequence of (str, (R, G, B))
-        The class of each nucleus and its colour; "" where it has none.
-    """
-
-    ids: NDArray[np.uint8]
-    xy: NDArray[np.float64]
-    vertices: NDArray[np.int64]
-    rings: NDArray[np.int64]
-    values: Mapping[str, NDArray[np.float64]]
-    classes: Sequence[tuple[str, Color]]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def places(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Centroid (x, y) of each nucleus, float64 (n, 2), and its area in px², float64 (n,), without holes.
-
-        What has no area has the mean of its vertices for its centroid.
-        """
-        ends = np.cumsum(np.abs(self.vertices))
-        begins = ends - np.abs(self.vertices)
-        corner = self.xy[begins].repeat(np.abs(self.vertices), axis=0)
-        x, y = (self.xy - corner).T
-        following = np.arange(1, len(self.xy) + 1)
-        following[ends - 1] = begins
-        cross = x * y[following] - x[following] * y
-        terms = (cross, (x + x[following]) * cross, (y + y[following]) * cross, x, y)
-        twice, moment_x, moment_y, sum_x, sum_y = (np.add.reduceat(term, begins) for term in terms)
-        flat = twice == 0
-        divisor = np.where(flat, 1, 3 * twice)
-        means = np.column_stack([sum_x, sum_y]) / np.abs(self.vertices)[:, None]
-        centroids = np.where(flat[:, None], means, np.column_stack([moment_x, moment_y]) / divisor[:, None])
-        centroids += self.xy[begins]
-        area = np.abs(twice) / 2 * np.sign(self.vertices)
-        first = np.cumsum(self.rings) - self.rings
-        total = np.add.reduceat(area, first)
-        weight = np.where(total.repeat(self.rings) > 0, area, np.maximum(self.vertices, 1) * 1.0)
-        together = np.add.reduceat(centroids * weight[:, None], first)
-        return together / np.add.reduceat(weight, first)[:, None], np.maximum(total, 0)
 
 
 class NucleiSource:
@@ -92,7 +34,7 @@ class NucleiSource:
     Parameters
     ----------
     path : Path
-        A .geojson, .geojson.gz or .parquet file.
+        A file of one of `ENDINGS`.
     origin : Point
         Level-0 point that the coordinates of other programs' files count from; ours say it themselves.
 
@@ -112,14 +54,14 @@ class NucleiSource:
     def __init__(self, path: Path, origin: Point) -> None:
         if not path.name.lower().endswith(ENDINGS):
             raise InputError(
-                f"the viewer reads outlines from {', '.join(ENDINGS)} files",
+                f"the viewer reads nuclei from {', '.join(ENDINGS)} files",
                 path=path,
-                remedy="Give the file that segment or QuPath wrote",
+                remedy="Give the file that segment or QuPath wrote, for a label image one beside it",
             )
         self.path = path
         self.doubts: list[Doubt] = []
-        self._stored = read_stored(path) if path.suffix == ".parquet" else None
-        self._file = None if self._stored else NucleiFile(path)
+        self._stored = read_stored(path) if path.name.endswith(_STORED) else None
+        self._file = None if self._stored or path.suffix == ".csv" else NucleiFile(path)
         self.header: Mapping[str, Any] = (
             self._stored[0].header if self._stored else self._file.header if self._file else {}
         )
@@ -142,6 +84,9 @@ class NucleiSource:
             while batch := self._of_features(islice(nuclei, _AT_A_TIME)):
                 yield batch
             self.doubts = self._file.doubts
+        else:
+            yield from circles(self.path, self._origin)
+            self.doubts = [NO_OUTLINES]
 
     def _of_features(self, nuclei: Iterable[Nucleus]) -> Batch | None:
         try:
@@ -175,7 +120,7 @@ def of_table(nuclei: Nuclei, context: StoredContext, origin: Point) -> Batch:
         np.where(holes, -vertices, vertices),
         np.diff(nuclei.polygon_offsets),
         values,
-        [looks[index] if index >= 0 else ("", _PLAIN) for index in nuclei.type_id.tolist()],
+        [looks[index] if index >= 0 else ("", PLAIN) for index in nuclei.type_id.tolist()],
     )
 
 
@@ -194,7 +139,7 @@ def _of_features(nuclei: Iterable[Nucleus], origin: Point) -> Batch | None:
                 rings.append(ring)
                 vertices.append(-len(ring) if index else len(ring))
         counts.append(len(rings) - before)
-        ids.append(_id(nucleus.feature))
+        ids.append(id_of(nucleus.feature.get("id")))
         rows.append(_measurements(nucleus.feature))
         classes.append((_class(nucleus.feature), nucleus.color))
     if not counts:
@@ -212,13 +157,6 @@ def _of_features(nuclei: Iterable[Nucleus], origin: Point) -> Batch | None:
 def _open(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """A ring without its first vertex at its end; three vertices stay."""
     return ring[:-1] if len(ring) > 3 and (ring[0] == ring[-1]).all() else ring
-
-
-def _id(feature: Mapping[str, Any]) -> bytes:
-    try:
-        return uuid.UUID(str(feature.get("id"))).bytes
-    except ValueError:
-        return _NO_ID
 
 
 def _measurements(feature: Mapping[str, Any]) -> Mapping[str, Any]:

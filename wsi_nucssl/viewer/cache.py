@@ -18,6 +18,7 @@ import orjson
 
 from wsi_nucssl.engines.cache import cache_folder
 from wsi_nucssl.errors import OutputError, ResourceError
+from wsi_nucssl.export.registry import EXPORTERS, format_of
 from wsi_nucssl.files import atomic_path, remove_path
 from wsi_nucssl.runs import is_run
 from wsi_nucssl.segment.outputs import run_path
@@ -83,7 +84,10 @@ def is_whole(folder: Path) -> bool:
 
 
 def key_of(path: Path) -> str:
-    """What tells a file from others, and from itself when it was changed."""
+    """What tells a file or folder from others, and from itself when it was changed."""
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        return "\n".join(f"{each.relative_to(path)} {key_of(each)}" for each in files)
     status = path.stat()
     return f"{identity(path)} {status.st_size} {status.st_mtime_ns}"
 
@@ -94,13 +98,8 @@ def _key(path: Path, *more: str) -> str:
 
 def _places(path: Path) -> list[Path]:
     """Where tiles may be kept, the best first."""
-    stem = path.name
-    for ending in (".gz", ".json", ".geojson", ".parquet"):
-        stem = stem.removesuffix(ending)
-    outputs = (
-        path,
-        *(path.with_name(f"{stem}{ending}") for ending in (".geojson", ".geojson.gz", ".parquet")),
-    )
+    stem = path.name.removesuffix(f".{format_of(path)}")
+    outputs = (path, *(path.with_name(f"{stem}.{name}") for name in EXPORTERS.own_names))
     runs = [run for run in dict.fromkeys(map(run_path, outputs)) if is_run(run) and os.access(run, os.W_OK)]
     return [*(run / "viewer" for run in runs[:1]), cache_folder() / "viewer"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import html
 import tempfile
-import uuid
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +21,10 @@ from wsi_nucssl.errors import UsageError
 from wsi_nucssl.export.columns import COLUMNS, TRUNCATED, TYPE, TYPE_PROBABILITY
 from wsi_nucssl.pictures import png
 from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
+from wsi_nucssl.result.points import shown_outlines
 from wsi_nucssl.schema import types_of
 from wsi_nucssl.slide import Slide, open_slide
-from wsi_nucssl.viewer.batches import Batch, Color
+from wsi_nucssl.viewer.batch import PLAIN, Batch, Color, id_of
 from wsi_nucssl.viewer.server import NOTEBOOKS, ViewerServer
 from wsi_nucssl.viewer.sites import Site, TiledSet
 from wsi_nucssl.viewer.tiling import write_tiles
@@ -32,7 +32,6 @@ from wsi_nucssl.viewer.tiling import write_tiles
 if TYPE_CHECKING:
     from wsi_nucssl.result import Result
 
-_PLAIN: Color = (200, 0, 0)
 _AT_A_TIME = 8192
 
 
@@ -102,7 +101,7 @@ def _slide(result: Result, folder: Path) -> Slide:
 
 def batch_of(result: Result) -> Batch:
     """A result as the viewer wants it."""
-    parts, owners = shapely.get_parts(result.polygons, return_index=True)
+    parts, owners = shapely.get_parts(shown_outlines(result), return_index=True)
     _, xy, (ring_offsets, polygon_offsets) = shapely.to_ragged_array(parts, include_z=False)
     last = np.zeros(len(xy), np.bool_)
     last[ring_offsets[1:] - 1] = True
@@ -117,7 +116,7 @@ def batch_of(result: Result) -> Batch:
         if column.dtype.kind in "fiub"
     }
     return Batch(
-        np.frombuffer(b"".join(_id(each) for each in result.ids), np.uint8).reshape(-1, 16),
+        np.frombuffer(b"".join(id_of(each) for each in result.ids), np.uint8).reshape(-1, 16),
         np.asarray(xy[~last], np.float64),
         np.where(is_hole, -vertices, vertices),
         rings,
@@ -126,15 +125,8 @@ def batch_of(result: Result) -> Batch:
     )
 
 
-def _id(spelled: str) -> bytes:
-    try:
-        return uuid.UUID(spelled).bytes
-    except ValueError:
-        return bytes(16)
-
-
 def _classes(result: Result) -> list[tuple[str, Color]]:
     if TYPE not in result.measurements:
-        return [("", _PLAIN)] * len(result)
+        return [("", PLAIN)] * len(result)
     looks = {each.name: each.color for each in types_of(result.header.get("types", ()))}
-    return [(str(name), looks.get(str(name), _PLAIN)) for name in result.measurements[TYPE]]
+    return [(str(name), looks.get(str(name), PLAIN)) for name in result.measurements[TYPE]]

@@ -14,7 +14,8 @@ from wsi_nucssl.geometry import Mpp, Point
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide import Slide, identity, open_slide
 from wsi_nucssl.slide.part import ANY_PART, PartChoice
-from wsi_nucssl.viewer.batches import Batch, NucleiSource
+from wsi_nucssl.viewer.batch import Batch
+from wsi_nucssl.viewer.batches import NucleiSource
 from wsi_nucssl.viewer.cache import kept, key_of
 from wsi_nucssl.viewer.matching import write_matches
 from wsi_nucssl.viewer.reading import TiledNuclei

@@ -28,7 +28,7 @@ from wsi_nucssl.errors import InputError
 from wsi_nucssl.export.columns import COLUMNS
 from wsi_nucssl.files import remove_tree
 from wsi_nucssl.geometry import Mpp, Size
-from wsi_nucssl.viewer.batches import Batch, Color
+from wsi_nucssl.viewer.batch import Batch, Color
 
 TILE_PX: Final = 2048
 """Side of a tile in level-0 px."""
