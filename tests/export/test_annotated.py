@@ -123,6 +123,19 @@ def test_what_the_library_saved_again_is_read(tmp_path: Path) -> None:
     assert (tables[0].measurements[:, 0] > tables[0].measurements[:, 2]).all()  # areas still come first
 
 
+def test_nuclei_that_are_cut_at_the_slides_edge_are_in_order(tmp_path: Path) -> None:
+    """Where the last px that the network answers at reaches beyond the slide, outlines end and centroids do not."""
+    nuclei = make_nuclei()
+    right = float(nuclei.ring_xy[:, 0].max()) * 2
+    edge = replace(STORED, transform=replace(STORED.transform, width=right - 1.9))
+    paths = write(tmp_path, nuclei, edge)
+    last = [feature["geometry"]["coordinates"][0] for feature in features(paths["geojson"])]
+    assert max(x for ring in last for x, _ in ring) == pytest.approx(right - 1.9 - 10)
+    stored, tables = read_stored(paths["h5ad"])
+    export({tmp_path / "again.geojson": EXPORTERS.get("geojson")}, tables, stored)
+    assert (tmp_path / "again.geojson").read_bytes() == paths["geojson"].read_bytes()
+
+
 @pytest.mark.parametrize(
     ("damage", "what"),
     [

@@ -29,7 +29,7 @@ from wsi_nucssl.tiles.ingest import TileConfig, ingest
 from wsi_nucssl.verification.examination import Verification
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample_slides" / "sample.svs"
-FORMATS = ("geojson", "csv", "parquet", "zarr", "anndata", "spatialdata")
+FORMATS = ("geojson", "csv", "parquet", "zarr", "h5ad", "spatialdata.zarr")
 STEPS = Steps(
     open_engine=lambda *_: fakes.DarkIsNucleus(), make_plan=partial(make_plan, core=192, block_px=384)
 )

@@ -49,6 +49,8 @@ DAMAGES: dict[str, Callable[[World], object]] = {
     "a lost GeoJSON": lambda world: (world.batch / "one.geojson").unlink(),
     "a lost CSV": lambda world: (world.batch / "one.csv").unlink(),
     "a damaged Parquet": lambda world: flip(world.batch / "one.parquet"),
+    "a lost AnnData": lambda world: (world.batch / "one.h5ad").unlink(),
+    "lost SpatialData": lambda world: shutil.rmtree(world.batch / "one.spatialdata.zarr"),
     "lost labels": lambda world: shutil.rmtree(world.batch / "one.zarr"),
     "all outputs of a slide": lambda world: lose_outputs(world.batch),
     "a lost manifest": lambda world: (world.batch / "one.geojson.run" / "manifest.json").unlink(),

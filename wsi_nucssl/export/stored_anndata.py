@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,8 @@ from wsi_nucssl.export.rows import Rows
 from wsi_nucssl.export.transform import COORDINATE_DECIMALS
 
 _APART_PX: Final = 0.03
-"""Level-0 px between a nucleus's centroid and that of its outline, which was rounded to 0.01 px."""
+"""Level-0 px between a nucleus's centroid and that of its outline, which was rounded to 0.01 px; at the slide's edge,
+where outlines end and px that the network answers at may not, one such px more."""
 
 
 def read(path: Path) -> Iterator[Any]:
@@ -33,7 +34,7 @@ def read(path: Path) -> Iterator[Any]:
         for first in range(0, len(matrix), ROWS):
             last = min(first + ROWS, len(matrix))
             rows = matrix.rows(first, last, *_outlines(file, first, last))
-            _check_order(rows, np.asarray(file[CENTROIDS_PX][first:last]))
+            _check_order(rows, np.asarray(file[CENTROIDS_PX][first:last]), _px(matrix.header) + _APART_PX)
             yield rows
 
 
@@ -46,10 +47,16 @@ def _outlines(
     return xy, rings - rings[0], polygons - polygons[0]
 
 
-def _check_order(rows: Rows, centroids: NDArray[np.float64]) -> None:
+def _px(header: Mapping[str, Any]) -> float:
+    """Level-0 px per px that the network answers at."""
+    scale = header.get("scale_l0") or [header["model_mpp"] / side for side in header["slide_mpp"]]
+    return max(map(float, scale))
+
+
+def _check_order(rows: Rows, centroids: NDArray[np.float64], apart_px: float) -> None:
     """Rows that somebody sorted do not lie where their outlines do."""
     apart = np.abs(rows.table(()).centroids_xy() / 10**COORDINATE_DECIMALS - centroids)
-    if not (apart < _APART_PX).all():
+    if not (apart < apart_px).all():
         raise ValueError("its rows do not lie where its outlines do, since they were sorted or moved")
 
 
