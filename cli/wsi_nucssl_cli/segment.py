@@ -279,6 +279,8 @@ class _Display(SlideDisplay):
             self.say(f"  {self._shown(output)}")
         if (page := report_path(summary.output)).exists():
             self.say(f"  {self._shown(page)}")
+        for gone in summary.dropped:
+            self.say(f"  removed {self._shown(gone)}, of the result that this one replaces")
 
     def _shown(self, output: Path) -> object:
         """Where it is to be: outputs on object storage are made here first."""

@@ -91,3 +91,24 @@ def test_no_page_where_none_is_wanted_or_the_slide_is_alone(tmp_path: Path) -> N
         with batch_reported(batch, wanted=wanted):
             batch.start()
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_page_of_an_earlier_command_does_not_outlive_what_it_tells(tmp_path: Path) -> None:
+    slides: dict[Location, Path] = {Path(f"/{name}.svs"): tmp_path / f"{name}.geojson" for name in ("a", "b")}
+    with batch_reported(Batch(slides, Ledger(tmp_path))):
+        Batch(slides, Ledger(tmp_path)).start()
+    assert "0 of 2" in (tmp_path / NAME).read_text()
+    lone = Batch({Path("/a.svs"): tmp_path / "a.geojson"}, Ledger(tmp_path))
+    with batch_reported(lone):
+        lone.start()
+        lone.keep(Path("/a.svs"), lambda: 0, lambda _: Outcome(nuclei=7), "1")
+    assert "1 of 2" in (tmp_path / NAME).read_text()
+    with batch_reported(lone, wanted=False):
+        pass
+    assert not (tmp_path / NAME).exists()
+    (tmp_path / NAME).write_text("<html>somebody's</html>")
+    with batch_reported(lone, wanted=False):
+        pass
+    with batch_reported(lone):
+        pass
+    assert (tmp_path / NAME).read_text() == "<html>somebody's</html>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from wsi_nucssl.batch import Batch
 from wsi_nucssl.doubts import DoubtWarning
 from wsi_nucssl.errors import WsiNucsslError
-from wsi_nucssl.files import remove_partials, write_atomic
+from wsi_nucssl.files import read_head, remove_partials, write_atomic
 from wsi_nucssl.ledger import TABLE, Ledger, Row
 from wsi_nucssl.report.charts import Tick, axis
 from wsi_nucssl.report.pages import page
@@ -27,6 +28,8 @@ from wsi_nucssl.segment.summary import kept_median
 from wsi_nucssl.staging import Stage
 
 NAME: Final = "batch.report.html"
+_OURS: Final = re.compile(rb'<meta name="generator" content="wsi-nucssl ')
+_HEAD_BYTES: Final = 4096
 _FEWEST: Final = 6
 """Fewer slides have no usual value."""
 _FAR: Final = 3.5
@@ -61,25 +64,41 @@ class Line:
 
 @contextlib.contextmanager
 def batch_reported(batch: Batch, *, wanted: bool = True, stage: Stage | None = None) -> Iterator[None]:
-    """Write the page of a batch's folder when the work is over, however it ends; a lone slide has its own page.
+    """Write the page of a batch's folder when the work is over, however it ends.
 
-    Where the folder belongs to object storage, by `stage`, the page goes there too. Whatever goes wrong with the page
-    is a warning.
+    A lone slide has its own page, and the page of a batch that it joins is written again. Where none is wanted, the
+    page of an earlier command is removed: it would tell of slides as they were. Where the folder belongs to object
+    storage, by `stage`, the page goes there too. Whatever goes wrong with the page is a warning.
     """
     try:
         yield
     finally:
         ledger = batch.result().ledger
-        if wanted and ledger is not None and not batch.is_lone:
+        if ledger is not None:
+            folder = ledger.parent
             try:
-                written = write_batch(ledger.parent)
-                if stage is not None:
-                    stage.objects.put(written, written.name)
+                _bring_up_to_date(folder, stage, wanted=wanted, is_lone=batch.is_lone)
             except Exception as error:  # the slides are worth more than a page about them
                 said = error.message if isinstance(error, WsiNucsslError) else repr(error)
                 warnings.warn(
-                    f"{ledger.parent / NAME}: the page was not written ({said})", DoubtWarning, stacklevel=2
+                    f"{folder / NAME}: the page was not written ({said})", DoubtWarning, stacklevel=2
                 )
+
+
+def _bring_up_to_date(folder: Path, stage: Stage | None, *, wanted: bool, is_lone: bool) -> None:
+    """Write the page anew; where none is wanted, none that tells of an earlier state of the ledger stays."""
+    page = folder / NAME
+    if stage is not None and (found := stage.objects.read(NAME)) is not None:
+        write_atomic(page, found)
+    is_there = _OURS.search(read_head(page, _HEAD_BYTES)) is not None
+    if wanted and (is_there or not is_lone):
+        write_batch(folder)
+        if stage is not None:
+            stage.objects.put(page, NAME)
+    elif is_there and not wanted:
+        page.unlink()
+        if stage is not None:
+            stage.objects.remove([NAME])
 
 
 def write_batch(folder: Path) -> Path:
