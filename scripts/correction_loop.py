@@ -36,7 +36,7 @@ from wsi_nucssl.geometry import Box, Point, Size
 from wsi_nucssl.jobs.proposing import propose
 from wsi_nucssl.metrics.contingency import compare
 from wsi_nucssl.metrics.drawing import draw_verdicts, verdict_legend
-from wsi_nucssl.models.weights import DEFAULT_MODEL
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.pictures import jpeg
 
 BLUR_PX: Final = 3.0

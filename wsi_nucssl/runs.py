@@ -122,6 +122,11 @@ def is_run(path: Path) -> bool:
     return _is_ours(path / MANIFEST)
 
 
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest of the run at `path`, finished or not; None where there is no run of ours."""
+    return _read(path / MANIFEST) if is_run(path) else None
+
+
 def place_of_work(path: Path) -> Path:
     """Where the run at `path` is being made, for a process that knows another one to hold it."""
     beside = beside_of(path)

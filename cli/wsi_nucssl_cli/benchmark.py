@@ -10,6 +10,7 @@ import typer
 from wsi_nucssl.annotation_classes import REGION
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.metrics.registry import METRICS
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import Meter, out, say_hello, say_warning
@@ -27,7 +28,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             help="A bundled model's name, a weights file or a fine-tuning run; may be repeated.",
-            show_default="the default model, if no --predictions",
+            show_default=f"{DEFAULT_MODEL}, if no --predictions",
         ),
     ] = None,
     predictions: Annotated[

@@ -28,6 +28,9 @@ def demo(
 ) -> None:
     """See it work: the sample slide, its nuclei, a page about them, and the viewer. Under a minute."""
     say_hello("demo", quiet=False)
+    say_line(
+        "The first run on a machine compiles for half a minute, at first and after the last window; later ones do not."
+    )
 
     from wsi_nucssl.jobs.demonstrating import demo as demonstrate
     from wsi_nucssl.jobs.viewing import view

@@ -65,7 +65,7 @@ def _timed(entry: ModelEntry, path: Path) -> ModelEntry:
 
 def _show(entry: ModelEntry) -> None:
     """A paragraph a model: a table of all this would not fit a terminal."""
-    from wsi_nucssl.models.weights import DEFAULT_MODEL
+    from wsi_nucssl.models.defaults import DEFAULT_MODEL
 
     where = ("default" if entry.name == DEFAULT_MODEL else "bundled") if entry.bundled else entry.file
     scores = ", ".join(f"{value:.2f} % ({name})" for name, value in entry.aji.items())

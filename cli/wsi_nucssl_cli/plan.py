@@ -17,6 +17,7 @@ from rich.text import Text
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.errors import spelled
 from wsi_nucssl.export.registry import DEFAULT
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
@@ -56,7 +57,7 @@ def plan(
     slide_list: SlideList = None,
     model: Annotated[
         str,
-        typer.Option(help="A bundled model's name, or a weights file.", show_default="liteunet0x2-nuclei"),
+        typer.Option(help="A bundled model's name, or a weights file.", show_default=DEFAULT_MODEL),
     ] = "",
     mpp: Annotated[
         float | None, typer.Option(help="µm per px of level 0, where a slide does not say it.")
@@ -86,7 +87,7 @@ def plan(
     say_hello("plan", quiet=as_json or as_csv)
 
     from wsi_nucssl.export.registry import in_order
-    from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+    from wsi_nucssl.models.weights import load_model
     from wsi_nucssl.slide_list import mpp_of, names_of
 
     listed = gathered(slides, slide_list, force_mpp=force_mpp, quiet=as_json or as_csv)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl_cli.display import MAX_SEED, Meter, out, say_hello
 from wsi_nucssl_cli.options import OneSlide, ReaderName
 
@@ -17,9 +18,7 @@ def propose(
     count: Annotated[int, typer.Option("-n", "--count", help="How many tiles, at most.", min=1)] = 20,
     model: Annotated[
         str,
-        typer.Option(
-            help="Whose doubts count: a model's name, file or run.", show_default="liteunet0x2-nuclei"
-        ),
+        typer.Option(help="Whose doubts count: a model's name, file or run.", show_default=DEFAULT_MODEL),
     ] = "",
     side_px: Annotated[int, typer.Option(help="Side of a tile at the model's mpp.")] = 512,
     seed: Annotated[

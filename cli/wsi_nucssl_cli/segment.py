@@ -11,6 +11,7 @@ from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.engines.registry import ENGINES
 from wsi_nucssl.export.registry import DEFAULT
 from wsi_nucssl.memory import parse_bytes
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import Origin, SegmentOptions
 from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
@@ -72,7 +73,7 @@ def segment(
         str,
         typer.Option(
             help="A bundled model's name, a weights file or a fine-tuning run.",
-            show_default="liteunet0x2-nuclei",
+            show_default=DEFAULT_MODEL,
         ),
     ] = "",
     mpp: Annotated[
@@ -169,7 +170,7 @@ def segment(
     from wsi_nucssl.jobs.arguments import staged_outputs
     from wsi_nucssl.jobs.clusters import steps_with
     from wsi_nucssl.jobs.reporting import with_report
-    from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+    from wsi_nucssl.models.weights import load_model
     from wsi_nucssl.report.batch_report import batch_reported
     from wsi_nucssl.segment.slides import segment_batch, segment_slides
     from wsi_nucssl.slide_list import mpp_of, names_of
@@ -286,6 +287,8 @@ class _Display(SlideDisplay):
             self.say(f"  {self._shown(output)}")
         if (page := report_path(summary.output)).exists():
             self.say(f"  {self._shown(page)}")
+        for gone in summary.dropped:
+            self.say(f"  removed {self._shown(gone)}, of the result that this one replaces")
 
     def _shown(self, output: Path) -> object:
         """Where it is to be: outputs on object storage are made here first."""

@@ -80,7 +80,7 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
 
 def _pack(options: argparse.Namespace) -> object:
     from scripts.gpu_day.pack import PackJob, pack
-    from wsi_nucssl.models.weights import DEFAULT_MODEL
+    from wsi_nucssl.models.defaults import DEFAULT_MODEL
     from wsi_nucssl.train.job import parse_weights
 
     job = PackJob(

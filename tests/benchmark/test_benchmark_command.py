@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 from tests.train.tiny import write_dataset
 from wsi_nucssl.datasets import holdout, open_dataset
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import DEFAULT_MODEL
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.paper.tables import PAPER, Tables
 from wsi_nucssl_cli.app import app

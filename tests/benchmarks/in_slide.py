@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.metrics import aji
-from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.images import segment_image
 
 COLUMNS: Final = 4

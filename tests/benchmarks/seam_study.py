@@ -19,7 +19,8 @@ from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.geometry import Point, Size
 from wsi_nucssl.metrics import aji
-from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.instances import label_instances
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.segment.windows import WindowGrid

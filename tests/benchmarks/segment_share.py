@@ -19,7 +19,8 @@ from time import perf_counter
 from wsi_nucssl.engines.base import predict_batch
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.windows import read_window
 from wsi_nucssl.slide import Canvas, open_slide, tissue_mask

@@ -19,7 +19,8 @@ from typing import Any
 
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.export.features import FeatureFormatter
-from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.segment.blending import keep_window
 from wsi_nucssl.segment.options import SegmentOptions

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,14 +15,16 @@ from pathlib import Path
 
 import geojson
 import pytest
+import typer
 
 from tests.cli.commands import SAMPLE, Ended
 from tests.pictures import read_rgb
 from tests.segment import fakes
 from wsi_nucssl import __version__
 from wsi_nucssl.engines.base import BodyBoundary, Windows
-from wsi_nucssl.models.weights import DEFAULT_MODEL
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.slide import RGB
+from wsi_nucssl_cli.app import app
 
 Cli = Callable[..., Ended]
 ROOT = SAMPLE.parent.parent
@@ -39,10 +42,21 @@ def in_a_process(code: str, *argv: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["segment", "plan"])
+def with_a_model_by_default() -> list[str]:
+    """Commands that take a model, and go without being told one; those of `verify` are any."""
+    commands = typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    takes = [name for name, each in commands for p in each.params if p.name == "model" and not p.required]
+    return [name for name in takes if name != "verify"]
+
+
+def test_which_commands_have_a_default_model() -> None:
+    assert with_a_model_by_default() == ["plan", "segment", "propose", "benchmark"]
+
+
+@pytest.mark.parametrize("command", with_a_model_by_default())
 def test_help_names_the_default_model(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "400")
-    assert f"[default: ({DEFAULT_MODEL})]" in cli(command, "--help").out
+    assert re.search(rf"--model .*\[default: \({DEFAULT_MODEL}\b", cli(command, "--help").out)
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["segment", "--help"], ["--version"]])

@@ -24,6 +24,7 @@ def test_it_leaves_nuclei_and_a_page_and_says_what_comes_next(
     count = len(read_nuclei(folder / "nuclei.geojson").table)
     assert count > 2000
     assert f"{count} nuclei" in ended.out
+    assert "first run on a machine compiles" in ended.err
     assert "<html" in (folder / "nuclei.report.html").read_text()
     for command in ("plan", "segment", "view"):
         assert f"wsi-nucssl {command} SLIDE" in ended.out

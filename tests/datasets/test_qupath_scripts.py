@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,11 @@ from tests.datasets.geojson import feature
 from wsi_nucssl.datasets import open_dataset
 
 GROOVY = shutil.which("groovy")
-pytestmark = pytest.mark.skipif(GROOVY is None, reason="no groovy on the PATH (Debian's package groovy)")
+JAVA = shutil.which("java")
+pytestmark = pytest.mark.skipif(
+    GROOVY is None or JAVA is None,
+    reason="no groovy and java on the PATH (Debian's groovy, default-jre-headless)",
+)
 SCRIPTS = Path(__file__).parents[2] / "docs" / "qupath"
 STAND_IN = Path(__file__).with_name("qupath_stand_in.groovy")
 ONE, TWO = (3.0, 4.0, 11.0, 9.0), (20.0, 21.0, 29.0, 33.0)
@@ -27,7 +32,9 @@ def run(script: str, image: str, *view: dict[str, Any], folder: Path) -> subproc
     """Run a script on an image with these objects in view."""
     objects = geojson.write(folder / "view" / "objects.json", view)
     command = [str(GROOVY), str(STAND_IN), str(SCRIPTS / script), image, str(objects)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    home = Path(str(JAVA)).resolve().parents[1]  # Debian's groovy looks for one java of several
+    environment = {"JAVA_HOME": str(home), **os.environ}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
 
 
 @pytest.fixture

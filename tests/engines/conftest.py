@@ -12,10 +12,11 @@ from tests.train.tiny import write_dataset
 from wsi_nucssl.benchmark.quantise import quantise_on
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.int8 import quantised_path
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+from wsi_nucssl.models.weights import Model, load_model
 from wsi_nucssl.testing.engines import make_windows
 
 

@@ -15,8 +15,9 @@ from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.engines.openvino_engine import open_openvino
 from wsi_nucssl.engines.registry import OpenEngine
 from wsi_nucssl.errors import UsageError
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.resunet import ResUNet
-from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+from wsi_nucssl.models.weights import Model, load_model
 from wsi_nucssl.testing.engines import EngineTests, make_windows
 
 TOLERANCE: dict[str, float] = {"torch": 0.6, "openvino": 0.6, "int8": 2.5}

@@ -19,8 +19,9 @@ from wsi_nucssl.engines.int8 import quantised_path, read_quantised
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.errors import OutputExists, WeightsError
 from wsi_nucssl.metrics import aji
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.tensors import save_model
-from wsi_nucssl.models.weights import DEFAULT_MODEL, Model, load_model
+from wsi_nucssl.models.weights import Model, load_model
 from wsi_nucssl.segment.images import network_input, segment_image
 
 

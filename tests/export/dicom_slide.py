@@ -47,7 +47,7 @@ def _write(path: Path, image: NDArray[np.uint8], mpp: float, level: int) -> None
         for y in range(0, len(padded), _TILE)
         for x in range(0, padded.shape[1], _TILE)
     ]
-    slide = pydicom.Dataset()
+    slide: Any = pydicom.Dataset()
     slide.file_meta = pydicom.dataset.FileMetaDataset()
     slide.file_meta.TransferSyntaxUID = _JPEG
     slide.file_meta.MediaStorageSOPClassUID = slide.SOPClassUID = _WHOLE_SLIDE

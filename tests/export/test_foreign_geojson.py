@@ -109,6 +109,40 @@ def test_every_layout_scores_one(
     assert len(read_nuclei(path)) == 3
 
 
+@pytest.mark.parametrize("name", RIGHT)
+def test_boxes_without_parsing_are_those_of_the_outlines(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(RIGHT[name]))
+    nuclei, skimming = NucleiFile(path), NucleiFile(path)
+    outlines = [each.rings()[0] for each in nuclei]
+    expected = [(*ring.min(axis=0).tolist(), *ring.max(axis=0).tolist()) for ring in outlines]
+    assert [extent for extent, _ in skimming.extents((-1e9, -1e9, 1e9, 1e9))] == expected
+    assert skimming.doubts == nuclei.doubts
+    if name != "old_qupath":  # its ids say what they are, and all the same
+        first = {extent: feature.get("properties") for extent, feature in skimming.extents((0, 0, 31, 31))}
+        assert (10.0, 10.0, 30.0, 30.0) in first
+        assert first[10.0, 10.0, 30.0, 30.0] == next(iter(nuclei)).feature.get("properties")
+
+
+@pytest.mark.parametrize(
+    ("geometry", "fault"),
+    [
+        ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]}, "three finite points"),
+        ({"type": "Point", "coordinates": [1, 2]}, "is a Point"),
+        ({"type": "LineString", "coordinates": [[1, 2], [3, 4], [5, 5]]}, "is a LineString"),
+        ({"type": "Polygon", "coordinates": []}, "without points"),
+        (None, "without geometry"),
+    ],
+)
+def test_what_is_no_polygon_is_refused_unparsed_or_not(tmp_path: Path, geometry: Json, fault: str) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(collection([*DETECTIONS, feature(geometry, coordinates=[[0, 0], [9, 9]])])))
+    for _ in range(2):
+        with pytest.raises(InputError, match=fault):
+            list(NucleiFile(path).extents((-1e9, -1e9, 1e9, 1e9)))
+        path.write_text(json.dumps(collection([*DETECTIONS, feature(geometry)])))
+
+
 def test_holes_in_a_multipolygon_stay_holes(tmp_path: Path) -> None:
     hole = [[15, 15], [20, 15], [20, 20], [15, 20], [15, 15]]
     path = tmp_path / "a.geojson"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.pictures import read_rgb
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.datasets import open_dataset
+from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.errors import DatasetError, OutputExists, SlideError, UsageError
 from wsi_nucssl.jobs.proposing import propose
 from wsi_nucssl.segment.proposals import spread
@@ -22,7 +23,7 @@ SAMPLE = Path(__file__).parents[2] / "sample_slides" / "sample.svs"
 
 
 def made(folder: Path, **more: object) -> Path:
-    return propose(SAMPLE, folder, 5, side_px=256, engine=DarkIsNucleus(upscale=2), **more)  # type: ignore[arg-type]
+    return propose(SAMPLE, folder, 5, side_px=256, **{"engine": DarkIsNucleus(upscale=2), **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,35 @@ def test_the_same_call_proposes_the_same(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputExists):
         made(again)
     assert made(again, overwrite=True) == again
+
+
+class Counting:
+    """An engine that counts the windows that it is shown."""
+
+    upscale = 2
+    name, streams, batch_px = "double", 1, 0
+
+    def __init__(self) -> None:
+        self.windows = 0
+
+    def predict(self, windows: Windows) -> BodyBoundary:
+        self.windows += len(windows)
+        return DarkIsNucleus(upscale=2).predict(windows)
+
+
+@pytest.mark.parametrize(("held_bytes", "again"), [(192 << 20, 0), (0, 5)])
+def test_a_tile_is_predicted_once_while_there_is_room(
+    folder: Path, tmp_path: Path, held_bytes: int, again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsi_nucssl.jobs.proposing._HELD_BYTES", held_bytes)
+    engine, told = Counting(), []
+    made(tmp_path / "tiles", engine=engine, on_progress=lambda *counts: told.append(counts))
+    count = len(told)
+    assert told == [(number + 1, count) for number in range(count)]
+    assert engine.windows == count + again
+    assert {p.name: p.read_bytes() for p in (tmp_path / "tiles").iterdir()} == {
+        p.name: p.read_bytes() for p in folder.iterdir()
+    }
 
 
 def test_what_cannot_be_proposed_is_said(tmp_path: Path) -> None:

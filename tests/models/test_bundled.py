@@ -14,8 +14,9 @@ from wsi_nucssl.benchmark.run import benchmark
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.files import sha256_file
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.info import BUNDLED, bundled_models
-from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+from wsi_nucssl.models.weights import load_model
 
 LARGEST = 60_000_000
 

@@ -45,6 +45,17 @@ def test_an_image_gets_a_line_for_each_pair(run: Path, tmp_path: Path) -> None:
     assert drawn.shape[0] > 2 * 104  # title and colour bar
 
 
+def test_an_image_in_a_slides_place_leaves_none_of_the_slides_files(run: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    for ending in ("png", "npy", "geojson"):
+        (tmp_path / f"a_density.{ending}").write_text("of a slide")
+    with pytest.raises(OutputExists):
+        draw(run, [tmp_path / "a.png"], tmp_path, pairs=1)
+    assert draw(run, [tmp_path / "a.png"], tmp_path, pairs=1, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a_density.png"}
+
+
 def test_a_slide_gets_a_heat_map_of_its_own_shape(run: Path, cmu_slide: Path, tmp_path: Path) -> None:
     (picture,) = draw(run, [cmu_slide], tmp_path)
     density = np.load(picture.with_suffix(".npy"))

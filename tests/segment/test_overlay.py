@@ -146,3 +146,12 @@ def test_what_is_left_unparsed_lies_off_the_region(files: list[Path]) -> None:
     expected = [each.feature["id"] for each in nuclei if reaches(each.rings())]
     assert [each.feature["id"] for each in nuclei.near(box)] == expected
     assert 0 < len(expected) < sum(1 for _ in nuclei)
+
+
+@pytest.mark.parametrize("style", [{}, {"fill": 0.5}, {"color_by": "area_um2", "fill": 0.3}])
+def test_more_nuclei_than_are_held_give_the_same_picture(
+    files: list[Path], slide: Path, style: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = drawn(slide, files[0], **style)
+    monkeypatch.setattr("wsi_nucssl.segment.overlay._MOST_HELD", 3)
+    assert (drawn(slide, files[0], **style) == held).all()

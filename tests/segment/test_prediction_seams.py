@@ -14,7 +14,8 @@ from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.geometry import Mpp, Point, Size
-from wsi_nucssl.models.weights import DEFAULT_MODEL, load_model
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.nuclei.seams import extract_nuclei
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.segment.seam_figure import SeamFigure

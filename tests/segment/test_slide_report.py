@@ -53,8 +53,11 @@ def test_the_page_shows_what_was_written(
     assert f"<b>{summary.nuclei:,}</b><span>nuclei" in page
     assert "tissue &amp; &lt;more&gt;.tif" in page
     assert summary.sha256[:12] in page
+    assert "n.geojson</th><td>drag it onto the slide in QuPath" in page
+    assert "wsi-nucssl view &#39;tissue &amp; &lt;more&gt;.tif&#39; n.geojson" in page
+    assert {*re.findall(r'id="(p\d)"', page)} == {*re.findall(r'href="#(p\d)"', page)} != set()
     assert not summary.doubts
-    assert not re.findall(r"(?:src|href)=\"(?!data:|#s\d)[^\"]*\"|url\(|https?://(?!arxiv)", page)
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#[ps]\d)[^\"]*\"|url\(|https?://(?!arxiv)", page)
     pictures = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
     assert len(pictures) == 2 + 9
     assert all(np.ptp(imagecodecs.jpeg8_decode(base64.b64decode(each))) > 20 for each in pictures[2:])
@@ -157,7 +160,7 @@ def test_tables_beside_have_one_report(segment: Segment, slide: Path, tmp_path: 
     with outputs[1].open(newline="") as file:
         areas = [float(row["area_um2"]) for row in csv.DictReader(file)]
     page = report_path(summary.output).read_text()
-    median = float(re.search(r"median <b>([\d.]+) µm²", page)[1])  # type: ignore[index]
+    median = float(re.search(r"median <b>([\d.]+)\sµm²", page)[1])  # type: ignore[index]
     assert median == pytest.approx(np.median(areas), abs=0.3)
 
 

@@ -104,6 +104,37 @@ def test_nuclei_lie_where_they_are_near_by_and_from_afar(site: Site) -> None:
     look(site, doing)
 
 
+SLOWLY = """void (() => {
+  const pane = wsiNucssl.panes[0];
+  Object.defineProperty(pane, "moving", { get: () => true, set() {}, configurable: true });
+  Object.assign(pane, { cost: 1e7, isFresh: false, drawnAt: performance.now() });
+})()"""
+AT_REST = """void (() => {
+  const pane = wsiNucssl.panes[0];
+  delete pane.moving;
+  pane.viewer.raiseEvent("animation-finish");
+})()"""
+
+
+def test_nuclei_move_with_the_slide_where_drawing_them_anew_takes_long(site: Site) -> None:
+    async def doing(page: Page, url: str) -> None:
+        await page.open(f"{url}#{AT}&color=&fill=1&layers=nuclei,outline")
+        await page.run(SLOWLY)
+        await page.run("void wsiNucssl.panes[0].show(640, 470, 1.3)")
+        await page.still()
+        assert "scale(1.3" in await page.run("wsiNucssl.panes[0].overlays[1].style.transform")
+        for x, y, side in SQUARES:
+            assert near(await color_at(page, x + side / 6, y + side / 6), PLAIN)
+            assert near(await color_at(page, x - 6, y - 6), COLOR)
+        await page.run(AT_REST)
+        await page.still()
+        assert await page.run("wsiNucssl.panes[0].overlays[1].style.transform") == ""
+        for x, y, side in SQUARES:
+            assert near(await color_at(page, x + side / 6, y + side / 6), PLAIN)
+
+    look(site, doing)
+
+
 def test_pointer_filter_and_fill(site: Site) -> None:
     async def doing(page: Page, url: str) -> None:
         await page.open(f"{url}#{AT}&color=&fill=1")

@@ -230,7 +230,7 @@ def _object(image: Any, groups: Sequence[Any], context: ExportContext, digest: s
     for name in _FROM_SOURCE:
         if name not in image:
             setattr(image, name, "")
-    annotations = hd.ann.MicroscopyBulkSimpleAnnotations(
+    annotations: Any = hd.ann.MicroscopyBulkSimpleAnnotations(
         source_images=[image],
         annotation_coordinate_type=hd.ann.AnnotationCoordinateTypeValues.SCOORD,
         annotation_groups=groups,

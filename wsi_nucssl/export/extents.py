@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from wsi_nucssl.nuclei.compiled import compiled
@@ -13,6 +16,7 @@ Extent = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax."""
 
 _KEY = b'"coordinates"'
+_LEAST_POINTS = 3
 
 
 def extent_of(text: bytearray) -> Extent | None:
@@ -30,10 +34,35 @@ def extent_of(text: bytearray) -> Extent | None:
     return (low_x, low_y, high_x, high_y) if low_x <= high_x else None
 
 
+def skimmed(text: bytearray) -> tuple[Extent, Mapping[str, Any]] | None:
+    """The box around a Feature's one polygon, and the Feature without the coordinates, which take long to parse.
+
+    None where only parsing can tell: it has several geometries, or another one than a polygon of at least three points.
+    """
+    place = text.find(_KEY)
+    start = place + len(_KEY)
+    if place < 0 or text.find(_KEY, start) >= 0:
+        return None
+    low_x, low_y, high_x, high_y, end, points = _extent(np.frombuffer(text, np.uint8), start)
+    if not low_x <= high_x or points < _LEAST_POINTS:
+        return None
+    feature = orjson.loads(text[:start] + b":[]" + text[end:])
+    geometry = feature.get("geometry")
+    if not isinstance(geometry, dict) or (geometry.get("type"), geometry.get("coordinates")) != (
+        "Polygon",
+        [],
+    ):
+        return None
+    return (low_x, low_y, high_x, high_y), feature
+
+
 @compiled
-def _extent(text: NDArray[np.uint8], start: int) -> tuple[float, float, float, float]:  # pragma: no cover
-    """Of nested arrays of numbers that follow a colon; (1, 1, 0, 0) where that is not what follows."""
-    nothing = (1.0, 1.0, 0.0, 0.0)
+def _extent(
+    text: NDArray[np.uint8], start: int
+) -> tuple[float, float, float, float, int, int]:  # pragma: no cover
+    """Of nested arrays of numbers that follow a colon, with their end and number of points; xmin > xmax for others."""
+    nothing = (1.0, 1.0, 0.0, 0.0, start, 0)
+    points = 0
     low_x = low_y = np.inf
     high_x = high_y = -np.inf
     depth, position, i, size = 0, 0, start, text.size
@@ -45,7 +74,7 @@ def _extent(text: NDArray[np.uint8], start: int) -> tuple[float, float, float, f
         elif c == 93:  # ]
             depth -= 1
             if depth <= 0:
-                return (low_x, low_y, high_x, high_y)
+                return (low_x, low_y, high_x, high_y, i + 1, points)
         elif c == 44:  # ,
             position += 1
         elif c == 45 or 48 <= c <= 57:
@@ -68,6 +97,7 @@ def _extent(text: NDArray[np.uint8], start: int) -> tuple[float, float, float, f
             if position == 0:
                 low_x, high_x = min(low_x, value), max(high_x, value)
             elif position == 1:
+                points += 1
                 low_y, high_y = min(low_y, value), max(high_y, value)
             continue
         elif not (c == 58 or c == 32 or c == 10 or c == 13 or c == 9):

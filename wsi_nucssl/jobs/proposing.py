@@ -6,14 +6,14 @@ import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from wsi_nucssl.checks import whole
 from wsi_nucssl.errors import SlideError
 from wsi_nucssl.files import atomic_path, safe_stem
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.jobs.arguments import PathArgument, one_path
 from wsi_nucssl.locations import locate
 from wsi_nucssl.outputs import check_output
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from wsi_nucssl.engines.base import Engine
     from wsi_nucssl.models.devices import Device
     from wsi_nucssl.models.weights import Model
+    from wsi_nucssl.nuclei.settings import Probabilities
+    from wsi_nucssl.result.result import Result
+    from wsi_nucssl.slide import RGB
 
 COUNT: Final = 20
 SIDE_PX: Final = 512
 """Side of a tile at the model's mpp."""
+_HELD_BYTES: Final = 192 << 20
 _NAMESPACE: Final = uuid.UUID("0a4f6e39-53c4-5d0c-9f0f-6f0b7f3f2f52")
 _COLOUR: Final = [200, 0, 0]
 
@@ -89,7 +93,7 @@ def propose(
     """
     from wsi_nucssl.engines.opening import as_engine
     from wsi_nucssl.models.weights import as_model
-    from wsi_nucssl.segment.images import predict_image
+    from wsi_nucssl.segment.in_memory import result_of_image
     from wsi_nucssl.segment.proposals import candidates, proposals
     from wsi_nucssl.slide import open_slide, tissue_mask
     from wsi_nucssl.slide.canvas import Canvas
@@ -114,13 +118,14 @@ def propose(
                 path=str(place),
                 remedy="Give a smaller ⟨side_px⟩",
             )
-        done = 0
+        predictions = _Predictions(opened, loaded.info.mpp / own)
+        looked_at = 0
 
-        def predict(image: Any) -> Any:
-            nonlocal done
-            planes = predict_image(opened, image, scale=loaded.info.mpp / own)
-            done += 1
-            on_progress(done, len(boxes))
+        def predict(box: Box, image: RGB) -> Probabilities:
+            nonlocal looked_at
+            planes = predictions.of(box, image)
+            looked_at += 1
+            on_progress(looked_at, len(boxes))
             return planes
 
         chosen = proposals(canvas, boxes, predict, count)
@@ -136,20 +141,44 @@ def propose(
                     "region": [corner.x0, corner.y0, corner.width, corner.height],
                     "uncertainty": round(each.uncertainty, 4),
                 }
-                _write(partial / name, canvas.read(each.box), own, loaded, opened)
+                image = canvas.read(each.box)
+                found = result_of_image(image, predictions.of(each.box, image), own, loaded, opened)
+                _write(partial / name, image, found, loaded)
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return target
 
 
-def _write(stem: Path, image: Any, mpp: float, model: Model, engine: Engine) -> None:
+class _Predictions:
+    """What the network said of tiles, so that those that are chosen need not be predicted again.
+
+    Tiles beyond the first 192 MiB are: of some hundred thousand, nobody could hold all.
+    """
+
+    def __init__(self, engine: Engine, scale: float) -> None:
+        self._engine, self._scale = engine, scale
+        self._held: dict[Box, Probabilities] = {}
+        self._room = _HELD_BYTES
+
+    def of(self, box: Box, image: RGB) -> Probabilities:
+        """The planes of a tile."""
+        from wsi_nucssl.segment.images import predict_image
+
+        if box in self._held:
+            return self._held[box]
+        planes = predict_image(self._engine, image, scale=self._scale)
+        if planes.nbytes <= self._room:
+            self._held[box] = planes
+            self._room -= planes.nbytes
+        return planes
+
+
+def _write(stem: Path, image: RGB, found: Result, model: Model) -> None:
     """A tile and its outlines, as annotations that can be edited."""
     import shapely
 
     from wsi_nucssl.pictures import png
-    from wsi_nucssl.segment.region import segment
 
     stem.with_name(f"{stem.name}.png").write_bytes(png(image))
-    found = segment(image, mpp=mpp, model=model, engine=engine)
     features = [
         {
             "type": "Feature",

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wsi_nucssl import checks
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.files import sha256_file
+from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.info import ENCODER_KEY, ModelInfo, parse_info, read_header, seen_images, weights_path
 
 if TYPE_CHECKING:
     from wsi_nucssl.doubts import Doubt
     from wsi_nucssl.models.resunet import ResUNet
-
-DEFAULT_MODEL: Final = "liteunet0x2-nuclei"
 
 
 @dataclass(frozen=True)

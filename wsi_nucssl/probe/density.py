@@ -138,6 +138,8 @@ def _draw(
         lines = density_pairs(model, Canvas.at_scale(slide, 1.0).read_whole(), view_px, pairs)
         title = f"{as_text(slide.path.name)}: a view with more nuclei and its density, one with fewer and its density"
         drawn = captioned(lines, [_colour_bar_of_pairs()], title)
+        for stale in _outputs(picture)[1:]:  # of a slide that was here before
+            stale.unlink(missing_ok=True)
     else:
         require_detail(slide, Mpp.square(mpp))
         density = slide_density(model, slide, mpp)

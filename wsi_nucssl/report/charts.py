@@ -56,7 +56,7 @@ class BarChart:
     def of(cls, spread: Spread, title: str, unit: str, note: str) -> Self:
         """Of what was counted."""
         shown = spread.histogram()
-        unit_after = f" {unit}" if unit else ""
+        unit_after = f"\N{NO-BREAK SPACE}{unit}" if unit else ""
         return cls(
             title,
             unit,
@@ -84,8 +84,10 @@ def _bars(shown: Histogram, unit: str) -> list[Bar]:
 
 
 def axis(low: float, high: float) -> tuple[Tick, ...]:
-    """Round numbers along an axis from `low` to `high`."""
-    return tuple(Tick(_at(value, low, high), number(value)) for value in ticks(low, high))
+    """Round numbers along an axis from `low` to `high`, all with as many decimals."""
+    values = ticks(low, high)
+    decimals = max((len(number(value).partition(".")[2]) for value in values), default=0)
+    return tuple(Tick(_at(value, low, high), f"{value:,.{decimals}f}") for value in values)
 
 
 def _at(value: float, low: float, high: float) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.export.registry import format_of
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.locations import as_text
 from wsi_nucssl.nuclei.table import Nuclei
@@ -15,7 +17,7 @@ from wsi_nucssl.report.maps import Maps
 from wsi_nucssl.report.pages import page
 from wsi_nucssl.report.samples import draw_samples
 from wsi_nucssl.report.tally import Tally
-from wsi_nucssl.report.words import MEASURED, PAPER, STAGES, doubt_title
+from wsi_nucssl.report.words import FILES, MEASURED, PAPER, STAGES, doubt_title
 from wsi_nucssl.segment.reporting import NucleiNear, Subject
 from wsi_nucssl.segment.summary import SegmentSummary
 
@@ -56,6 +58,8 @@ class SlideReport:
             charts=charts if tally.nuclei else [],
             samples=samples,
             stages=_stages(seconds),
+            files=_files(subject, summary),
+            model=subject.context.header.get("model"),
             provenance=_provenance(subject, summary),
             methods=_methods(subject),
             paper=PAPER,
@@ -70,6 +74,15 @@ def _stages(seconds: Mapping[str, float]) -> list[tuple[str, str, float, float]]
     return [
         (*STAGES[name], taken, 100 * taken / longest) for name, taken in seconds.items() if name in STAGES
     ]
+
+
+def _files(subject: Subject, summary: SegmentSummary) -> list[tuple[str, str]]:
+    """What lies beside the page, and what to do with it."""
+    rows = [(path.name, FILES.get(format_of(path) or "", "")) for path in summary.outputs]
+    if format_of(summary.output) in _VIEWED:
+        words = shlex.join(["wsi-nucssl", "view", as_text(subject.slide.path.name), summary.output.name])
+        rows.append(("in a browser", words))
+    return rows
 
 
 def _provenance(subject: Subject, summary: SegmentSummary) -> list[tuple[str, str]]:
@@ -97,6 +110,7 @@ def _provenance(subject: Subject, summary: SegmentSummary) -> list[tuple[str, st
     return rows
 
 
+_VIEWED: Final = ("geojson", "geojson.gz", "parquet")
 _LEAST: Final = ("min_area_um2", "min_probability")
 
 

@@ -17,15 +17,24 @@ DOUBTS: Final = {
 MEASURED: Final = {
     "area_um2": ("Area", "µm²", "how large a nucleus is"),
     "perimeter_um": ("Perimeter", "µm", "the length of its outline"),
-    "circularity": ("Circularity", "", "1 for a perfect circle, less for ragged or long outlines"),
+    "circularity": ("Circularity", "", "1 for a circle, less if ragged or long"),
     "major_axis_um": ("Length", "µm", "of the ellipse that fits it best"),
     "minor_axis_um": ("Width", "µm", "of the ellipse that fits it best"),
-    "eccentricity": ("Elongation", "", "0 for round, near 1 for spindle-shaped (eccentricity)"),
+    "eccentricity": ("Elongation", "", "eccentricity: 0 if round, near 1 for spindles"),
     "solidity": ("Solidity", "", "1 without dents; less for bent or lobed nuclei"),
     "probability": ("Certainty", "", "how sure the network is, from 0 to 1"),
-    "hematoxylin_od": ("Hematoxylin", "OD", "how darkly the nucleus is stained"),
+    "hematoxylin_od": ("Hematoxylin", "OD", "how dark its stain is, as optical density"),
 }
 """Title, unit and explanation of each measurement, in the order in which they are shown."""
+
+FILES: Final = {
+    "geojson": "drag it onto the slide in QuPath",
+    "geojson.gz": "unpack it, and drag it onto the slide in QuPath",
+    "csv": "a table, one row a nucleus: a spreadsheet opens it",
+    "parquet": "table and outlines, for pandas and geopandas",
+    "zarr": "a label image, for napari",
+}
+"""What to do with a file of each format."""
 
 STAGES: Final = {
     "prepare": ("Preparing", "opening the slide, finding tissue, starting the network"),

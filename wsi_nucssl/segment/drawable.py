@@ -112,28 +112,28 @@ class _GeoJson:
     def near(self, box: ViewBox) -> Iterator[DrawableNuclei]:
         try:
             for nucleus in self._file.near(box):
-                yield DrawableNuclei(nucleus.rings(), nucleus.color, _class_of(nucleus), self._value(nucleus))
+                yield DrawableNuclei(
+                    nucleus.rings(), nucleus.color, _class_of(nucleus), self._value(nucleus.feature)
+                )
         except _DAMAGE as error:
             raise InputError(
                 f"a feature is not a polygon ({error!r})", path=self.path, remedy="Give polygons only"
             ) from error
 
     def centres(self, box: ViewBox) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        places: list[NDArray[np.float64]] = []
-        values: list[float] = []
-        for each in self.near(box):
-            places.append((each.rings[0].min(axis=0) + each.rings[0].max(axis=0)) / 2)
-            values.append(each.value)
-            if len(places) == _AT_A_TIME:
-                yield np.array(places), np.array(values)
-                places, values = [], []
-        if places:
-            yield np.array(places), np.array(values)
+        held: list[tuple[float, ...]] = []
+        for extent, feature in self._file.extents(box):
+            held.append((*extent, self._value(feature)))
+            if len(held) == _AT_A_TIME:
+                yield _middles(held)
+                held = []
+        if held:
+            yield _middles(held)
 
-    def _value(self, nucleus: Nucleus) -> float:
+    def _value(self, feature: Mapping[str, Any]) -> float:
         if not self._wanted:
             return 0.0
-        measured = (nucleus.feature.get("properties") or {}).get("measurements") or {}
+        measured = (feature.get("properties") or {}).get("measurements") or {}
         if isinstance(measured, list):  # as QuPath wrote them before 0.3: a list of name and value
             measured = {each.get("name"): each.get("value") for each in measured if isinstance(each, dict)}
         self.measurements = self.measurements or [str(name) for name in measured]
@@ -194,6 +194,12 @@ class _Stored:
             return np.zeros(len(measured))
         values: NDArray[np.float64] = measured[:, self._column].astype(np.float64)
         return values
+
+
+def _middles(held: list[tuple[float, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of boxes, each with a value."""
+    rows = np.array(held)
+    return (rows[:, :2] + rows[:, 2:4]) / 2, rows[:, 4]
 
 
 def _boxes(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +25,8 @@ from wsi_nucssl.slide import RGB, Canvas, Slide, identity
 
 Shape = Literal["auto", "outlines", "density"]
 Colour = tuple[int, int, int]
+Outlined = tuple[DrawableNuclei, list[NDArray[np.float64]]]
+"""A nucleus and its rings in px of the picture."""
 
 _MAX_PX: Final = 64 * 2**20
 _SHIFT: Final = 4
@@ -42,6 +45,8 @@ _SMOOTH_CELLS: Final = 2.5
 _NO_VALUE: Final = (150, 150, 150)
 _COLOURS: Final = "viridis"
 _MOST_CLASSES: Final = 12
+_MOST_HELD: Final = 20_000
+"""Nuclei whose outlines are kept from one pass to the next; some 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,31 +202,38 @@ class _View:
 
 def _draw_outlines(view: _View, source: Drawable, style: OverlayStyle) -> list[Item]:
     """Draw each nucleus that may be seen; returns what the legend says."""
-    seen = source.near(view.box_of(source))
+    shown = _held(lambda: _visible(view, source))
     if style.color_by:
-        kept = [*_visible(view, source, seen)]
-        low, high = _range(np.array([each.value for each, _ in kept]), source, style)
+        low, high = _range(np.fromiter((each.value for each, _ in shown()), np.float64), source, style)
         table = colours_of(_COLOURS)
-        _paint(view, ((rings, _colour(each.value, low, high, table)) for each, rings in kept), style)
+        _paint(
+            view, lambda: ((rings, _colour(each.value, low, high, table)) for each, rings in shown()), style
+        )
         return [ColourBar(table, _number(low), _number(high), _label(style.color_by))]
     classes: Counter[tuple[str, Colour]] = Counter()
 
     def coloured() -> Iterator[tuple[Sequence[NDArray[np.float64]], Colour]]:
-        for each, rings in _visible(view, source, seen):
+        classes.clear()
+        for each, rings in shown():
             colour = style.color or each.colour
             classes[each.name, colour] += 1
             yield rings, colour
 
-    _paint(view, coloured(), style)
-    shown = classes.most_common(_MOST_CLASSES)
-    return [Swatch(colour, f"{name or 'Nuclei'} ({count:,})") for (name, colour), count in shown]
+    _paint(view, coloured, style)
+    swatches = classes.most_common(_MOST_CLASSES)
+    return [Swatch(colour, f"{name or 'Nuclei'} ({count:,})") for (name, colour), count in swatches]
 
 
-def _visible(
-    view: _View, source: Drawable, nuclei: Iterator[DrawableNuclei]
-) -> Iterator[tuple[DrawableNuclei, list[NDArray[np.float64]]]]:
+def _held(nuclei: Callable[[], Iterator[Outlined]]) -> Callable[[], Iterator[Outlined]]:
+    """The nuclei, to be gone through several times: a region's are held, those of a whole slide read again."""
+    first = [*islice(nuclei(), _MOST_HELD + 1)]
+    return nuclei if len(first) > _MOST_HELD else lambda: iter(first)
+
+
+def _visible(view: _View, source: Drawable) -> Iterator[Outlined]:
+    """Each nucleus that reaches the picture, and its rings there."""
     rows, cols = view.picture.shape[:2]
-    for each in nuclei:
+    for each in source.near(view.box_of(source)):
         rings = [view.placed(ring, source) for ring in each.rings]
         low, high = rings[0].min(axis=0), rings[0].max(axis=0)
         if high[0] >= 0 and high[1] >= 0 and low[0] <= cols and low[1] <= rows:
@@ -229,30 +241,25 @@ def _visible(
 
 
 def _paint(
-    view: _View, nuclei: Iterator[tuple[Sequence[NDArray[np.float64]], Colour]], style: OverlayStyle
+    view: _View,
+    nuclei: Callable[[], Iterator[tuple[Sequence[NDArray[np.float64]], Colour]]],
+    style: OverlayStyle,
 ) -> None:
+    """Insides first, where they are wanted, so that they cover no outline."""
     picture = view.picture
-    filled = picture.copy() if style.fill else None
-    lines: list[tuple[list[NDArray[np.int32]], Colour]] = []
-    for rings, colour in nuclei:
-        fixed = [_fixed(ring) for ring in rings if np.abs(ring).max() * 2**_SHIFT < _FARTHEST]
-        if filled is None:
-            _outline(picture, fixed, colour, style.width)
-        else:
-            cv2.fillPoly(filled, fixed, colour, cv2.LINE_AA, _SHIFT)
-            lines.append((fixed, colour))
-    if filled is not None:
+    if style.fill:
+        filled = picture.copy()
+        for rings, colour in nuclei():
+            cv2.fillPoly(filled, _fixed(rings), colour, cv2.LINE_AA, _SHIFT)
         picture[:] = cv2.addWeighted(picture, 1 - style.fill, filled, style.fill, 0)
-        for fixed, colour in lines:
-            _outline(picture, fixed, colour, style.width)
+    for rings, colour in nuclei():
+        cv2.polylines(picture, _fixed(rings), True, colour, max(1, round(style.width)), cv2.LINE_AA, _SHIFT)
 
 
-def _fixed(ring: NDArray[np.float64]) -> NDArray[np.int32]:
-    return np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32)  # OpenCV counts from pixel centres
-
-
-def _outline(picture: RGB, rings: Sequence[NDArray[np.int32]], colour: Colour, width: float) -> None:
-    cv2.polylines(picture, rings, True, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+def _fixed(rings: Sequence[NDArray[np.float64]]) -> list[NDArray[np.int32]]:
+    """As OpenCV draws them, which counts from pixel centres; without what lies too far away for it."""
+    near = (ring for ring in rings if np.abs(ring).max() * 2**_SHIFT < _FARTHEST)
+    return [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in near]
 
 
 def _draw_density(view: _View, source: Drawable, style: OverlayStyle) -> list[Item]:

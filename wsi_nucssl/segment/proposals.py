@@ -27,7 +27,8 @@ _MAYBE: Final = 0.02
 _EASY: Final = 0.5
 """What the least uncertain tile's distance counts, beside 1 for that of the most uncertain one."""
 
-Predict = Callable[[RGB], Probabilities]
+Predict = Callable[[Box, RGB], Probabilities]
+"""The planes of a tile and its picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def spread(features: NDArray[np.float64], uncertainties: NDArray[np.float64], co
 
 def _looked_at(canvas: Canvas, box: Box, predict: Predict) -> tuple[Proposal, list[float]]:
     image = canvas.read(box)
-    nucleus = predict(image)[:2].astype(np.float64).sum(axis=0) / 255
+    nucleus = predict(box, image)[:2].astype(np.float64).sum(axis=0) / 255
     uncertainty = _entropy(nucleus)
     density = -np.log((image.astype(np.float64) + 1) / 256)
     colours, textures = density.mean(axis=(0, 1)), density.std(axis=(0, 1))

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl._version import __version__
 from wsi_nucssl.checks import shown
-from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.engines.base import Engine, default_batch_size
 from wsi_nucssl.engines.opening import as_engine
 from wsi_nucssl.errors import UsageError
-from wsi_nucssl.geometry import Box, Mpp, Point, Size
+from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.grid import ORIGIN
 from wsi_nucssl.locations import local
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.models.weights import Model, as_model
-from wsi_nucssl.nuclei.seams import Part, extract_block
+from wsi_nucssl.nuclei.seams import extract_block
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.result.building import from_nuclei
-from wsi_nucssl.result.picture import ArrayPicture, SlidePicture
+from wsi_nucssl.result.picture import SlidePicture
 from wsi_nucssl.result.result import Result
-from wsi_nucssl.segment.images import check_image, predict_image
+from wsi_nucssl.segment.images import check_image
+from wsi_nucssl.segment.in_memory import doubts_of, inside, provenance, segment_array
 from wsi_nucssl.segment.on_demand import OnWindows, WindowsOnDemand
 from wsi_nucssl.segment.options import Origin, SegmentOptions
-from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, SeedRule, make_plan, narrowed
-from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before
+from wsi_nucssl.segment.plan import HALO, MAX_HALO, Plan, make_plan, narrowed
+from wsi_nucssl.segment.plausibility import doubts_before
 from wsi_nucssl.segment.scope import Scope
 from wsi_nucssl.slide import Canvas, Slide, identity, open_slide, tissue_mask
 from wsi_nucssl.slide.base import is_slide
-from wsi_nucssl.slide.resolution import check_enlargement, require_detail
-from wsi_nucssl.slide.roi_reading import read_roi
+from wsi_nucssl.slide.resolution import require_detail
 
 _DEFAULT: Final = SegmentOptions()
 
@@ -158,7 +155,7 @@ def segment(
     loaded = as_model(model)
     opened = as_engine(engine, loaded, device, views)
     if isinstance(source, np.ndarray):
-        return _segment_array(source, box, loaded, opened, options)
+        return segment_array(source, box, loaded, opened, options)
     with _opened(source, options) as slide:
         return _segment_slide(slide, box, loaded, opened, options, on_windows)
 
@@ -206,7 +203,7 @@ def _segment_slide(
     require_detail(slide, Mpp.square(model.info.input_mpp))
     canvas = Canvas(slide, Mpp.square(model.info.input_mpp))
     assert slide.mpp is not None  # the canvas has asked for it
-    shown = _inside(region, Box.at(ORIGIN, slide.dimensions))
+    shown = inside(region, Box.at(ORIGIN, slide.dimensions))
     tissue = tissue_mask(slide, options.tissue)
     scope = Scope.of(slide, tissue, options)
     if scope.roi and region is None:
@@ -227,7 +224,7 @@ def _segment_slide(
         **({"force_mpp": True} if slide.is_mpp_forced else {}),
         **slide.part.record(),
         "reader": slide.reader,
-        **_provenance(model, engine, batch_size),
+        **provenance(model, engine, batch_size),
         "origin": options.origin,
         **scope.record(),
     }
@@ -247,14 +244,8 @@ def _segment_slide(
         types=model.info.schema.types,
     )
     return replace(
-        result, doubts=(*doubts_before(slide, scope, model), *_doubts(nuclei, model, scope.mm2_in(shown)))
+        result, doubts=(*doubts_before(slide, scope, model), *doubts_of(nuclei, model, scope.mm2_in(shown)))
     )
-
-
-def _doubts(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]:
-    areas = AreaTally()
-    areas.add(nuclei)
-    return doubts_after(areas, mm2, Mpp.square(model.info.mpp))
 
 
 def _blocks(windows: WindowsOnDemand, plan: Plan, core: Box, model: Model) -> Iterator[Nuclei]:
@@ -273,80 +264,3 @@ def _blocks(windows: WindowsOnDemand, plan: Plan, core: Box, model: Model) -> It
             max_halo=MAX_HALO,
             part=plan.part_of(block),
         )
-
-
-def _segment_array(
-    image: NDArray[np.uint8], region: Box | None, model: Model, engine: Engine, options: SegmentOptions
-) -> Result:
-    assert options.mpp is not None
-    if not options.force_mpp:
-        check_enlargement(Mpp.square(options.mpp), Mpp.square(model.info.input_mpp))
-    image = np.ascontiguousarray(image)
-    size = Size(image.shape[1], image.shape[0])
-    shown = _inside(region, Box.at(ORIGIN, size))
-    roi = (
-        read_roi(options.roi, options.roi_class, size=size, mpp=Mpp.square(options.mpp))
-        if options.roi
-        else None
-    )
-    if roi and region is None:
-        shown = roi.box.clip(shown)
-    scale = model.info.mpp / options.mpp
-    probabilities = predict_image(engine, image, scale=scale)
-    extent = Box(0, 0, probabilities.shape[2], probabilities.shape[1])
-    name = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
-    nuclei = extract_block(
-        lambda box: probabilities[:, *box.rc],
-        shown.in_px_of(scale, scale).clip(extent),
-        extent,
-        model.info.instances,
-        halo=HALO,
-        max_halo=MAX_HALO,
-        part=Part(extent, SeedRule(roi.rule, scale, scale)) if roi else None,
-    )
-    result = from_nuclei(
-        nuclei,
-        region=shown,
-        scale_x=scale,
-        scale_y=scale,
-        mpp=Mpp.square(options.mpp),
-        answer_mpp=Mpp.square(model.info.mpp),
-        origin=Point(0, 0),
-        slide_size=size,
-        identity=name,
-        header={
-            "slide": name,
-            "slide_mpp": [options.mpp] * 2,
-            **_provenance(model, engine, 1),
-            **(roi.record() if roi else {}),
-        },
-        picture=ArrayPicture(image),
-        types=model.info.schema.types,
-    )
-    return replace(result, doubts=(*model.doubts, *_doubts(nuclei, model)))
-
-
-def _inside(region: Box | None, whole: Box) -> Box:
-    """The part of a region that is there; all if none is given."""
-    if region is None:
-        return whole
-    if not region.overlaps(whole):
-        raise UsageError(f"⟨region⟩ {region} lies outside the slide or image, which is {whole}")
-    return region.clip(whole)
-
-
-def _provenance(model: Model, engine: Engine, batch_size: int) -> dict[str, Any]:
-    info = model.info
-    return {
-        "kind": "segment",
-        "version": __version__,
-        "model": info.name,
-        "model_sha256": model.sha256,
-        "model_mpp": info.mpp,
-        "input_mpp": info.input_mpp,
-        "hematoxylin_mpp": info.input_mpp,
-        "instances": asdict(info.instances),
-        "engine": engine.name,
-        "batch_size": batch_size,
-        **({"types": info.schema.types_header()} if info.schema.types else {}),
-    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from wsi_nucssl.doubts import Doubt
 from wsi_nucssl.errors import InputError, WsiNucsslError
 from wsi_nucssl.export.base import ExportContext
 from wsi_nucssl.export.registry import format_of
+from wsi_nucssl.files import read_head
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.nuclei.table import Nuclei
@@ -22,6 +24,8 @@ from wsi_nucssl.slide import Slide, TissueMask
 
 REPORT = ".report.html"
 """What the name of a report adds to that of its outputs."""
+_OUTPUT: Final = re.compile(rb'<meta name="wsi-nucssl-output" content="([0-9a-f]{64})">')
+_HEAD_BYTES: Final = 4096
 _REACH_PX = 128
 """Canvas px that a nucleus may reach from its block, for those that are drawn."""
 
@@ -117,6 +121,12 @@ def _no_report(path: Path, error: Exception) -> Doubt:
 def report_path(output: Path) -> Path:
     """Where the report of a slide's outputs goes: beside them."""
     return output.with_name(f"{output.name.removesuffix(f'.{format_of(output)}')}{REPORT}")
+
+
+def result_of_page(path: Path) -> str | None:
+    """SHA-256 of the output that a report of ours says it is about; None if there is none, or somebody else's page."""
+    found = _OUTPUT.search(read_head(path, _HEAD_BYTES))
+    return found[1].decode() if found else None
 
 
 def near_in_blocks(work: SlideWork, chosen: Callable[[Iterable[Nuclei]], Iterable[Nuclei]]) -> NucleiNear:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,7 +22,9 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.table import Nuclei
 from wsi_nucssl.outputs import check_output
 from wsi_nucssl.runs import StopRequest, run_directory, stop_requests
+from wsi_nucssl.segment.clock import Clock
 from wsi_nucssl.segment.executor import Execute, OnProgress, SlideProgress, SlideWork, run_in_threads
+from wsi_nucssl.segment.leftovers import Leftovers, check_page
 from wsi_nucssl.segment.manifest import manifest_of
 from wsi_nucssl.segment.memory import Shares, shares
 from wsi_nucssl.segment.options import SegmentOptions
@@ -141,9 +143,12 @@ def segment_slide(
     place = locate(slide_path)
     inputs = (place, model.path, *roi_inputs(options, place))
     check_outputs(exporters, run_folder, slide=place, resume=resume, overwrite=overwrite, inputs=inputs)
-    report = report_path(next(iter(exporters))) if steps.report else None
+    page = report_path(next(iter(exporters)))
+    report = page if steps.report else None
     if report:
         check_output(report, inputs=inputs, overwrite=overwrite, may_exist=resume)
+    elif not (overwrite or resume):
+        check_page(page)
     tissue_path = tissue_output(options, inputs, [*exporters], resume=resume, overwrite=overwrite)
     with steps.open_slide(
         slide_path,
@@ -156,6 +161,7 @@ def segment_slide(
         require_detail(slide, Mpp.square(model.info.input_mpp))
         engine = engine or steps.open_engine(model, options.device, options.engine, options.views)
         setup = _Setup.of(slide, model, options, engine, steps)
+        left = Leftovers.of([*exporters], setup.manifest) if overwrite else None
         with (
             run_directory(
                 run_folder,
@@ -167,6 +173,9 @@ def segment_slide(
             ) as run,
             stop_requests() as stop,
         ):
+            if left:
+                left.note(run)
+            left = left or Leftovers.noted(run, next(iter(exporters)))
             for path in (*exporters, *((report,) if report else ())):
                 remove_partials(path.parent, path.name)
             if tissue_path and not (resume and tissue_path.exists()):
@@ -180,6 +189,9 @@ def segment_slide(
                 summary = _segment(setup, exporters, run, stop, steps, on_progress, begun, told)
             elif told and steps.report:
                 summary = report_again(steps.report, setup.subject(told), summary)
+            if left:
+                hashes = [*summary.outputs.values()]
+                summary = replace(summary, dropped=left.drop(run, page, hashes, break_lock=break_lock))
             _tidy(run)
             return summary
 
@@ -274,7 +286,7 @@ def _segment(
     report: Path | None,
 ) -> SegmentSummary:
     """Do all that is not done yet, stream all blocks into the outputs, and report on it where a report is wanted."""
-    seams, areas, mm2, clock = SeamFigure(), AreaTally(), setup.scope.mm2, _Clock(begun)
+    seams, areas, mm2, clock = SeamFigure(), AreaTally(), setup.scope.mm2, Clock(begun)
     watch = Guarded(steps.report, setup.subject(report)) if steps.report and report else None
     chosen_of = setup.options.selection.of
     doubts = doubts_before(setup.slide, setup.scope, setup.model)
@@ -317,42 +329,6 @@ def _segment(
         return summary
     near = near_in_blocks(work, lambda tables: chosen_of(tables, context))
     return watch.write(summary, clock.stages(progress.network_seconds, perf_counter()), near)
-
-
-class _Clock:
-    """Where the time of a slide goes.
-
-    Parameters
-    ----------
-    begun : float
-        When it began, by `perf_counter`.
-    """
-
-    def __init__(self, begun: float) -> None:
-        self._prepared, self._waited = perf_counter() - begun, 0.0
-        self._begun = begun
-
-    def waited_for(self, tables: Iterable[Nuclei]) -> Iterator[Nuclei]:
-        """The tables, and how long they took to come."""
-        each = iter(tables)
-        while True:
-            asked = perf_counter()
-            try:
-                table = next(each)
-            except StopIteration:
-                return
-            finally:
-                self._waited += perf_counter() - asked
-            yield table
-
-    def stages(self, network: float, now: float) -> dict[str, float]:
-        """Seconds of each stage; threads work side by side, so that finding nuclei is what the network left over."""
-        return {
-            "prepare": self._prepared,
-            "network": network,
-            "extract": max(0.0, self._waited - network),
-            "write": max(0.0, now - self._begun - self._prepared - self._waited),
-        }
 
 
 def _tidy(run: Path) -> None:

@@ -20,6 +20,7 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.outputs import Inputs, check_output
 from wsi_nucssl.runs import beside_of
 from wsi_nucssl.segment.executor import OnProgress
+from wsi_nucssl.segment.leftovers import named_alike
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import ordered, outputs, run_path
 from wsi_nucssl.segment.reporting import report_path
@@ -114,7 +115,7 @@ def segment_slides(
     versions = _versions(model, engine)
 
     def segment_one(slide: Location) -> None:
-        paths = held_paths(targets[slide])
+        paths = held_paths(targets[slide], replaces=overwrite or resume)
 
         def work() -> SegmentSummary:
             with stage.holding(paths, break_lock=break_lock) if stage else nullcontext():
@@ -208,11 +209,13 @@ def first_outputs(targets: Mapping[Location, Path | Iterable[Path]]) -> dict[Loc
     }
 
 
-def held_paths(outputs: Path | Iterable[Path]) -> tuple[Path, ...]:
-    """All that a run of a slide leaves, the first output first."""
+def held_paths(outputs: Path | Iterable[Path], *, replaces: bool = False) -> tuple[Path, ...]:
+    """All that a run of a slide leaves, the first output first, and all that may go if it replaces others."""
     paths = (outputs,) if isinstance(outputs, Path) else tuple(ordered(outputs))
     run = run_path(paths[0])
-    return (*paths, report_path(paths[0]), run, beside_of(run))
+    others = [path for path in named_alike(paths[0]) if path not in paths] if replaces else []
+    runs = [run_path(path) for path in named_alike(paths[0]) if run_path(path) != run] if replaces else []
+    return (*paths, report_path(paths[0]), run, beside_of(run), *others, *runs)
 
 
 def _placed(path: Path | None, name: str) -> Path | None:

@@ -46,6 +46,8 @@ class SegmentSummary:
         Width and height of the slide in level-0 px, and the (x, y) that coordinates count from, for `verification`.
     earlier : bool
         An earlier run finished it, and this one found all as it was left.
+    dropped : tuple of Path
+        What went with an earlier result that this one replaced: outputs of other formats, its page, its run.
     """
 
     outputs: Mapping[Path, str]
@@ -59,6 +61,7 @@ class SegmentSummary:
     slide_px: tuple[int, int] | None = None
     origin_l0: tuple[float, float] | None = None
     earlier: bool = field(default=False, compare=False)
+    dropped: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def output(self) -> Path:
@@ -81,6 +84,7 @@ def keep_summary(run: Path, summary: SegmentSummary) -> None:
     hashes = {output.name: sha256 for output, sha256 in summary.outputs.items()}
     before = _read(run) or {"outputs": {}}
     content = {**asdict(summary), "outputs": {**before["outputs"], **hashes}}
+    del content["dropped"]
     write_atomic(run / SUMMARY, json.dumps(content, indent=2))
 
 
@@ -112,6 +116,12 @@ def finished_summary(run: Path, outputs: Sequence[Path]) -> SegmentSummary | Non
     places = {name: tuple(kept[name]) for name in ("slide_px", "origin_l0") if kept.get(name)}
     read = {"outputs": hashes, "seams": seams, "doubts": doubts, **places}
     return SegmentSummary(**{**kept, **read, "earlier": True})
+
+
+def kept_outputs(run: Path) -> dict[str, str]:
+    """Names of the outputs that a finished run wrote, and their SHA-256; none where nobody knows."""
+    named = (_read(run) or {}).get("outputs")
+    return {str(name): str(sha256) for name, sha256 in named.items()} if isinstance(named, dict) else {}
 
 
 def kept_median(run: Path) -> float | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from wsi_nucssl.segment.reporting import report_path
+from wsi_nucssl.segment.reporting import report_path, result_of_page
 from wsi_nucssl.verification.fault import Fault
 
 _LARGEST_BYTES: Final = 1 << 25
-_OUTPUT: Final = re.compile(rb'<meta name="wsi-nucssl-output" content="([0-9a-f]{64})">')
 _REMEDY: Final = "Remove it, and run the same command again with ⟨resume⟩, which makes it anew"
 
 
@@ -22,10 +20,10 @@ def look_at_report(run: Path, summary: Mapping[str, Any]) -> Iterator[Fault]:
         page = path.read_bytes() if path.stat().st_size <= _LARGEST_BYTES else b""
     except OSError:
         return
-    found = _OUTPUT.search(page)
+    found = result_of_page(path)
     if found is None:
         return
     if not page.rstrip().endswith(b"</html>"):
         yield Fault(str(path), "report", "the report is cut off", _REMEDY)
-    elif found[1].decode() not in {str(each) for each in summary.get("outputs", {}).values()}:
+    elif found not in {str(each) for each in summary.get("outputs", {}).values()}:
         yield Fault(str(path), "report", "the report is of an earlier result", _REMEDY)

@@ -24,7 +24,7 @@ async function begin() {
   document.title = `${about.title} – wsi-nucssl`;
   $("title").textContent = about.title;
   const { width, height, mpp } = about.slide;
-  $("subtitle").textContent = `${number(width)} × ${number(height)} px, ${mpp ? `${number(mpp[0])} µm per px` : "µm unknown"}`;
+  $("subtitle").textContent = `${number(width)} × ${number(height)} px, ${mpp ? `${number(mpp[0])}\u00a0µm\u00a0per\u00a0px` : "µm unknown"}`;
   $("doubts").hidden = !about.doubts.length;
   $("doubts").replaceChildren(...about.doubts.map((each) => Object.assign(document.createElement("li"), { textContent: each })));
   addPane();

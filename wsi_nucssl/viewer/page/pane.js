@@ -6,6 +6,8 @@ import { drawSeams, drawTissue } from "./layers.js";
 const NUCLEUS_UM = 7;
 const NUCLEUS_PX = 28; // where nobody knows µm
 const BAR_PX = 160; // the longest scale bar
+const SMOOTH_MS = 40; // a frame that takes no longer is drawn anew each time
+const SHARE = 4; // while the picture moves, drawing nuclei anew leaves this many times as long to moving what is drawn
 
 export class Pane {
   constructor(root, slide, hasNavigator) {
@@ -24,6 +26,9 @@ export class Pane {
     this.viewer = opened(picture, slide, hasNavigator);
     const [lines, nuclei] = ["lines", "nuclei"].map((className) => Object.assign(document.createElement("canvas"), { className }));
     this.viewer.canvas.append(lines, nuclei); // below the navigator
+    this.overlays = [lines, nuclei];
+    this.cost = 0; // ms of a frame in which nuclei were drawn
+    this.drawnAt = -Infinity;
     this.lines = lines.getContext("2d");
     this.drawing = new Drawing(nuclei);
     this.content = () => null; // what to draw: set by who owns the pane
@@ -56,11 +61,30 @@ export class Pane {
   }
 
   draw() {
-    if (!this.frame && this.viewer.isOpen()) this.frame = requestAnimationFrame(() => { this.frame = 0; this.drawNow(); });
+    if (!this.frame && this.viewer.isOpen()) this.frame = requestAnimationFrame((now) => { this.frame = 0; this.drawAt(now); });
+  }
+
+  /** Draw what is over the slide anew, or, on a machine that is slow at it and while the picture moves, move what is drawn. */
+  drawAt(now) {
+    if (this.isFresh) this.cost = now - this.drawnAt;
+    const isHeld = this.moving && this.cost > SMOOTH_MS && now - this.drawnAt < (1 + SHARE) * this.cost;
+    this.isFresh = !isHeld && this.moving;
+    if (isHeld) return this.carry();
+    this.drawnAt = now;
+    this.drawNow();
+  }
+
+  /** Move and scale what was drawn last as the slide moves. */
+  carry() {
+    const [view, { x, y, zoom }] = [this.view, this.drawn];
+    const transform = `translate(${(x - view.x) * view.zoom}px, ${(y - view.y) * view.zoom}px) scale(${view.zoom / zoom})`;
+    for (const canvas of this.overlays) canvas.style.transform = transform;
+    this.drawScale(view, 1);
   }
 
   drawNow() {
-    const view = this.view;
+    const view = (this.drawn = this.view);
+    for (const canvas of this.overlays) canvas.style.transform = "";
     const content = this.content();
     if (!content || !view.width) return;
     this.drawLines(view, content);
