@@ -28,8 +28,9 @@ from typing import Any, Final
 ROOMS: Final = {
     "nuclei": "tests/nuclei tests/export/test_geojson.py",
     "metrics": "tests/metrics",
-    "segment": "tests/segment tests/export/test_geojson.py tests/cli/test_overlay_and_pack.py",
-    "train": "tests/train",
+    "segment": "tests/segment tests/export/test_geojson.py tests/cli/test_overlay_and_pack.py "
+    "tests/jobs/test_proposing.py",
+    "train": "tests/train tests/typed/test_typed_training.py",
 }
 """Each room, and the tests that hold it."""
 

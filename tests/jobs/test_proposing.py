@@ -15,9 +15,11 @@ from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.errors import DatasetError, OutputExists, SlideError, UsageError
+from wsi_nucssl.geometry import Box
 from wsi_nucssl.jobs.proposing import propose
-from wsi_nucssl.segment.proposals import spread
-from wsi_nucssl.slide import open_slide
+from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.segment.proposals import proposals, spread
+from wsi_nucssl.slide import RGB, open_slide
 
 SAMPLE = Path(__file__).parents[2] / "sample_slides" / "sample.svs"
 
@@ -123,6 +125,24 @@ def test_choices_are_different_and_begin_with_the_most_uncertain(
     chosen = spread(features, uncertainties, count)
     assert chosen[0] == 0
     assert len(set(chosen)) == len(chosen) == min(count, len(points))
+
+
+class Flat:
+    """A canvas of one colour."""
+
+    def read(self, box: Box) -> RGB:
+        return np.full((*box.size.shape_rc, 3), 200, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("body", "boundary", "bits"), [(255, 0, 0.0), (100, 28, 1.0), (26, 25, 0.7219), (0, 0, 0.0), (2, 2, 0.0)]
+)
+def test_uncertainty_is_the_entropy_of_being_a_nucleus(body: int, boundary: int, bits: float) -> None:
+    def predict(_box: Box, image: RGB) -> Probabilities:
+        return np.stack([np.full(image.shape[:2], each, np.uint8) for each in (body, boundary, 7)])
+
+    (found,) = proposals(Flat(), [Box(0, 0, 8, 8)], predict, 1)  # type: ignore[arg-type]
+    assert found.uncertainty == pytest.approx(bits, abs=1e-4)
 
 
 def test_what_is_unlike_goes_before_what_is_a_little_less_sure() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from tests.segment.large_slide import peak_of
 from wsi_nucssl.errors import SlideError, UsageError
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.memory import parse_bytes
-from wsi_nucssl.nuclei.settings import Probabilities
+from wsi_nucssl.nuclei.seams import extract_nuclei
+from wsi_nucssl.nuclei.settings import InstanceConfig, Probabilities
 from wsi_nucssl.segment.memory import Views, view_bytes
 from wsi_nucssl.segment.options import SegmentOptions
 
@@ -63,6 +65,19 @@ def test_a_bound_is_kept_and_too_little_is_refused_with_what_is_needed(sample: P
     assert kept.exit_code == 0, kept.said
     assert kept.peak_mib <= bound
     assert output.read_bytes() == (tmp_path / "free.geojson").read_bytes()
+
+
+def test_a_views_memory_grows_with_its_planes_and_covers_what_extraction_takes() -> None:
+    box, config = Box(0, 0, 700, 500), InstanceConfig()
+    assert view_bytes(box, 5) - view_bytes(box, 3) == 2 * box.size.area
+    planes = np.zeros((3, 500, 700), np.uint8)
+    planes[0, ::20, ::20] = 255
+    extract_nuclei(planes, config)
+    tracemalloc.start()
+    extract_nuclei(planes.copy(), config)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 * view_bytes(box, 3) < taken < view_bytes(box, 3)
 
 
 def nothing(box: Box) -> Probabilities:

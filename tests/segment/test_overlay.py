@@ -18,7 +18,7 @@ from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.segment.overlay import OverlayStyle, draw_overlay
 from wsi_nucssl.segment.summary import SegmentSummary
-from wsi_nucssl.slide import RGB, open_slide
+from wsi_nucssl.slide import RGB, Canvas, open_slide
 
 Segment = Callable[..., SegmentSummary]
 REGION = Box(100, 100, 500, 400)
@@ -106,6 +106,32 @@ def test_from_afar_density_is_drawn_and_captions_stand_below(files: list[Path], 
     assert far.shape[0] > plain.shape[0]
     near = drawn(slide, files[0], plain=True)
     assert (near == drawn(slide, files[0], plain=True, shape="outlines")).all()
+
+
+def test_enlarged_outlines_are_drawn_far_from_the_corner_too(files: list[Path], slide: Path) -> None:
+    region = Box(300, 300, 400, 400)
+    enlarged = drawn(slide, files[0], zoom=2.0, region=region, plain=True)
+    with open_slide(slide) as opened:
+        tissue = Canvas.at_scale(opened, 0.5).read(Box(600, 600, 800, 800))
+    changed = (enlarged != tissue).any(axis=2)
+    assert all(part.any() for half in np.split(changed, 2) for part in np.split(half, 2, axis=1))
+
+
+def test_less_than_a_pixel_is_drawn_as_one(files: list[Path], slide: Path) -> None:
+    assert drawn(slide, files[0], zoom=0.1, region=Box(100, 100, 103, 103), plain=True).shape == (1, 1, 3)
+
+
+def test_where_nuclei_are_densest_three_quarters_are_the_last_colour(slide: Path, tmp_path: Path) -> None:
+    square = [[[295, 295], [305, 295], [305, 305], [295, 305], [295, 295]]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}, "properties": {}}
+    path = tmp_path / "n.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature] * 50}))
+    with open_slide(slide) as opened:
+        tissue = opened.read(Box(0, 0, 600, 600)).astype(float)
+    picture = drawn(slide, path, region=Box(0, 0, 600, 600), shape="density", plain=True)
+    last = colours_of("viridis")[-1].astype(float)
+    np.testing.assert_allclose(picture[300, 300], 0.25 * tissue[300, 300] + 0.75 * last, atol=8)
+    assert (picture[:100] == tissue[:100]).all()
 
 
 @pytest.mark.parametrize(

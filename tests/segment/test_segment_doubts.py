@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -93,6 +95,14 @@ def test_size_and_density(count: int, area_um2: int, mm2: float, kinds: list[str
     assert [doubt.kind for doubt in found] == kinds
 
 
+def test_a_doubtful_size_names_the_mpp_at_which_it_were_none() -> None:
+    (doubt,) = doubts_after(tally([16 * 5] * 3000), 1.0, Mpp.square(0.25))
+    found = re.search(r"has 5 µm².*at (\S+) times the mpp it would have (\S+):", doubt.what)
+    assert found is not None, doubt.what
+    assert float(found[2]) == pytest.approx(5 * float(found[1]) ** 2, rel=0.01)
+    assert 10 < float(found[2]) < 80
+
+
 def test_all_filtered_is_told_from_none_seen() -> None:
     kinds = [doubts_after(tally(), 1.0, Mpp.square(0.25), seen.__bool__)[0].kind for seen in (True, False)]
     assert kinds == ["all-filtered", "no-nuclei"]
@@ -106,7 +116,9 @@ def test_nuclei_that_are_all_too_small_are_noticed(segment: Segment, tissue: RGB
 
 
 def test_a_usual_slide_is_not_in_doubt(segment: Segment, sample: Path, tmp_path: Path) -> None:
+    begun = perf_counter()
     summary = segment(sample, tmp_path / "a.geojson", strict=True)
+    assert 0 < summary.seconds < perf_counter() - begun
     assert summary.doubts == ()
     assert 10 < summary.median_um2 < 80
 
