@@ -331,7 +331,8 @@ def test_the_page_says_that_there_were_regions(segment: Segment, slide: Path, tm
     places = re.findall(r'class="place">x (\d+), y (\d+)', pages[0])
     assert len(places) == 9
     half = 80 / 0.31 / 2  # a place is the corner of a picture of 80 µm
-    assert all(180 <= int(side) + half <= 620 for place in places for side in place)
+    beyond = 60  # a nucleus whose seed lies in a region has its middle a little outside at most
+    assert all(200 - beyond <= int(side) + half <= 600 + beyond for place in places for side in place)
 
 
 def test_regions_count_from_the_bounds(segment: Segment, sample: Path, tmp_path: Path) -> None:
