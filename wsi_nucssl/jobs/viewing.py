@@ -69,10 +69,10 @@ def view(
     with open_site(place, files, choice=choice or SlideChoice(), anyway=anyway, on_nuclei=on_nuclei) as site:
         server = ViewerServer(site, port)
         try:
-            on_url(server.url)
-            if browser:
-                webbrowser.open(server.url)
             with contextlib.suppress(KeyboardInterrupt, Stopped):  # this is how it ends
+                on_url(server.url)
+                if browser:
+                    webbrowser.open(server.url)
                 server.wait()
         finally:
             server.close()
