@@ -71,6 +71,8 @@ app = typer.Typer(
     name="wsi-nucssl",
     help="Nuclei in whole-slide images: pretrain on your slides, fine-tune on your labels, segment for QuPath.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # its tables cut names of options at 80 columns
+    context_settings={"max_content_width": 100},
     add_completion=False,
     pretty_exceptions_enable=False,
 )

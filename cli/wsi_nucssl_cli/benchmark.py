@@ -74,7 +74,7 @@ def benchmark(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
-    """Score models, or anybody's predictions, on annotated images, with intervals."""
+    """Score models or predictions on annotated images. AJI and the other measures, with intervals."""
     say_hello("benchmark", quiet=quiet)
 
     from wsi_nucssl.jobs.scoring import benchmark as score

@@ -34,7 +34,7 @@ def calibrate(
     regions: Regions = REGION,
     classes: Classes = "",
 ) -> None:
-    """Fit thresholds, regrowth and smallest sizes to images that the models did not see, all together."""
+    """Fit thresholds to images that models did not see. Also regrowth and smallest sizes; all models together."""
     from wsi_nucssl.datasets import dataset_names, open_dataset
     from wsi_nucssl.metrics import METRICS
     from wsi_nucssl.models.weights import load_model

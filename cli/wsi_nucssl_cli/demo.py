@@ -26,7 +26,7 @@ def demo(
         bool, typer.Option("--no-browser", help="Write the files only, and open no viewer.")
     ] = False,
 ) -> None:
-    """See it work: the sample slide, its nuclei, a page about them, and the viewer. Under a minute."""
+    """See it work on the sample slide, in under a minute. Segments it, writes a page about it, opens the viewer."""
     say_hello("demo", quiet=False)
     say_line(
         "The first run on a machine compiles for half a minute, at first and after the last window; later ones do not."

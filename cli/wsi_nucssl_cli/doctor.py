@@ -27,7 +27,7 @@ def doctor(
         typer.Option("--json", help="Print JSON, without private paths and names, to paste into a report."),
     ] = False,
 ) -> None:
-    """See whether this machine and this installation do what they should, with a remedy where they do not."""
+    """See whether this machine and installation are well. Each line says what is wrong, and the remedy."""
     say_hello("doctor", quiet=as_json)
 
     from wsi_nucssl.doctor.examination import examine, page, refuse_faults

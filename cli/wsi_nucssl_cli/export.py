@@ -35,7 +35,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Write a result in other formats, without network and, but for DICOM, slide."""
+    """Write a result in other formats. Needs neither the network nor, but for DICOM, the slide."""
     say_hello("export", quiet=quiet)
 
     from wsi_nucssl.errors import UsageError

@@ -69,7 +69,7 @@ def finetune(
     break_lock: BreakLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Train a network on annotated images; its weights at the end of the schedule stay in the run."""
+    """Train a network on annotated images. Its weights at the end of the schedule stay in the run."""
     from wsi_nucssl.jobs.finetuning import finetune_job
     from wsi_nucssl.train.finetune import finetune as run_finetune
     from wsi_nucssl.train.job import parse_weights

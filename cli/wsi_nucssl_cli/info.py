@@ -34,7 +34,7 @@ def info(
         bool, typer.Option("--overwrite", help="Replace a thumbnail that is there.")
     ] = False,
 ) -> None:
-    """Show what a slide is: size, levels, resolution, tissue, tiles."""
+    """Show a slide's size, levels, resolution, tissue."""
     from wsi_nucssl.locations import locate
     from wsi_nucssl.outputs import check_output
     from wsi_nucssl.slide import describe, open_slide, thumbnail_with_mask, tissue_mask

@@ -32,7 +32,7 @@ def models(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """List models: what each is, how well it does, its licence, size and hash, and how fast it is here."""
+    """List models, with scores, licence, size and speed. What is bundled, and what is found."""
     say_hello("models", quiet=as_json)
 
     from wsi_nucssl.models.catalogue import model_entry, weights_files

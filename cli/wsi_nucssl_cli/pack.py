@@ -21,7 +21,7 @@ def pack(
     ] = "bfloat16",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a model's weights compactly, to share; the file's name becomes the model's."""
+    """Write a model's weights compactly, to share. The file's name becomes the model's."""
     from dataclasses import replace
 
     from wsi_nucssl.models.info import weights_path

@@ -83,7 +83,7 @@ def plan(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a slide.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what slides are, and what segmenting them would cost here. Exit code 3 if some cannot be segmented."""
+    """Say what segmenting slides would cost here. Exit code 3 if some cannot be segmented."""
     say_hello("plan", quiet=as_json or as_csv)
 
     from wsi_nucssl.export.registry import in_order

@@ -83,7 +83,7 @@ def pretrain(
     break_lock: BreakLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
 ) -> None:
-    """Learn an encoder from slides without a label, by scale-wise triplets and count ranking."""
+    """Learn an encoder from slides without a label. By scale-wise triplets and count ranking, or a rival's task."""
     from wsi_nucssl.jobs.clusters import find_with
     from wsi_nucssl.jobs.pretraining import pretrain_job
     from wsi_nucssl.models.spec import architecture_of
@@ -152,7 +152,7 @@ def probe(
     seed: Annotated[int, typer.Option(help="Of the split and of the views.", min=0, max=MAX_SEED)] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the encoders run on.")] = "cpu",
 ) -> None:
-    """Show what a frozen encoder has learnt, by linear maps scored on held-out images."""
+    """Show what a frozen encoder has learnt. By linear maps, scored on held-out images."""
     from wsi_nucssl.datasets import open_dataset
     from wsi_nucssl.probe.run import ProbeSettings
     from wsi_nucssl.probe.run import probe as run_probe
@@ -186,7 +186,7 @@ def density(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the network runs on.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
 ) -> None:
-    """Draw density maps: pairs of views of images, heat maps of slides."""
+    """Draw density maps of images and slides."""
     from wsi_nucssl.locations import locate
     from wsi_nucssl.probe.density import draw_density
     from wsi_nucssl.slide.part import PartChoice

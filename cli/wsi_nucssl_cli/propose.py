@@ -30,7 +30,7 @@ def propose(
     reader: ReaderName = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there.")] = False,
 ) -> None:
-    """Pick tiles that are worth annotating, with outlines to correct in QuPath: diverse ones, and doubtful ones."""
+    """Pick tiles of a slide that are worth annotating. Diverse and doubtful ones, with outlines for QuPath."""
     say_hello("propose", quiet=False)
 
     from wsi_nucssl.jobs.proposing import propose as write

@@ -27,7 +27,7 @@ def quantise(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Quantise a model for --engine int8, on images that its split did not hold out; NNCF has to be installed."""
+    """Quantise a model for --engine int8. On images that its split did not hold out; NNCF has to be installed."""
     from wsi_nucssl.benchmark.quantise import check_quantised, quantise_on
     from wsi_nucssl.datasets import dataset_names, open_dataset
     from wsi_nucssl.metrics import METRICS

@@ -47,7 +47,7 @@ def reproduce(
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="What to train on.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Run a table's experiments and print our numbers, beside the paper's where it has them; run again to go on."""
+    """Run a table's experiments, beside the paper's. Run again to go on."""
     from wsi_nucssl.datasets import open_dataset
     from wsi_nucssl.paper.reproduce import reproduce as run_reproduce
     from wsi_nucssl.paper.tables import PAPER

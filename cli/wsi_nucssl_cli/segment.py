@@ -163,7 +163,7 @@ def segment(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print where the time went.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Segment slides into GeoJSON that QuPath opens, and into tables."""
+    """Segment slides into GeoJSON for QuPath, and tables."""
     say_hello("segment", quiet=quiet)
 
     from wsi_nucssl.export.selection import Selection

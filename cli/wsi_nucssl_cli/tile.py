@@ -73,7 +73,7 @@ def tile(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stream the tissue tiles of slides into OME-Zarr stores. Interrupted and run again, it continues."""
+    """Write the tissue tiles of slides as OME-Zarr. Interrupted and run again, it continues."""
     from wsi_nucssl.geometry import Mpp
     from wsi_nucssl.jobs.arguments import staged_outputs
     from wsi_nucssl.jobs.clusters import copy_with

@@ -45,7 +45,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print faults only.")] = False,
 ) -> None:
-    """See whether results are there, whole, valid for QuPath, and of their slides and weights. Exit code 5 if not."""
+    """See whether results are there, whole and valid. And of their slides and weights; exit code 5 if not."""
     say_hello("verify", quiet=quiet or as_json)
 
     from wsi_nucssl.doctor.limits import cores_allowed

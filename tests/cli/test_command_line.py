@@ -10,8 +10,9 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import geojson
 import pytest
@@ -42,10 +43,14 @@ def in_a_process(code: str, *argv: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def commands() -> Mapping[str, Any]:
+    """Each command, by its name."""
+    return typer.main.get_command(app).commands  # type: ignore[attr-defined, no-any-return]
+
+
 def with_a_model_by_default() -> list[str]:
     """Commands that take a model, and go without being told one; those of `verify` are any."""
-    commands = typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
-    takes = [name for name, each in commands for p in each.params if p.name == "model" and not p.required]
+    takes = [n for n, each in commands().items() for p in each.params if p.name == "model" and not p.required]
     return [name for name in takes if name != "verify"]
 
 
@@ -54,9 +59,30 @@ def test_which_commands_have_a_default_model() -> None:
 
 
 @pytest.mark.parametrize("command", with_a_model_by_default())
-def test_help_names_the_default_model(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    assert re.search(rf"--model .*\[default: \({DEFAULT_MODEL}\b", cli(command, "--help").out)
+def test_help_names_the_default_model(cli: Cli, command: str) -> None:
+    said = " ".join(cli(command, "--help").out.split())
+    assert re.search(rf"--model <\S+>(?: [^-]\S*)+ \[default: \({DEFAULT_MODEL}\b", said)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_fits_80_columns_and_cuts_no_option(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = cli(command, "--help").out
+    assert max(map(len, said.splitlines())) <= 80
+    flags = [flag for each in commands()[command].params if not each.hidden for flag in each.opts]
+    assert [flag for flag in flags if flag.startswith("-") and flag not in re.split(r"[\s,]+", said)] == []
+
+
+def test_help_says_of_each_command_what_it_does_in_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = cli("--help").out
+    assert [
+        name for name in commands() if not re.search(rf"^  {name} +[A-Z].*[^.]\.$", said, re.MULTILINE)
+    ] == []
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["segment", "--help"], ["--version"]])
