@@ -75,10 +75,12 @@ class RemoteEngine:
 
     def predict(self, windows: NDArray[np.uint8]) -> BodyBoundary:
         """See `Engine.predict`; the windows travel to a worker, so that whole slides do better by `run_on`."""
-        future = self.pool.submit(
-            tasks.infer, self.network, windows, key=f"infer-{uuid.uuid4().hex}", on_gpu=True, refused={}
-        )
-        planes: BodyBoundary = future.result()
+        key = f"infer-{uuid.uuid4().hex}"
+        future = self.pool.submit(tasks.infer, self.network, windows, key=key, on_gpu=True, refused={})
+        try:
+            planes: BodyBoundary = future.result()
+        finally:
+            self.pool.release(key)
         return planes
 
 

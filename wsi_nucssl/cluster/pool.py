@@ -56,8 +56,12 @@ class Pool:
         self._told = False
         self._suspect: object = None
         self._quarantine = ""
-        self._bound: dict[Any, frozenset[str]] = {}
-        self._since: dict[tuple[str, str], float] = {}
+        self._sent: dict[Any, frozenset[str] | None] = {}
+        """Tasks that have not ended, each with the workers that it is bound to, if it is."""
+        self._since: dict[tuple[str, Any], float] = {}
+        """When each task was first seen at its worker."""
+        self._hung: set[Any] = set()
+        """Tasks that were taken from their workers, until their slide hears of it."""
         self._renew()
 
     def examine(self, network: NetworkSpec) -> Facts:
@@ -114,8 +118,7 @@ class Pool:
             elif len(able) > 1:
                 able = able - {self._quarantine}
             allowed = sorted(able) if able != self._workers.keys() else None
-            if allowed is not None:
-                self._bound[key] = frozenset(allowed)
+            self._sent[key] = None if allowed is None else frozenset(allowed)
             gpu = on_gpu and any("GPU" in each.get("resources", {}) for each in self._workers.values())
         return self.client.submit(
             run,
@@ -134,11 +137,12 @@ class Pool:
                 self._suspect = suspect
             return self._suspect is suspect
 
-    def release(self, key: Any, suspect: object) -> None:
+    def release(self, key: Any, suspect: object = None) -> None:
         """A task has ended; if it was the suspect, its worker is there for all again."""
         with self._lock:
-            self._bound.pop(key, None)
-            if self._suspect is suspect:
+            self._sent.pop(key, None)
+            self._hung.discard(key)
+            if suspect is not None and self._suspect is suspect:
                 self._suspect, self._quarantine = None, ""
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
@@ -195,8 +199,8 @@ class Pool:
         """Tasks of one slide that are sent before one has ended: nobody waits, and nothing piles up."""
         return 2 * self.threads + 1
 
-    def watch(self, running: Mapping[Future[Any], Any]) -> tuple[list[Future[Any]], list[Future[Any]]]:
-        """Look, every few seconds, whether all is well.
+    def watch(self, running: Iterable[Future[Any]]) -> tuple[list[Future[Any]], list[Future[Any]]]:
+        """See whether all is well with a slide's tasks. The scheduler is asked every few seconds, for all slides.
 
         Returns
         -------
@@ -205,28 +209,31 @@ class Pool:
         """
         with self._lock:
             now = time.monotonic()
-            if now - self._looked < _LOOK_S:
-                return [], []
-            self._looked = now
-            self.check()
-            with _answered():
-                self.keep_up()
-                self._renew()
-                processing: Mapping[str, Iterable[str]] = self.client.processing()
-            held = {(where, key) for where, keys in processing.items() for key in keys}
-            self._since = {each: self._since.get(each, now) for each in held}
-            self._tell_if_nobody_works(held or not running, now)
-            there = {key for _, key in held}
-            stranded = [each for each in running if self._is_stranded(each, there)]
-            late = {each for each, since in self._since.items() if now - since > self._task_s}
-            if late:
-                self._end_hung({where for where, _ in late})
-            keys = {key for _, key in late}
-            return [each for each in running if each.key in keys], stranded
+            if now - self._looked >= _LOOK_S:
+                self._looked = now
+                self._look(now)
+            there = {key for _, key in self._since}
+            waiting = [each for each in running if each.key not in self._hung]
+            stranded = [each for each in waiting if self._is_stranded(each, there)]
+            return [each for each in running if each.key in self._hung], stranded
 
-    def _is_stranded(self, future: Future[Any], there: set[str]) -> bool:
+    def _look(self, now: float) -> None:
+        """Ask the scheduler who is there, and who has had which task for how long."""
+        self.check()
+        with _answered():
+            self.keep_up()
+            self._renew()
+            processing: Mapping[str, Iterable[Any]] = self.client.processing()
+        held = {(where, key) for where, keys in processing.items() for key in keys}
+        self._since = {each: self._since.get(each, now) for each in held}
+        self._tell_if_nobody_works(held or not self._sent, now)
+        late = {each for each, since in self._since.items() if now - since > self._task_s}
+        self._hung |= {key for _, key in late} & self._sent.keys()
+        self._end_hung({where for where, _ in late})
+
+    def _is_stranded(self, future: Future[Any], there: set[Any]) -> bool:
         """True of a task that waits for workers of which none is left."""
-        bound = self._bound.get(future.key)
+        bound = self._sent.get(future.key)
         waits = future.status == "pending" and future.key not in there
         return bound is not None and waits and not bound & self._workers.keys()
 
