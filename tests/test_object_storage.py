@@ -161,7 +161,7 @@ def test_a_slide_is_read_from_there_too(
     assert b"running" in found["batch.log"]
 
 
-@pytest.mark.parametrize("same_machine", [True, False])
+@pytest.mark.parametrize("same_machine", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_killed_and_resumed_it_ends_with_the_same_bytes(
     begin: Begin,
     slide: Path,

@@ -71,7 +71,7 @@ def test_a_file_is_old_or_new_at_every_step(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("exchanges", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_folder_is_old_or_new_at_every_step(
     tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +129,7 @@ def run_at(path: Path) -> tuple[str, str]:
     return json.loads((path / MANIFEST).read_text())["content"], (path / _WEIGHTS).read_text()
 
 
-@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("exchanges", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_is_old_or_new_at_every_step(
     tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

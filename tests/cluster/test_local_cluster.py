@@ -117,7 +117,7 @@ def test_the_tiles_that_pretraining_takes_are_those_of_the_plain_run(
         found_on(local, [slide, gone], settings)
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_workers_that_are_killed_are_replaced(
     on_pool: OnPool, slide: Path, plain: str, troubles: Path, tmp_path: Path, times: int
 ) -> None:
@@ -155,9 +155,9 @@ def test_a_worker_that_hangs_is_restarted(
 ) -> None:
     said: list[str] = []
     (troubles / "hang").touch()
-    run({slide: tmp_path / "a.geojson"}, on_pool(task_s=20.0, warn=said.append))
+    run({slide: tmp_path / "a.geojson"}, on_pool(task_s=12.0, warn=said.append))
     assert sha256_file(tmp_path / "a.geojson") == plain
-    assert any("for 20 s and is restarted" in each for each in said)
+    assert any("for 12 s and is restarted" in each for each in said)
 
 
 @pytest.mark.skipif(

@@ -57,7 +57,7 @@ def test_a_scheduler_that_is_killed_ends_the_command_and_a_new_one_goes_on(
     assert predicted < 30 + 10  # windows that were there were not predicted again
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_head_that_is_ended_is_gone_on_with(
     outer: Outer, slide: Path, plain: str, troubles: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -24,7 +24,7 @@ def taught(arch: str) -> ResUNet:
     """A network that has seen for a moment that dark discs are bodies: it is sure of itself, as trained ones are."""
     torch.manual_seed(0)
     network = build(arch).train()
-    images = torch.from_numpy(make_windows(4, 96, 96)).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(make_windows(4, 64, 64)).permute(0, 3, 1, 2).float()
     dark = (images[:, 0] < 150).long()
     classes = dark.repeat_interleave(network.upscale, 1).repeat_interleave(network.upscale, 2)
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
@@ -40,7 +40,7 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-@pytest.fixture(scope="session", params=["resunet18", "liteunet0x2"])
+@pytest.fixture(scope="session", params=["liteunet0x2", pytest.param("resunet18", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest, models_folder: Path) -> Model:
     """A network that answers at the mpp that it sees, and one that answers more finely, each in a folder of its own."""
     arch = request.param

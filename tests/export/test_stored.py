@@ -42,7 +42,7 @@ def write(path: Path, tables: list[Nuclei], context: ExportContext = STORED) -> 
     return path
 
 
-@pytest.mark.parametrize("typed", [False, True])
+@pytest.mark.parametrize("typed", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("ending", STORED_EXACTLY)
 def test_what_is_read_is_written_to_the_same_bytes(tmp_path: Path, ending: str, *, typed: bool) -> None:
     context, nuclei = STORED, make_nuclei()

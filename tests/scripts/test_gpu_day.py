@@ -91,6 +91,7 @@ def test_slices_end_with_the_weights_of_an_undisturbed_run(packed: Path, tmp_pat
     assert [row["step"] for row in json.loads((sliced / index).read_text())["log"]] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_where_the_state_is_lost_shipped_weights_go_on(packed: Path, tmp_path: Path) -> None:
     run(packed, *TRAIN, "--out", str(tmp_path / "first"), "--minutes", "0")
     start = tmp_path / "first" / "tiny-holdout-1-seed0.json"
@@ -128,6 +129,7 @@ def test_a_start_of_another_architecture_is_refused(packed: Path, tmp_path: Path
     assert not list(tmp_path.glob("*.whole"))
 
 
+@pytest.mark.slow
 def test_teachers_are_asked_of_what_they_did_not_see(packed: Path, tmp_path: Path) -> None:
     folds = ("finetune", "--recipe", "tiny", "--crops", "4", "--interval", "1", "--out", str(tmp_path))
     for fold in ("fold-1-of-5", "fold-2-of-5"):
@@ -152,6 +154,7 @@ def test_teachers_are_asked_of_what_they_did_not_see(packed: Path, tmp_path: Pat
     assert joined(tmp_path / "tiny-everything-seed0.json") != taught_weights
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_resolution_sees_its_own_picture(packed: Path, tmp_path: Path) -> None:
     words = ("finetune", "--recipe", "bare", "--crops", "8", "--interval", "1", "--out", str(tmp_path))
     run(packed, *words, "--split", "holdout-1")
@@ -225,6 +228,7 @@ def test_the_pace_follows_the_speed(seconds: float) -> None:
     assert loop.step == loop.steps  # what is over is over
 
 
+@pytest.mark.slow
 def test_rates_are_shares_of_the_peak_and_of_the_network(packed: Path, tmp_path: Path) -> None:
     sizes = ("--steps", "2", "--window-px", "64", "--windows", "2", "--loader-threads", "1")
     found = run(
@@ -237,6 +241,7 @@ def test_rates_are_shares_of_the_peak_and_of_the_network(packed: Path, tmp_path:
     assert json.loads((tmp_path / "throughput.json").read_text()) == found
 
 
+@pytest.mark.slow
 def test_cells_are_worked_off_once_each_and_say_why_one_cannot_be(packed: Path, tmp_path: Path) -> None:
     words = ("strategies", "--recipe", "tiny", "--crops", "4", "--seeds", "1", "--interval", "1")
     grid = ("--splits", "holdout-1", "--strategies", "none", "imagenet", "rotation", "--out", str(tmp_path))

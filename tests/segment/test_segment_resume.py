@@ -34,7 +34,6 @@ from wsi_nucssl.slide import RGB
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 Segment = Callable[..., SegmentSummary]
-KILLS = 12
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +92,18 @@ def moment(output: Path, chance: random.Random) -> Callable[[], bool]:
     return come
 
 
+@pytest.mark.parametrize("most", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(
-    run: Callable[..., Child], slide: Path, weights: Path, undisturbed: bytes, tmp_path: Path
+    run: Callable[..., Child], slide: Path, weights: Path, undisturbed: bytes, tmp_path: Path, most: int
 ) -> None:
     chance = random.Random(4)
     kills = runs = 0
     stages: set[tuple[bool, ...]] = set()
-    while kills < KILLS:
+    while kills < most:
         output = tmp_path / str(runs) / "n.geojson"
         words = ["segment", slide, "-o", output, "--model", weights, "--resume"]
         ended = -signal.SIGKILL
-        while ended == -signal.SIGKILL and kills < KILLS:
+        while ended == -signal.SIGKILL and kills < most:
             come = moment(output, chance)
             ended = (child := run(*words, seconds=0.02)).kill_when(come)
             kills += ended == -signal.SIGKILL

@@ -252,13 +252,15 @@ def test_when_writing_fails_the_work_behind_it_ends_first(
     segment: Segment, sample: Path, tmp_path: Path
 ) -> None:
     """No thread still reads the slide or writes into the run when the next attempt may begin."""
+    with open_slide(sample) as whole:
+        part = fakes.write_slide(tmp_path / "part.tif", whole.read_level(0, Box(500, 500, 1500, 1500)))
     before = set(threading.enumerate())
     small, output = Steps(make_plan=small_windows), tmp_path / "n.geojson"
     with pytest.raises(MemoryError) as caught:
-        segment(sample, output, block_px=256, steps=replace(small, exporter=lambda _: Exporter(breaks)))
+        segment(part, output, block_px=256, steps=replace(small, exporter=lambda _: Exporter(breaks)))
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
     assert not set(ours) - before
     assert caught.value.__traceback__ is not None  # it would keep a suspended generator alive
-    segment(sample, output, block_px=256, resume=True, steps=small)
-    segment(sample, tmp_path / "undisturbed.geojson", block_px=256, steps=small)
+    segment(part, output, block_px=256, resume=True, steps=small)
+    segment(part, tmp_path / "undisturbed.geojson", block_px=256, steps=small)
     assert (tmp_path / "n.geojson").read_bytes() == (tmp_path / "undisturbed.geojson").read_bytes()

@@ -20,7 +20,9 @@ def filled(value: int) -> RGB:
     return image
 
 
-@pytest.mark.parametrize("value", [0, 12, 128, 180])
+@pytest.mark.parametrize(
+    "value", [0, pytest.param(12, marks=pytest.mark.slow), 128, pytest.param(180, marks=pytest.mark.slow)]
+)
 def test_fill_is_no_tissue_and_is_painted_up_to_the_tissue(value: int) -> None:
     image = filled(value)
     slide = ArraySlide(image)

@@ -84,6 +84,7 @@ def test_the_same_job_gives_the_same_weights(dataset: Path, undisturbed: Path, t
     assert finished == again
 
 
+@pytest.mark.slow
 def test_ctrl_c_then_resume_gives_the_same_weights(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
     def press(row: Mapping[str, float]) -> None:
         if row["epoch"] == 1:
@@ -117,6 +118,7 @@ def test_kill_9_then_resume_gives_the_same_weights(dataset: Path, undisturbed: P
     assert weights_of(run) == weights_of(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_crash_before_the_state_is_saved_costs_an_epoch_and_nothing_else(
     dataset: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(images: Path, tmp_path
     assert steps == ["step", "1", "2", "3", "4"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumed_is_left_as_it_is(images: Path, tmp_path: Path) -> None:
     first = pretrain(job(images), tmp_path, device="cpu")
     before = first.weights.stat().st_mtime_ns

@@ -62,6 +62,7 @@ def test_views_are_averaged_in_every_plane(model: Model, windows: np.ndarray) ->
     assert np.array_equal(both, (plain.astype(int) + flipped[..., ::-1] + 1) // 2)
 
 
+@pytest.mark.slow
 def test_a_typed_model_is_quantised_like_any(model: Model, windows: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     from wsi_nucssl.engines.quantisation import quantise

@@ -51,7 +51,7 @@ def fold(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(fold: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     folder = tmp_path_factory.mktemp("runs") / "typed"
-    return wn.finetune(fold, folder, arch="resunet18", recipe=RECIPE, types=True, device="cpu")
+    return wn.finetune(fold, folder, arch="liteunet0x2", recipe=RECIPE, types=True, device="cpu")
 
 
 def test_a_toy_model_goes_all_the_way(run: TrainingRun, fold: Path, tmp_path: Path) -> None:
