@@ -6,6 +6,7 @@ locked or mismatched · 6 out of disk or memory · 130 Ctrl-C · 143 SIGTERM.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import io
 import shlex
@@ -136,7 +137,7 @@ def main(steps: Steps | None = None) -> None:
         # a log file shows each line when it is said, and a name whose bytes are no text is shown somehow
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
-        app(obj=steps)
+        _app_of(sys.argv[1:])(obj=steps)
     except Stopped as error:
         say_error(f"{error.what}. Go on with: {_resume_command()}")
         sys.exit(error.exit_code)
@@ -152,6 +153,16 @@ def main(steps: Steps | None = None) -> None:
     except MemoryError:
         say_error("out of memory. Give fewer --workers or a smaller --batch-size")
         sys.exit(ResourceError.exit_code)
+
+
+def _app_of(words: Sequence[str]) -> typer.Typer:
+    """The app with the one command that these words begin with, if they do: building all of them takes 0.13 s."""
+    wanted = [each for each in app.registered_commands if [each.name] == [*words[:1]]]
+    if not wanted:
+        return app
+    alone = copy.copy(app)
+    alone.registered_commands = wanted
+    return alone
 
 
 def _share_one_heap() -> None:

@@ -75,6 +75,15 @@ def test_help_fits_80_columns_and_cuts_no_option(
     assert [flag for flag in flags if flag.startswith("-") and flag not in re.split(r"[\s,]+", said)] == []
 
 
+def test_a_command_is_built_alone_and_looks_the_same(cli: Cli) -> None:
+    alone = cli("view", "--help")
+    assert alone.code == 0
+    assert " view [OPTIONS]" in alone.out
+    assert "Did you mean 'view'" in cli("viw").err
+    assert cli("--help").out.count("\n  view ") == 1
+    assert {each.name for each in app.registered_commands} == {*commands()}
+
+
 def test_help_says_of_each_command_what_it_does_in_one_line(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

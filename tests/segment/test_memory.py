@@ -49,9 +49,9 @@ def test_the_peak_does_not_grow_with_the_slide_in_windows_of_full_size(sample: P
 
 
 def test_a_bound_is_kept_and_too_little_is_refused_with_what_is_needed(sample: Path, tmp_path: Path) -> None:
-    free = peak_of(4096, *segment(sample, tmp_path / "free.geojson", "--workers", 16))
+    free = peak_of(6144, *segment(sample, tmp_path / "free.geojson", "--workers", 16))
     output = tmp_path / "bound.geojson"
-    refused = peak_of(4096, *segment(sample, output, "--workers", 16, "--memory", "100M"))
+    refused = peak_of(6144, *segment(sample, output, "--workers", 16, "--memory", "100M"))
     assert refused.exit_code == 2
     assert not output.exists()
     assert not output.with_name("bound.geojson.run").exists()
@@ -61,7 +61,7 @@ def test_a_bound_is_kept_and_too_little_is_refused_with_what_is_needed(sample: P
     assert found is not None, refused.said
     bound = int(found[1]) + _DIFFERENCE_MIB
     assert bound < free.peak_mib, found[0]
-    kept = peak_of(4096, *segment(sample, output, "--workers", 16, "--memory", f"{bound}M"))
+    kept = peak_of(6144, *segment(sample, output, "--workers", 16, "--memory", f"{bound}M"))
     assert kept.exit_code == 0, kept.said
     assert kept.peak_mib <= bound
     assert output.read_bytes() == (tmp_path / "free.geojson").read_bytes()

@@ -257,7 +257,10 @@ def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(
         )
         found.append(segment(path, mpp=0.25).labels)
     assert found[0].max() > 20
-    for labels, others in (found, found[::-1]):  # a pair that touches at the rim may be told apart in one alone
+    for labels, others in (
+        found,
+        found[::-1],
+    ):  # a pair that touches at the rim may be told apart in one alone
         px = np.bincount(labels.ravel())
         shared = np.bincount(labels[others > 0], minlength=len(px))
         assert (shared[1:] > 0.5 * px[1:]).all()
