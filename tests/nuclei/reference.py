@@ -49,7 +49,8 @@ def instances(probabilities: NDArray[np.uint8], config: InstanceConfig) -> dict[
     found = {anchor: pixels for anchor, pixels in found.items() if len(pixels) >= config.min_area_px}
     taken = {pixel: anchor for anchor, pixels in found.items() for pixel in pixels}
     for gap in components(p for p in every if p not in taken):
-        around = {taken.get(q) for p in gap for q in beside(p) if q not in gap}
+        within = set(gap)
+        around = {taken.get(q) for p in gap for q in beside(p) if q not in within}
         inside = all(0 < r < body.shape[0] - 1 and 0 < c < body.shape[1] - 1 for r, c in gap)
         owner = next(iter(around), None)
         if inside and len(around) == 1 and owner is not None:

@@ -32,7 +32,7 @@ def as_picture(labels: NDArray[np.int32]) -> str:
 PLAIN = InstanceConfig(min_marker_px=0, min_area_px=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(scenes(), configs)
 def test_equals_plain_loops(scene: NDArray[np.uint8], config: InstanceConfig) -> None:
     labels = label_instances(scene, config)
