@@ -20,9 +20,7 @@ def filled(value: int) -> RGB:
     return image
 
 
-@pytest.mark.parametrize(
-    "value", [0, pytest.param(12, marks=pytest.mark.slow), 128, pytest.param(180, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("value", [0, 12, 128, 180])
 def test_fill_is_no_tissue_and_is_painted_up_to_the_tissue(value: int) -> None:
     image = filled(value)
     slide = ArraySlide(image)
@@ -34,7 +32,7 @@ def test_fill_is_no_tissue_and_is_painted_up_to_the_tissue(value: int) -> None:
     inside[TISSUE.rc] = True
     assert np.array_equal(painted[inside], image[inside])
     assert painted[~inside].min() > value + 10
-    assert len(np.unique(painted[~inside], axis=0)) == 1
+    assert (painted[~inside] == painted[0, 0]).all()
 
 
 def test_a_painted_pixel_does_not_depend_on_the_box_that_reads_it() -> None:
