@@ -36,7 +36,7 @@ def openvino_model(network: ResUNet) -> Any:
     with warnings.catch_warnings():
         # Tracing warns that sizes become constants: the padding it means is empty for multiples of 32.
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
         frontend = FrontEndManager().load_by_framework("pytorch")
         return frontend.convert(frontend.load(decoder))

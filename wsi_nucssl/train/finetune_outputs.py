@@ -101,7 +101,7 @@ class FinetuneOutputs:
             row |= self._validate(epoch, scores)
         self._save(scores)
         self.history.add(row)
-        self.history.draw(_CURVES)
+        self.history.show_curves(_CURVES, last=last)
         self.loop.save(self.state)
         if self.report is not None:
             self.report(row)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,16 @@ from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import atomic_path, write_atomic
 from wsi_nucssl.train.curves import Row, draw_curves
 
+_SHARE: Final = 20
+"""Drawing may take one part in so many of the time."""
+
 
 class History:
     """Rows of scalars by step, kept in `history.csv`; a resumed run forgets what came after its checkpoint."""
 
     def __init__(self, run: Path, step: int = 0) -> None:
         self.csv, self.curves, self.events = run / "history.csv", run / "curves.png", run / "events"
+        self._not_before = 0.0
         self._unsent: list[Row] = []
         self._unsent_pictures: list[tuple[str, NDArray[np.uint8], int]] = []
         self.rows: list[Row] = self._read(step)
@@ -67,8 +73,18 @@ class History:
         self._unsent.clear()
         self._unsent_pictures.clear()
 
-    def draw(self, panels: Sequence[Sequence[str]]) -> None:
-        """Draw `curves.png`, one panel for each group of columns, over steps; TensorBoard gets the new rows."""
+    def show_curves(self, panels: Sequence[Sequence[str]], *, last: bool) -> None:
+        """Draw `curves.png`, one panel for each group of columns, over steps; TensorBoard gets the new rows.
+
+        All but the last curves are left out where drawing them would take more than a twentieth of the time.
+        """
+        begun = time.monotonic()
+        if last or begun >= self._not_before:
+            self._draw(panels)
+            self._not_before = time.monotonic() + _SHARE * (time.monotonic() - begun)
+        self._send_to_tensorboard()
+
+    def _draw(self, panels: Sequence[Sequence[str]]) -> None:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5 * len(panels), 3.8), layout="constrained")
@@ -77,7 +93,6 @@ class History:
             draw_curves(axes, self.rows, names)
         with atomic_path(self.curves) as partial:
             figure.savefig(partial, format="png", dpi=110)
-        self._send_to_tensorboard()
 
 
 def _number(text: str) -> float:

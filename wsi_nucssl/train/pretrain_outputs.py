@@ -105,7 +105,7 @@ class PretrainOutputs:
         info = PretextInfo(job.task, job.arch, job.anchor_mpp, job.recipe.views.view_px, self.manifest)
         save_pretext(self.directory / PRETEXT_FILE, model, info)
         save_encoder(self.encoder, model.encoder, self.manifest)
-        self.history.draw(_panels(self.history.rows[-1]))
+        self.history.show_curves(_panels(self.history.rows[-1]), last=self.loop.step == self.job.recipe.steps)
         self.loop.save(self.state)
 
 
