@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from wsi_nucssl.cluster.cores import share
 from wsi_nucssl.cluster.executor import RemoteEngine
 from wsi_nucssl.cluster.finding import found_on
 from wsi_nucssl.cluster.pool import Pool
+from wsi_nucssl.cluster.tasks import here
 from wsi_nucssl.cluster.tiling import copy_on
+from wsi_nucssl.cluster.work import SEEN_AFTER_S, appears
 from wsi_nucssl.errors import SlideError, SomeSlidesFailed, UsageError
 from wsi_nucssl.files import sha256_file, sha256_tree
 from wsi_nucssl.locations import Location
@@ -185,6 +188,18 @@ def test_the_engine_of_a_pool_predicts_what_the_workers_predict(local: Pool) -> 
     windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     assert engine.name == "double-plain"
     assert engine.predict(windows).shape == (2, 2, 128, 128)
+
+
+def test_a_task_that_was_given_up_waits_for_nothing_more(local: Pool, tmp_path: Path) -> None:
+    """It would keep its worker from the next slide's tasks for a minute."""
+    workers = [*local.client.scheduler_info()["workers"]]
+    client, nothing = local.client, tmp_path / "nothing"
+    waiting = [client.submit(appears, nothing, workers=[each], pure=False) for each in workers]
+    while {key for keys in client.processing().values() for key in keys} != {each.key for each in waiting}:
+        time.sleep(0.05)
+    client.cancel(waiting, force=True)
+    for each in workers:
+        assert client.submit(here, workers=[each], pure=False).result(timeout=SEEN_AFTER_S / 2)
 
 
 def test_workers_keep_their_memory_as_other_processes_do(local: Pool) -> None:

@@ -133,6 +133,7 @@ class Jobs:
                     self._pool.release(future.key, job)
                     results.extend(self._results(future, job))
             hung, stranded = self._pool.watch(self._running)
+            self._pool.cancel([*hung, *stranded])
             for future in (*hung, *stranded):
                 self._pool.release(future.key, job := self._running.pop(future))
                 if future in hung:

@@ -8,7 +8,15 @@ from time import perf_counter
 
 from wsi_nucssl.checksums import Checksums
 from wsi_nucssl.cluster.facts import Facts, NetworkSpec
-from wsi_nucssl.cluster.work import SEEN_AFTER_S, SlideSpec, engine_of, opened_engine, reader_of, store_of
+from wsi_nucssl.cluster.work import (
+    SEEN_AFTER_S,
+    SlideSpec,
+    engine_of,
+    is_wanted,
+    opened_engine,
+    reader_of,
+    store_of,
+)
 from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.geometry import Box
 from wsi_nucssl.grid import ORIGIN, Tile
@@ -116,7 +124,7 @@ def extract(
         except NotPredicted as error:
             return Extracted(None, absent=tuple((tile.row, tile.col) for tile in error.absent))
         except WindowLost:
-            if time.monotonic() > until:
+            if time.monotonic() > until or not is_wanted():
                 return Extracted(None, tuple(store.unlearn_lost(done)))
             time.sleep(pause)
             pause = min(2 * pause, 2.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Generic, Self, TypeVar
 
 import numpy as np
+from distributed import get_worker
 
 from wsi_nucssl.cluster.facts import Facts, NetworkSpec, WorkerRefused
 from wsi_nucssl.engines.base import Engine
@@ -205,11 +206,21 @@ def store_of(spec: SlideSpec) -> ProbabilityStore:
     return _stores.get(spec, _open_store)
 
 
+def is_wanted() -> bool:
+    """False once the task that this thread works on was given up: nobody waits for its result."""
+    try:
+        worker = get_worker()
+        task = worker.state.tasks.get(worker.get_current_task())
+    except (ValueError, KeyError):  # no worker's thread
+        return True
+    return task is not None and task.state != "cancelled"
+
+
 def comes(is_there: Callable[[], bool], seconds: float = SEEN_AFTER_S) -> bool:
     """True if what was promised is there, or comes within some time: shared file systems show what is new late."""
     pause, until = 0.02, time.monotonic() + seconds
     while not is_there():
-        if time.monotonic() + pause > until:
+        if time.monotonic() + pause > until or not is_wanted():
             return False
         time.sleep(pause)
         pause = min(2 * pause, 2.0)
