@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_nucssl.captions import Item, Swatch, captioned
+from wsi_nucssl.captions import Swatch, captioned
 from wsi_nucssl.errors import OutputExists, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.spec import architecture
@@ -21,8 +21,11 @@ from wsi_nucssl.train.images import read_images
 
 _COLUMNS: Final = 8
 _COUNT: Final = 32
-_COLOURS: Final = np.array([[0, 0, 0], [90, 160, 90], [230, 200, 60]], np.uint8)
-"""Of background, body and boundary."""
+_CLASSES: Final = (
+    Swatch((0, 0, 0), "background"),
+    Swatch((90, 160, 90), "inside of a nucleus"),
+    Swatch((230, 200, 60), "rim"),
+)
 
 
 def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> None:
@@ -42,14 +45,8 @@ def write_preview(job: FinetuneJob, path: Path, *, overwrite: bool = False) -> N
     if path.resolve().parent in inputs:
         raise OutputExists("the picture lies among the images", path=path, remedy="Choose another place")
     check_output(path, inputs=inputs, overwrite=overwrite)
-    body, boundary = (tuple(map(int, colour)) for colour in _COLOURS[1:])
-    items: list[Item] = [
-        Swatch((0, 0, 0), "background"),
-        Swatch((body[0], body[1], body[2]), "inside of a nucleus"),
-        Swatch((boundary[0], boundary[1], boundary[2]), "rim"),
-    ]
     title = f"What fine-tuning will see: crops as augmented, each above its classes ({job.mpp:g} µm per px)"
-    write_atomic(path, png(captioned(draw_preview(job), items, title)))
+    write_atomic(path, png(captioned(draw_preview(job), _CLASSES, title)))
 
 
 def draw_preview(job: FinetuneJob) -> NDArray[np.uint8]:
@@ -63,7 +60,8 @@ def draw_preview(job: FinetuneJob) -> NDArray[np.uint8]:
         cv2.resize(view, (side, side), interpolation=cv2.INTER_NEAREST)
         for view in batch["image"].permute(0, 2, 3, 1).numpy()
     ]
-    classes = [_COLOURS[each] for each in batch["classes"].numpy()]
+    colours = np.array([each.colour for each in _CLASSES], np.uint8)
+    classes = [colours[each] for each in batch["classes"].numpy()]
     rows = [
         np.hstack(each[first : first + _COLUMNS])
         for first in range(0, _COUNT, _COLUMNS)
