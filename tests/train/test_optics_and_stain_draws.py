@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.train.test_augmentation import STILL, draws
@@ -66,6 +68,13 @@ def test_blur_is_of_up_to_a_px_and_a_half() -> None:
     for each, sigma in zip(found.numpy(), sigmas, strict=True):
         line = np.exp(-0.5 * (steps / sigma) ** 2) * (np.abs(steps) <= 5)
         np.testing.assert_allclose(each[1], np.outer(line, line) / line.sum() ** 2, atol=1e-5)
+
+
+def test_jpegs_table_is_that_of_other_encoders() -> None:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG", quality=50)  # at which a table is used as it stands
+    (table,) = Image.open(file).quantization.values()  # type: ignore[attr-defined]
+    assert [*table] == [each for row in optics._QUANTISATION for each in row]
 
 
 def test_jpeg_is_of_the_quality_that_was_drawn() -> None:

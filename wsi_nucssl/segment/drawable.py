@@ -149,17 +149,13 @@ class _Stored:
         self.path, self._context = path, read_stored(path)[0]
         self.header: Mapping[str, Any] = self._context.header
         self.measurements = [column.name for column in COLUMNS]
-        names = [
-            self.measurements.index(name)
-            for name in (color_by, _ALSO.get(color_by))
-            if name in self.measurements
-        ]
-        if color_by and not names:
+        name = color_by if color_by in self.measurements else _ALSO.get(color_by)
+        if color_by and name is None:
             raise UsageError(
                 f"there is no measurement {color_by!r}",
                 remedy=f"Choose ⟨color_by⟩ among {', '.join(self.measurements)}",
             )
-        self._column = names[0] if names else None
+        self._column = None if name is None else self.measurements.index(name)
 
     @property
     def origin(self) -> tuple[float, float]:
