@@ -156,7 +156,7 @@ def main(steps: Steps | None = None) -> None:
 
 
 def _app_of(words: Sequence[str]) -> typer.Typer:
-    """The app with the one command that these words begin with, if they do: building all of them takes 0.13 s."""
+    """The app with the one command that these words begin with, if they do: to build all of them takes a while."""
     wanted = [each for each in app.registered_commands if [each.name] == [*words[:1]]]
     if not wanted:
         return app

@@ -174,6 +174,17 @@ def nodes(tmp_path: Path) -> list[Any]:
 
 
 @pytest.mark.usefixtures("small_shards")
+def test_napari_shows_image_and_labels(tmp_path: Path) -> None:
+    reader = pytest.importorskip("napari_ome_zarr", reason="napari-ome-zarr is not installed")
+    masks = blobs(3, 70)
+    drawn(masks, tmp_path / "n.zarr", [table_of(masks)])
+    read = reader.napari_get_reader(str(tmp_path / "n.zarr"))
+    layers = {kind: np.asarray(data[0]) for data, _, kind in read(str(tmp_path / "n.zarr"))}
+    assert layers.keys() == {"image", "labels"}
+    np.testing.assert_array_equal(layers["labels"], masks)
+
+
+@pytest.mark.usefixtures("small_shards")
 def test_ome_zarr_finds_image_and_labels(nodes: list[Any]) -> None:
     image, _, found = nodes
     np.testing.assert_array_equal(np.asarray(found.data[0]), blobs(3, 70))

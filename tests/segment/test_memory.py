@@ -33,9 +33,9 @@ def segment(sample: Path, output: Path, *more: object) -> tuple[object, ...]:
 
 
 def test_the_peak_does_not_grow_with_the_slide(sample: Path, tmp_path: Path) -> None:
-    """16 windows and 144 of them."""
+    """36 windows and 400 of them."""
     small, large = (
-        peak_of(side, *segment(sample, tmp_path / f"{side}.geojson"), core=CORE) for side in (1024, 3072)
+        peak_of(side, *segment(sample, tmp_path / f"{side}.geojson"), core=CORE) for side in (1536, 5120)
     )
     assert (small.exit_code, large.exit_code) == (0, 0), small.said + large.said
     assert large.peak_mib <= 1.2 * small.peak_mib

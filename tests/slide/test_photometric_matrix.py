@@ -147,7 +147,7 @@ def _written(case: Case, path: Path) -> bool:
     try:
         with tifffile.TiffWriter(path, **case.layout) as tiff:
             tiff.write(case.samples, metadata=None, **case.how)
-    except (ValueError, TypeError, RuntimeError, KeyError, NotImplementedError, tifffile.TiffFileError):
+    except (ValueError, TypeError, RuntimeError, KeyError, tifffile.TiffFileError):
         return False
     return True
 

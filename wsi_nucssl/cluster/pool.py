@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from distributed import Client, Future
@@ -199,7 +199,7 @@ class Pool:
         """Tasks of one slide that are sent before one has ended: nobody waits, and nothing piles up."""
         return 2 * self.threads + 1
 
-    def watch(self, running: Iterable[Future[Any]]) -> tuple[list[Future[Any]], list[Future[Any]]]:
+    def watch(self, running: Collection[Future[Any]]) -> tuple[list[Future[Any]], list[Future[Any]]]:
         """See whether all is well with a slide's tasks. The scheduler is asked every few seconds, for all slides.
 
         Returns
