@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.verification.conftest import FORMATS, STEPS, World
-from tests.verification.test_verification import cut, flip, kinds
+from tests.verification.damages import cut, flip
+from tests.verification.test_verification import kinds
 from wsi_nucssl.files import remove_path, sha256_tree
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.segment.options import SegmentOptions
