@@ -74,6 +74,15 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
         metavar="DATASET",
         help="never trains but where everything does",
     )
+    parser.add_argument(
+        "--teacher",
+        action="append",
+        default=[],
+        help="a model; what it says of images it did not see is packed",
+    )
+    parser.add_argument(
+        "--teacher-of-all", action="append", default=[], help="a model; what it says of every image is packed"
+    )
     parser.add_argument("--limit-mib", type=float, default=60.0)
     parser.set_defaults(run=_pack, recipes=sorted(FOLDER.glob("*.yaml")))
 
@@ -92,6 +101,8 @@ def _pack(options: argparse.Namespace) -> object:
         own_mpp=options.own_mpp,
         folds=options.folds,
         apart=options.apart,
+        teachers=options.teacher,
+        teachers_of_all=options.teacher_of_all,
         limit_mib=options.limit_mib,
     )
     return pack(job, options.out)
@@ -159,6 +170,9 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", action="append", default=[], type=Path, help="NAME.json of a run to learn from; several"
     )
+    parser.add_argument(
+        "--packed-teachers", action="store_true", help="learn from what pack --teacher packed"
+    )
     parser.set_defaults(run=_finetune)
 
 
@@ -176,6 +190,7 @@ def _finetune(options: argparse.Namespace) -> object:
         options.later_minutes,
         options.start,
         options.teacher,
+        options.packed_teachers,
     )
     found = finetune(Bundle.open(options.data), run, _place(options), deadline)
     return {name: value for name, value in found.items() if name != "log"}

@@ -79,6 +79,18 @@ class Bundle:
             image, labels = enlarged(image, labels, rows, cols)
         return LabelledImage(name, image, labels, entry["stains"], entry["weight"])
 
+    def teacher(self, name: str) -> NDArray[np.uint8]:
+        """P(body) and P(boundary) in 255ths that the packed teachers give an image, in steps of 17, (2, row, col).
+
+        Raises
+        ------
+        InputError
+            The file is missing or damaged.
+        """
+        entry = self.content["images"][name]
+        pixels = self._pixels(entry["teacher"], entry["teacher_sha256"], np.uint8)
+        return unpacked_planes(pixels)
+
     def _pixels(self, file: str, sha256: str, kind: type[np.uint8 | np.uint16]) -> NDArray[Any]:
         path = self.path / file
         try:
@@ -129,6 +141,22 @@ class Bundle:
 def ids_of(side: Sequence[Mapping[str, Any]]) -> list[str]:
     """The ids of a side of a split."""
     return [entry["id"] for entry in side]
+
+
+_STEP: Final = 17
+"""Between the 16 values that packed probabilities have: finer ones would take as much room as the images."""
+
+
+def packed_planes(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """P(body) and P(boundary), uint8 (2, row, col), as a grey picture (row, col, 3), four bits each."""
+    body, boundary = np.rint(planes / _STEP).astype(np.uint8)
+    return np.repeat((body << 4 | boundary)[:, :, None], 3, axis=2)
+
+
+def unpacked_planes(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `packed_planes` packed, rounded to steps of 17."""
+    both = picture[:, :, 0]
+    return np.stack([both >> 4, both & 15]) * np.uint8(_STEP)
 
 
 def hash_of(pixels: NDArray[Any]) -> str:

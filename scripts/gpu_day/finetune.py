@@ -56,6 +56,8 @@ class FinetuneRun:
         schedule is that of the earlier run, the optimiser starts anew.
     teachers : sequence of Path
         The NAME.json of runs whose probabilities are learnt beside the labels, see `teachers.taught`.
+    packed_teachers : bool
+        Whether the probabilities that were packed are learnt instead.
     """
 
     recipe: str
@@ -65,6 +67,7 @@ class FinetuneRun:
     later_minutes: float = 0.0
     start: Path | None = None
     teachers: Sequence[Path] = ()
+    packed_teachers: bool = False
 
     @property
     def name(self) -> str:
@@ -130,7 +133,7 @@ class _Finetuning:
         self.teachers = [Teacher.load(index) for index in run.teachers]
         device, ids = self.accelerator.device, ids_of(self.split["train"])
         self.task = training.segmentation(
-            bundle, ids, self.values, run.seed, self.network, device, self.teachers
+            bundle, ids, self.values, run.seed, self.network, device, self.teachers, run.packed_teachers
         )
 
     def _go_on(self, index: Path) -> dict[str, Any]:
@@ -187,8 +190,12 @@ class _Finetuning:
             "split": self.split,
             "recipe": self.values["finetune"],
             "crops": self.run.crops,
-            "teachers": [teacher.sha256 for teacher in self.teachers],
+            "teachers": self._teacher_hashes(),
         }
+
+    def _teacher_hashes(self) -> list[str]:
+        packed = self.bundle.content["teachers"] if self.run.packed_teachers else []
+        return [*(teacher.sha256 for teacher in self.teachers), *packed]
 
     def _leave(self, loop: Loop, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Score the weights, and ship them with what is known of them."""

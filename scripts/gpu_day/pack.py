@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.gpu_day import recipe
-from scripts.gpu_day.bundle import INDEX, MIB, hash_of
+from scripts.gpu_day.bundle import INDEX, MIB, hash_of, packed_planes
 from scripts.gpu_day.check import REFERENCE, predict
 from wsi_nucssl._version import __version__
 from wsi_nucssl.datasets import (
@@ -41,6 +41,8 @@ from wsi_nucssl.models.tensors import load_encoder, save_encoder, save_model
 from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.mpp import same_mpp
 from wsi_nucssl.resample import triangle_taps
+from wsi_nucssl.train.images import taught_planes
+from wsi_nucssl.train.teachers import Teachers
 
 _CODE: Final = ("wsi_nucssl", "scripts/gpu_day")
 _ROOT: Final = Path(__file__).parents[2]
@@ -76,6 +78,9 @@ class PackJob:
         Of how many folds the splits are packed.
     apart : sequence of str
         Datasets whose images are held out in every split but that of everything.
+    teachers, teachers_of_all : sequence of str
+        Models whose mean probabilities travel with the images: each image those of the models that were not trained on
+        it and of the second ones, or of all where there is none.
     limit_mib : float
         Size that the folder must not exceed.
     """
@@ -89,6 +94,8 @@ class PackJob:
     own_mpp: float | None = None
     folds: int = 5
     apart: Sequence[str] = ()
+    teachers: Sequence[str] = ()
+    teachers_of_all: Sequence[str] = ()
     limit_mib: float = 60.0
 
 
@@ -130,11 +137,13 @@ def _write(job: PackJob, out: Path) -> None:
     _require_weights(job.weights, {sample.dataset for sample in dataset})
     filters: dict[str, Any] = {}
     images = {sample.id: _sample(job, sample, number, filters, out) for number, sample in enumerate(dataset)}
+    taught = _teach(job, dataset, images, out)
     content = {
         "version": __version__,
         "mpp": job.mpp,
         "images": images,
         "filters": filters,
+        "teachers": taught,
         "splits": {split.name: asdict(split) for split in _splits(dataset, job.folds, job.apart)},
         "recipes": {path.stem: recipe.load_recipe(path) for path in job.recipes},
         "encoders": {name: _encoder(name, source, out) for name, source in job.encoders.items()},
@@ -200,6 +209,21 @@ def _sample(job: PackJob, sample: Sample, number: int, filters: dict[str, Any], 
         "stains": sample.stains,
         "weight": weight,
     }
+
+
+def _teach(job: PackJob, dataset: Dataset, images: Mapping[str, dict[str, Any]], out: Path) -> list[str]:
+    """Write what the teachers say of each image; returns the hashes of their weights."""
+    names = (*job.teachers, *job.teachers_of_all)
+    if names:
+        teachers = Teachers.load(job.teachers, job.mpp, job.teachers_of_all)
+        for sample in dataset:
+            said = taught_planes(teachers, *sample.pair_at(job.mpp), sample.hashes()[0])
+            entry = images[sample.id]
+            entry["teacher"] = str(Path("teachers") / Path(entry["image"]).name)
+            picture = packed_planes(said)
+            entry["teacher_sha256"] = hash_of(picture)
+            _save(picture, out / entry["teacher"], format="WEBP", lossless=True, quality=100, exact=True)
+    return [load_model(name).sha256 for name in names]
 
 
 def _whole(own: float, mpp: float) -> int:

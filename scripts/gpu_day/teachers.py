@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scripts.gpu_day.bundle import Bundle
 from scripts.gpu_day.check import Planes, fastest, predict
 from scripts.gpu_day.slices import joined, read_index
+from wsi_nucssl.errors import InputError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.models.weights import load_model
@@ -67,6 +68,8 @@ def taught(
 ) -> list[LabelledImage]:
     """The images with the mean probabilities of the teachers that did not see them, or of all where each has.
 
+    That an image has no nucleus is known: of it nobody is asked.
+
     Parameters
     ----------
     images : sequence of LabelledImage
@@ -75,14 +78,32 @@ def taught(
     said: dict[str, list[NDArray[np.float32]]] = {each.id: [] for each in images}
     strangers = {each.id: [t for t in teachers if each.id not in t.seen] or list(teachers) for each in images}
     for teacher in teachers:
-        asked = [each for each in images if teacher in strangers[each.id]]
+        asked = [each for each in images if each.labels.any() and teacher in strangers[each.id]]
         pictures = bundle.images([each.id for each in asked], teacher.network.upscale)
         for each, picture in zip(asked, pictures, strict=True):
             planes = predict(teacher.network, picture.image, device, fastest(device))
             said[each.id].append(_of_size(planes, each.labels.shape).astype(np.float32))
-    return [
-        replace(each, teacher=np.rint(np.mean(said[each.id], axis=0)).astype(np.uint8)) for each in images
-    ]
+    return [replace(each, teacher=_mean(said[each.id], each.labels.shape)) for each in images]
+
+
+def _mean(said: Sequence[NDArray[np.float32]], shape: tuple[int, ...]) -> Planes:
+    """Nothing where nobody was asked."""
+    return np.rint(np.mean(said, axis=0)).astype(np.uint8) if said else np.zeros((2, *shape), np.uint8)
+
+
+def with_packed_teachers(bundle: Bundle, images: Sequence[LabelledImage]) -> list[LabelledImage]:
+    """The images with the probabilities that `pack --teacher` packed.
+
+    Raises
+    ------
+    InputError
+        None were packed, or those of an image are missing or damaged.
+    """
+    if not bundle.content["teachers"]:
+        raise InputError(
+            "holds no probabilities of teachers", path=bundle.path, remedy="Pack again with --teacher"
+        )
+    return [replace(each, teacher=_of_size(bundle.teacher(each.id), each.labels.shape)) for each in images]
 
 
 def _of_size(planes: Planes, shape: tuple[int, ...]) -> Planes:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from scripts.gpu_day.bundle import Bundle
 from scripts.gpu_day.recipe import finetune_recipe, pretrain_recipe
-from scripts.gpu_day.teachers import Teacher, taught
+from scripts.gpu_day.teachers import Teacher, taught, with_packed_teachers
 from wsi_nucssl.errors import InputError
 from wsi_nucssl.models.encoders import build_encoder
 from wsi_nucssl.models.networks import build
@@ -75,18 +75,21 @@ def segmentation(
     network: ResUNet,
     device: torch.device,
     teachers: Sequence[Teacher] = (),
+    packed_teachers: bool = False,
 ) -> Segmentation:
     """Crops of the images of these ids, made on the device for that network and taught by others, and the loss.
 
     Raises
     ------
     InputError
-        An image is missing or damaged.
+        An image is missing or damaged, or no teachers were packed.
     """
     recipe = finetune_recipe(values)
     images = bundle.images(ids, network.upscale)
     if teachers:
         images = taught(bundle, images, teachers, device)
+    if packed_teachers:
+        images = with_packed_teachers(bundle, images)
     crops = Crops(images, recipe, seed, upscale=network.upscale, device=device)
     return Segmentation(crops, SegmentationLoss(**values["finetune"]["loss"]).to(device))
 

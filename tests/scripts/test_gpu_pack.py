@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
 
 from scripts.gpu_day import training
 from scripts.gpu_day.__main__ import command
-from scripts.gpu_day.bundle import Bundle
+from scripts.gpu_day.bundle import Bundle, packed_planes, unpacked_planes
+from scripts.gpu_day.collect import collect
 from scripts.gpu_day.pack import PackJob, pack
 from scripts.gpu_day.recipe import finetune_recipe
-from tests.scripts.gpu_folder import write_images
+from scripts.gpu_day.teachers import with_packed_teachers
+from tests.scripts.gpu_folder import run, write_images
 from wsi_nucssl.datasets import Dataset, everything, join_datasets, open_dataset
 from wsi_nucssl.errors import InputError, OutputExists, UsageError
 from wsi_nucssl.models.networks import build
+from wsi_nucssl.models.weights import load_model
 from wsi_nucssl.train.crops import Crops
 from wsi_nucssl.train.images import read_images
+from wsi_nucssl.train.teachers import Teachers
 
 
 def test_images_arrive_as_training_reads_them(packed: Path, joined_dataset: Dataset) -> None:
@@ -48,6 +55,48 @@ def packed_at_twice(at_twice: list[Path], packed: Path, tmp_path_factory: pytest
     model = str(packed / "reference" / "model.safetensors")
     pack(PackJob(at_twice, model=model, encoders={}, recipes=recipes, weights={}, folds=0), out)
     return Bundle.open(out)
+
+
+@given(planes=arrays(np.uint8, (2, 3, 5)))
+def test_probabilities_travel_in_steps(planes: np.ndarray) -> None:
+    found = unpacked_planes(packed_planes(planes))
+    assert found.dtype == np.uint8
+    assert found.shape == planes.shape
+    assert np.abs(found.astype(int) - planes).max() <= 8
+    np.testing.assert_array_equal(unpacked_planes(packed_planes(found)), found)
+
+
+def test_what_teachers_say_travels_and_is_learnt(packed: Path, tmp_path: Path) -> None:
+    data, model = write_images(tmp_path / "data", 2, 0.25), str(packed / "reference" / "model.safetensors")
+    cv2.imwrite(str(data / "labels" / "1.png"), np.zeros((192, 192), np.uint16))
+    recipes = [packed.parent / "bare.yaml"]
+    job = PackJob([data], model, {}, recipes, {}, folds=0, teachers_of_all=[model])
+    pack(job, tmp_path / "day")
+    bundle = Bundle.open(tmp_path / "day")
+    image, empty = with_packed_teachers(bundle, bundle.images(["0", "1"]))
+    assert image.teacher is not None
+    assert empty.teacher is not None
+    expected = Teachers.load([], 0.25, [model]).predict(image.image, "")
+    assert np.abs(image.teacher.astype(int) - expected).max() <= 8
+    assert image.teacher.any()
+    assert not empty.teacher.any()
+    words = ("finetune", "--recipe", "bare", "--crops", "8", "--interval", "1")
+    shipped = {}
+    for name, more in (("plain", ()), ("taught", ("--packed-teachers",))):
+        run(tmp_path / "day", *words, *more, "--out", str(tmp_path / name))
+        collect(tmp_path / name, tmp_path / name / "whole")
+        (shipped[name],) = (tmp_path / name / "whole").glob("*.safetensors")
+    plain, taught = (load_model(path) for path in shipped.values())
+    assert plain.info.provenance["teachers"] == []
+    assert taught.info.provenance["teachers"] == bundle.content["teachers"] == [load_model(model).sha256]
+    assert shipped["plain"].read_bytes() != shipped["taught"].read_bytes()
+
+
+def test_where_no_teachers_were_packed_none_teach(packed: Path) -> None:
+    bundle = Bundle.open(packed)
+    with pytest.raises(InputError, match="no probabilities of teachers") as caught:
+        with_packed_teachers(bundle, [])
+    assert "--teacher" in str(caught.value.remedy)
 
 
 def test_px_are_repeated_where_the_network_sees_the_image_as_it_is(

@@ -68,6 +68,16 @@ def test_an_image_is_taught_by_those_that_did_not_see_it(data: Path, teachers: l
     assert not np.array_equal(first, second)
 
 
+def test_a_teacher_of_all_is_asked_about_what_it_saw(data: Path, teachers: list[str]) -> None:
+    dataset = open_dataset(data)
+    taught = Teachers.load(teachers[:1], 0.25, teachers[1:])
+    engines = [open_engine(load_model(path), "cpu") for path in teachers]
+    for name, expected in (("0", engines[1:]), ("1", engines), ("2", engines)):
+        image, sha256 = dataset[name].image(), dataset[name].hashes()[0]
+        mean = np.mean([predict_image(engine, image)[:2].astype(float) for engine in expected], axis=0)
+        assert np.abs(taught.predict(image, sha256) - mean).max() <= 0.5
+
+
 def test_what_teachers_see_goes_with_the_crop(data: Path, teachers: list[str]) -> None:
     dataset = open_dataset(data)
     split = SplitChoice(train_all=True).apply(dataset)

@@ -74,7 +74,7 @@ def _read(
         labels,
         sample.stains,
         weights.get(sample.dataset, 1.0) / (own / mpp) ** 2,
-        _taught(teachers, image, labels, sha256) if teachers else None,
+        taught_planes(teachers, image, labels, sha256) if teachers else None,
         _type_table(sample, types) if types else None,
     )
 
@@ -88,7 +88,7 @@ def _type_table(sample: Sample, names: Sequence[str]) -> NDArray[np.uint8]:
     return table
 
 
-def _taught(
+def taught_planes(
     teachers: Teachers, image: NDArray[np.uint8], labels: NDArray[np.int32], sha256: str
 ) -> NDArray[np.uint8]:
     """P(body), P(boundary) in 255ths (2, row, col); none where the labels say that there is no nucleus.

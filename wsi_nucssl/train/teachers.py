@@ -29,15 +29,15 @@ class Teachers:
     seen: tuple[frozenset[str], ...]
 
     @classmethod
-    def load(cls, names: Sequence[str], mpp: float) -> Self:
-        """Open models by name, file or run.
+    def load(cls, names: Sequence[str], mpp: float, of_all: Sequence[str] = ()) -> Self:
+        """Open models by name, file or run; those of `of_all` teach what they were trained on too.
 
         Raises
         ------
         WeightsError
             One cannot be read, or does not answer at `mpp` µm per px.
         """
-        models = [load_model(name) for name in names]
+        models = [load_model(name) for name in (*names, *of_all)]
         for model in models:
             if model.info.mpp != mpp:
                 raise WeightsError(
@@ -45,8 +45,9 @@ class Teachers:
                     path=model.path,
                     remedy="Choose teachers of the same mpp",
                 )
+        seen = [seen_images(model.info) for model in models[: len(names)]]
         return cls(
-            tuple(open_engine(model) for model in models), tuple(seen_images(model.info) for model in models)
+            tuple(open_engine(model) for model in models), (*seen, *(frozenset[str]() for _ in of_all))
         )
 
     def predict(self, image: NDArray[np.uint8], sha256: str) -> NDArray[np.uint8]:
