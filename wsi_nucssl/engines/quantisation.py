@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -77,6 +78,7 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
     try:
         with no_reports():
             import nncf
+            from nncf.quantization.range_estimator import RangeEstimatorParametersSet
     except ModuleNotFoundError as error:
         raise UsageError(
             "quantising needs NNCF, which is not installed", remedy="pip install 'wsi-nucssl[int8]'"
@@ -84,12 +86,27 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
 
     from wsi_nucssl.engines.exporting import openvino_model, serialised
 
+    nncf.set_log_level(logging.ERROR)  # it warns of each layer whose range it finds in another way
     graph = openvino_model(model.network)
     graph.reshape([1, -1, -1, 3])
+    histograms = RangeEstimatorParametersSet.HISTOGRAM
     small = nncf.quantize(
         graph,
         nncf.Dataset(crops),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(crops),
+        ignored_scope=nncf.IgnoredScope(names=[_first_convolution(graph)]),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_range_estimator_params=histograms
+        ),
     )
     return serialised(small)
+
+
+def _first_convolution(graph: Any) -> str:
+    """The one that sees the picture, which stays in floating point (Zhou et al., 2016, https://arxiv.org/abs/1606.06160).
+
+    In INT8 it costs more accuracy than any other, and saves little time.
+    """
+    names = (op.get_friendly_name() for op in graph.get_ordered_ops() if op.get_type_name() == "Convolution")
+    return str(next(names))
