@@ -175,3 +175,13 @@ def test_readers_run_only_so_far_ahead(work: Callable[..., SlideWork]) -> None:
 
     in_threads(replace(made, canvas=Noted(made.canvas.slide, Mpp.square(0.25))), workers=1)
     assert 1 < most[0] <= 3 + 2 + 1 < len(made.plan.selected)
+
+
+def test_a_window_of_zeros_is_kept_by_a_store_that_was_opened_again(work: Callable[..., SlideWork]) -> None:
+    begun = work("again").store
+    tile = begun.selected[0]
+    nothing = np.zeros((len(begun.schema.stored), *begun.grid.kept_size.shape_rc), np.uint8)
+    ProbabilityStore(begun.path, begun.grid, begun.selected).write(tile, nothing)
+    resumed = ProbabilityStore.resume(begun.path, begun.grid, begun.selected)
+    assert tile not in resumed.missing()
+    assert not resumed.read(Box(0, 0, 16, 16)).any()

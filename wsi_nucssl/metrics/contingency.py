@@ -141,7 +141,7 @@ def _compact(labels: Labels) -> tuple[Ints, Ints]:
     bound = int(flat.max(initial=0)) + 1
     if bound > _DENSE_CODES:
         values, inverse = np.unique(flat, return_inverse=True)
-        background = int(values.size > 0 and values[0] == 0)
+        background = int(values[0] == 0)
         return values[background:].astype(np.int64), inverse.astype(np.int64) + (1 - background)
     flat = flat.astype(np.int64)
     present = np.bincount(flat, minlength=bound) > 0

@@ -314,7 +314,8 @@ def write_canvas(store: ProbabilityStore, path: Path) -> None:
 
 
 def _open(path: Path) -> zarr.Array[Any]:
-    return zarr.open_array(store=str(path), mode="r+", config=_CONFIG)
+    opened = zarr.open_array(store=str(path), mode="r+")  # takes no notice of `config`
+    return zarr.Array(zarr.AsyncArray(opened.metadata, opened.store_path, config=_CONFIG))
 
 
 def _create(path: Path, grid: WindowGrid, schema: OutputSchema) -> zarr.Array[Any]:
