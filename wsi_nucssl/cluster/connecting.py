@@ -42,6 +42,12 @@ _SETTINGS: Final = {
     # page faults. What a worker holds is bounded by its caches.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.worker.profile.enabled": False,
+    # Each process looks at itself and at its event loop many times a second: 6 % of a core for two workers that do
+    # nothing, and one tenth of that at these intervals.
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.cycle": "5s",
+    "distributed.scheduler.active-memory-manager.start": False,  # results are counts, and nobody copies them
 }
 
 
