@@ -12,11 +12,11 @@ from wsi_nucssl.slide import RGB, Canvas, tissue_mask
 TISSUE = Box(403, 507, 1301, 1406)
 
 
-def filled(value: int) -> RGB:
+def filled(value: int, tissue: tuple[int, int, int] = (190, 120, 170)) -> RGB:
     """Noisy tissue with one value all round it."""
     image = np.full((2000, 2100, 3), value, np.uint8)
     noise = np.random.default_rng(1).integers(-25, 26, (*TISSUE.size.shape_rc, 1))
-    image[TISSUE.rc] = np.clip(np.array([190, 120, 170]) + noise, 0, 255)
+    image[TISSUE.rc] = np.clip(np.array(tissue) + noise, 0, 255)
     return image
 
 
@@ -33,6 +33,14 @@ def test_fill_is_no_tissue_and_is_painted_up_to_the_tissue(value: int) -> None:
     assert np.array_equal(painted[inside], image[inside])
     assert painted[~inside].min() > value + 10
     assert (painted[~inside] == painted[0, 0]).all()
+
+
+def test_the_palest_tissue_is_not_taken_for_the_colour_of_glass() -> None:
+    image = filled(0, (238, 205, 226))
+    for glass, painted in (((238, 205, 226), (255, 255, 255)), ((244, 241, 246), (244, 241, 246))):
+        image[600:800, 500:700] = glass
+        slide = ArraySlide(image)
+        assert tuple(tissue_mask(slide).painted(Canvas(slide, 0.25))(Box(0, 0, 9, 9))[0, 0]) == painted
 
 
 def test_a_painted_pixel_does_not_depend_on_the_box_that_reads_it() -> None:

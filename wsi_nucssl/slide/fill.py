@@ -27,6 +27,8 @@ _FLAT: Final = 2
 _COLOURLESS: Final = 8
 _GLASS: Final = 200
 """A slide that is nowhere as bright shows no glass."""
+_TINTED: Final = 12
+"""Glass is the same in all channels, but for a scanner's white balance; tissue has colour, however pale."""
 _DARKER_THAN_GLASS: Final = 25
 _LEAST_PX: Final = 25
 _COLOURS: Final = 4
@@ -104,7 +106,7 @@ def find_fill(image: RGB, scale: float) -> Fill:
     black = high < _BLACK
     bright = image[~black][::7] if not black.all() else image.reshape(-1, 3)
     glass = np.percentile(bright, 99, axis=0).astype(np.uint8)
-    if glass.min() < _GLASS:
+    if glass.min() < _GLASS or np.ptp(glass) >= _TINTED:  # the palest tissue, where there is no glass
         glass = np.full(3, WHITE, np.uint8)
     window = np.ones((5, 5), np.uint8)
     flat = (cv2.dilate(image, window).astype(np.int16) - cv2.erode(image, window)).max(axis=2) <= _FLAT
