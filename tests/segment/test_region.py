@@ -257,12 +257,4 @@ def test_fill_around_the_tissue_neither_adds_nor_loses_nuclei(
         )
         found.append(segment(path, mpp=0.25).labels)
     assert found[0].max() > 20
-    for labels, others in (
-        found,
-        found[::-1],
-    ):  # a pair that touches at the rim may be told apart in one alone
-        px = np.bincount(labels.ravel())
-        shared = np.bincount(labels[others > 0], minlength=len(px))
-        assert (shared[1:] > 0.5 * px[1:]).all()
-    assert abs(int(found[0].max()) - int(found[1].max())) <= 0.02 * found[0].max()
-    assert ((found[0] > 0) != (found[1] > 0)).sum() < 0.01 * (found[0] > 0).sum()
+    assert np.array_equal(found[0], found[1])

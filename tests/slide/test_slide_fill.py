@@ -43,6 +43,16 @@ def test_the_palest_tissue_is_not_taken_for_the_colour_of_glass() -> None:
         assert tuple(tissue_mask(slide).painted(Canvas(slide, 0.25))(Box(0, 0, 9, 9))[0, 0]) == painted
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.0, 3.7])
+@pytest.mark.parametrize("value", [0, 128])
+def test_the_canvas_is_what_it_would_be_with_glass_in_place_of_fill(scale: float, value: int) -> None:
+    filled_one, glass = filled(value), filled(255)
+    canvases = [Canvas.at_scale(ArraySlide(image), scale) for image in (filled_one, glass)]
+    read = tissue_mask(canvases[0].slide).painted(canvases[0])
+    for box in (canvases[0].box, Box(90, 130, 350, 290)):
+        assert np.array_equal(read(box), canvases[1].read(box))
+
+
 def test_a_painted_pixel_does_not_depend_on_the_box_that_reads_it() -> None:
     slide = ArraySlide(filled(0))
     canvas = Canvas(slide, 0.4)

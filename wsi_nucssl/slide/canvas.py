@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
@@ -26,6 +26,9 @@ _LEAST_SCALE = 0.02
 
 _BLOCK_SOURCE_PX = 2048
 """Side, in px of the level read, of what `read_whole` reads at a time."""
+
+Retouch = Callable[[RGB, Box], RGB]
+"""The px of a box of a slide's level, in px of that level, to what they are to be."""
 
 
 class Canvas:
@@ -112,14 +115,22 @@ class Canvas:
             math.ceil(box.y1 * self.scale_y),
         )
 
-    def read(self, box: Box) -> RGB:
-        """The pixels of `box`, in canvas px: uint8 RGB (row, col, 3), white outside the canvas."""
+    def read(self, box: Box, retouch: Retouch | None = None) -> RGB:
+        """The pixels of `box`, in canvas px: uint8 RGB (row, col, 3), white outside the canvas.
+
+        Parameters
+        ----------
+        box : Box
+            In canvas px.
+        retouch : callable, optional
+            Changes the level's px before they are resampled.
+        """
         inside = box.clip(self.box)
         if inside == box and not box.is_empty:
-            return self._read_inside(box)
+            return self._read_inside(box, retouch)
         image = np.full((*box.size.shape_rc, 3), WHITE, np.uint8)
         if not inside.is_empty:
-            image[inside.relative_to(box.origin).rc] = self._read_inside(inside)
+            image[inside.relative_to(box.origin).rc] = self._read_inside(inside, retouch)
         return image
 
     def look_up(self, plane: NDArray[np.bool_], scale: float, box: Box) -> NDArray[np.bool_]:
@@ -148,14 +159,18 @@ class Canvas:
             image[block.core.rc] = self.read(block.core)
         return image
 
-    def _read_inside(self, box: Box) -> RGB:
+    def _read_inside(self, box: Box, retouch: Retouch | None) -> RGB:
         source = self.slide.levels[self._level].size
         if self._step_x == 1 and self._step_y == 1:
-            return self.slide.read_level(self._level, box)
+            return self._read_level(box, retouch)
         cols = triangle_taps(box.x0, box.x1, self._step_x, source.width)
         rows = triangle_taps(box.y0, box.y1, self._step_y, source.height)
-        pixels = self.slide.read_level(self._level, Box(cols.start, rows.start, cols.stop, rows.stop))
+        pixels = self._read_level(Box(cols.start, rows.start, cols.stop, rows.stop), retouch)
         return resample(pixels, rows, cols)
+
+    def _read_level(self, box: Box, retouch: Retouch | None) -> RGB:
+        pixels = self.slide.read_level(self._level, box)
+        return pixels if retouch is None else retouch(pixels, box)
 
 
 def _snap(scale: float, downsample: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import cv2
@@ -67,20 +68,24 @@ class Fill:
         return np.asarray(cv2.dilate(self.mask.view(np.uint8), np.ones((side, side), np.uint8)), np.bool_)
 
     def painted(self, canvas: Canvas) -> Callable[[Box], RGB]:
-        """What reads a canvas as if the fill were glass; the canvas's own `read` where nothing is filled."""
+        """What reads a canvas as if the fill were glass; the canvas's own `read` where nothing is filled.
+
+        It is painted before anything is resampled: what mixes with the tissue at its border is glass, and no dark rim.
+        """
         if not len(self.colours):
             return canvas.read
-        near = self.near
+        near, downsample = self.near, canvas.slide.levels[canvas.level].downsample
+        level = Canvas.at_scale(canvas.slide, downsample)
 
-        def read(box: Box) -> RGB:
-            image = canvas.read(box)
-            cells = canvas.look_up(near, self.scale, box)
-            if cells.any():
-                image = np.array(image)  # a reader may keep what it gave
-                image[cells & self._alike(image)] = self.glass
-            return image
+        def paint(pixels: RGB, box: Box) -> RGB:
+            cells = level.look_up(near, self.scale, box)
+            if not cells.any():
+                return pixels
+            painted = np.array(pixels)  # a reader may keep what it gave
+            painted[cells & self._alike(pixels)] = self.glass
+            return painted
 
-        return read
+        return partial(canvas.read, retouch=paint)
 
     def _alike(self, image: RGB) -> NDArray[np.bool_]:
         alike = np.zeros(image.shape[:2], np.bool_)
