@@ -16,12 +16,14 @@ from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.export.extents import extent_of
 from wsi_nucssl.export.reading import NucleiFile
 from wsi_nucssl.geometry import Box
+from wsi_nucssl.segment.drawable import open_drawable
 from wsi_nucssl.segment.overlay import OverlayStyle, draw_overlay
 from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB, Canvas, open_slide
 
 Segment = Callable[..., SegmentSummary]
 REGION = Box(100, 100, 500, 400)
+ALL = (-1e6, -1e6, 1e6, 1e6)
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +85,18 @@ def test_another_slides_nuclei_are_refused(files: list[Path], tissue: RGB, tmp_p
         with pytest.raises(InputError, match=r"another slide, tissue\.tif"):
             drawn(other, path)
     with open_slide(other) as opened:
-        assert draw_overlay(opened, files[0], REGION, anyway=True).any()
+        picture = draw_overlay(opened, files[0], REGION, anyway=True)
+    assert picture.shape[0] > REGION.height  # what stands below
+    assert picture.shape[1] == REGION.width
 
 
-@pytest.mark.parametrize("region", [Box(5000, 0, 5100, 100), Box(-300, -300, -10, -10), Box(0, 900, 50, 950)])
+@pytest.mark.parametrize(
+    "region",
+    [
+        *(Box(5000, 0, 5100, 100), Box(-300, -300, -10, -10), Box(0, 900, 50, 950)),
+        *(Box(1100, 0, 1150, 50), Box(-50, 0, 0, 50), Box(0, -50, 50, 0)),
+    ],
+)
 def test_a_region_off_the_slide_is_refused(files: list[Path], slide: Path, region: Box) -> None:
     with pytest.raises(UsageError, match="lies off the slide"):
         drawn(slide, files[0], region=region)
@@ -117,8 +127,9 @@ def test_enlarged_outlines_are_drawn_far_from_the_corner_too(files: list[Path], 
     assert all(part.any() for half in np.split(changed, 2) for part in np.split(half, 2, axis=1))
 
 
-def test_less_than_a_pixel_is_drawn_as_one(files: list[Path], slide: Path) -> None:
-    assert drawn(slide, files[0], zoom=0.1, region=Box(100, 100, 103, 103), plain=True).shape == (1, 1, 3)
+@pytest.mark.parametrize(("x", "y"), [(100, 100), (110, 130)])
+def test_less_than_a_pixel_is_drawn_as_one(files: list[Path], slide: Path, x: int, y: int) -> None:
+    assert drawn(slide, files[0], zoom=0.1, region=Box(x, y, x + 3, y + 3), plain=True).shape == (1, 1, 3)
 
 
 def test_where_nuclei_are_densest_three_quarters_are_the_last_colour(slide: Path, tmp_path: Path) -> None:
@@ -135,11 +146,20 @@ def test_where_nuclei_are_densest_three_quarters_are_the_last_colour(slide: Path
 
 
 @pytest.mark.parametrize(
-    "style", [{"width": 0}, {"fill": 1.5}, {"shape": "dots"}, {"color": (1, 2, 3), "color_by": "x"}]
+    "style",
+    [
+        *({"width": 0}, {"width": 0.4}, {"width": 50.5}, {"fill": 1.5}, {"fill": -0.5}, {"shape": "dots"}),
+        {"color": (1, 2, 3), "color_by": "x"},
+    ],
 )
 def test_an_impossible_style_is_refused(style: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         OverlayStyle(**style)
+
+
+@pytest.mark.parametrize("style", [{"width": 0.5, "fill": 0}, {"width": 50, "fill": 1}])
+def test_a_style_goes_up_to_its_bounds(style: dict[str, Any]) -> None:
+    assert OverlayStyle(**style).shape == "auto"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +192,34 @@ def test_what_is_left_unparsed_lies_off_the_region(files: list[Path]) -> None:
     expected = [each.feature["id"] for each in nuclei if reaches(each.rings())]
     assert [each.feature["id"] for each in nuclei.near(box)] == expected
     assert 0 < len(expected) < sum(1 for _ in nuclei)
+
+
+@pytest.mark.parametrize("name", ["", "area_um2", "Area µm^2", "solidity", "Hematoxylin OD mean"])
+def test_nuclei_near_a_box_are_the_same_out_of_every_format(files: list[Path], name: str) -> None:
+    """What was stored is exactly what touches the box; of GeoJSON, others may come along."""
+    text, stored = open_drawable(files[0], name), open_drawable(files[2], name)
+    every = [(each.rings[0].min(axis=0), each.rings[0].max(axis=0), each.value) for each in text.near(ALL)]
+    low, high = (np.array([each[end] for each in every]) for end in (0, 1))
+    values = np.array([each[2] for each in every])
+    assert len(np.unique(values)) > (20 if name else 0)
+    one = len(every) // 2  # a nucleus that the boxes just touch, on each side
+    for box in (
+        (150.0, 100.0, 420.0, 330.0),
+        (high[one, 0], low[one, 1], high[one, 0] + 30, high[one, 1]),
+        (low[one, 0] - 30, low[one, 1], low[one, 0], high[one, 1]),
+        (low[one, 0], high[one, 1], high[one, 0], high[one, 1] + 30),
+        (low[one, 0], low[one, 1] - 30, high[one, 0], low[one, 1]),
+    ):
+        touching = ((high >= box[:2]) & (low <= box[2:])).all(axis=1)
+        assert touching.any()
+        near = [*stored.near(box)]
+        ends = np.array([[each.rings[0].min(axis=0), each.rings[0].max(axis=0)] for each in near])
+        np.testing.assert_allclose(ends, np.stack([low, high], axis=1)[touching], atol=0.02)
+        np.testing.assert_allclose([each.value for each in near], values[touching], atol=1e-2)
+        centres, found = (np.concatenate(each) for each in zip(*stored.centres(box), strict=True))
+        np.testing.assert_allclose(centres, ((low + high) / 2)[touching], atol=0.02)
+        np.testing.assert_allclose(found, values[touching], atol=1e-2)
+    assert [*stored.near((-90.0, -90.0, -80.0, -80.0))] == []
 
 
 @pytest.mark.parametrize("style", [{}, {"fill": 0.5}, {"color_by": "area_um2", "fill": 0.3}])
