@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +23,12 @@ import wsi_nucssl as wn
 from tests.segment import fakes
 from tests.segment.features import read_features
 from wsi_nucssl.errors import SlideError
-from wsi_nucssl.geometry import Mpp
+from wsi_nucssl.geometry import Box, Mpp
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 from wsi_nucssl.segment.outputs import run_path
-from wsi_nucssl.segment.plausibility import AreaTally, doubts_after
+from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, sees_nuclei
 from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB
 
@@ -88,6 +91,16 @@ def test_the_median_is_that_of_a_sorted_list(tables: list[list[int]]) -> None:
         (20, 300, 1.0, ["nucleus-size", "nuclei-per-mm2"]),
         (0, 0, 1.0, ["no-nuclei"]),
         (0, 0, 0.005, []),
+        (0, 0, 0.01, ["no-nuclei"]),
+        (3000, 10, 1.0, []),  # a bound belongs to what is usual
+        (3000, 80, 1.0, []),
+        (5, 120, 0.01, ["nucleus-size"]),
+        (50, 30, 1.0, []),
+        (40_000, 30, 1.0, []),
+        (49, 30, 1.0, ["nuclei-per-mm2"]),
+        (2, 30, 0.05, ["nuclei-per-mm2"]),
+        (2, 30, 0.0499, []),  # too little tissue to say
+        (300, 30, 0.0, []),  # nobody knows how much
     ],
 )
 def test_size_and_density(count: int, area_um2: int, mm2: float, kinds: list[str]) -> None:
@@ -101,6 +114,38 @@ def test_a_doubtful_size_names_the_mpp_at_which_it_were_none() -> None:
     assert found is not None, doubt.what
     assert float(found[2]) == pytest.approx(5 * float(found[1]) ** 2, rel=0.01)
     assert 10 < float(found[2]) < 80
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (20, "^20 nuclei per mm² of tissue, where tissue has 50 to 40000: .*another stain"),
+        (90_000, "^90000 nuclei per mm² of tissue, .* a tissue mask that misses tissue$"),
+    ],
+)
+def test_a_doubtful_density_is_said_with_what_may_cause_it(count: int, said: str) -> None:
+    (doubt,) = doubts_after(tally([16 * 30] * count), 1.0, Mpp.square(0.25))
+    assert re.search(said, doubt.what), doubt.what
+
+
+def test_sizes_are_those_of_the_models_px_along_both_axes() -> None:
+    assert doubts_after(tally([100] * 5), 0.0, Mpp(0.25, 0.4)) == ()
+    (doubt,) = doubts_after(tally([100] * 5), 0.0, Mpp(0.25, 0.3))
+    assert "the median nucleus has 7.5 µm²" in doubt.what
+
+
+@pytest.mark.parametrize(("byte", "plane", "is_seen"), [(127, 0, False), (128, 0, True), (255, 1, False)])
+def test_the_network_saw_a_nucleus_where_a_px_is_as_sure_as_a_marker(
+    byte: int, plane: int, is_seen: bool
+) -> None:
+    config = InstanceConfig(body=0.5)
+    assert config.body_byte == 128
+    planes = np.zeros((3, 20, 30), np.uint8)
+    planes[plane, 11, 17] = byte
+    blocks = [SimpleNamespace(core=Box(x, 0, x + 10, 20)) for x in (0, 10, 20)]
+    store: Any = SimpleNamespace(read=lambda box: planes[:, *box.rc])
+    plan: Any = SimpleNamespace(active=blocks)
+    assert sees_nuclei(store, plan, config) == is_seen
 
 
 def test_all_filtered_is_told_from_none_seen() -> None:

@@ -110,7 +110,7 @@ def _size_doubt(count: int, median_um2: float) -> Doubt | None:
     if count < FEWEST or has_nuclear_size(median_um2):
         return None
     times = likelier_factor(median_um2)
-    likely = "" if times == 1 else f"; at {times:g} times the mpp it would have {median_um2 * times**2:.3g}"
+    likely = f"; at {times:g} times the mpp it would have {median_um2 * times**2:.3g}"
     return Doubt(
         "nucleus-size",
         f"the median nucleus has {median_um2:.3g} µm², where human nuclei have {LEAST_MEDIAN_UM2:g} to "
