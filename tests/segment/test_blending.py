@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from pathlib import Path
 
@@ -224,5 +224,9 @@ def test_blending_takes_at_most_the_margin_and_half_a_core() -> None:
     for tile, margin in ((Size(20, 40), 30), (Size(40, 20), 30), (Size(40, 40), 10)):
         with pytest.raises(UsageError, match="at most the margin"):
             WindowGrid(Size(90, 90), tile, margin, blend=11)
+        whole = WindowGrid(Size(90, 90), tile, margin, blend=10)
+        assert whole.kept_size == Size(tile.width + 20, tile.height + 20)
+        with pytest.raises(UsageError, match="at most the margin"):
+            replace(whole, blend=-1)
     narrow = WindowGrid(Size(5, 90), Size(5, 40), 12, blend=11)
     assert (narrow.cols, narrow.rows) == (1, 3)

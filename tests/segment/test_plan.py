@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.segment.fakes import write_slide
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.grid import Tile
 from wsi_nucssl.segment.plan import TISSUE_MARGIN, Plan, make_plan
+from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.segment.windows import BLEND, CORE, MARGIN
-from wsi_nucssl.slide import TissueMask
+from wsi_nucssl.slide import RGB, TissueMask
 
 PITCH = 160
 
@@ -119,6 +124,34 @@ def test_output_px_cover_the_slide(scene: Scene) -> None:
     for side, length in ((plan.extent.width, scene.slide.width), (plan.extent.height, scene.slide.height)):
         assert side == math.ceil(length / plan.scale_x)
     assert plan.box == Box(0, 0, plan.extent.width, plan.extent.height)
+
+
+def test_the_record_says_how_the_slide_was_cut(
+    segment: Callable[..., SegmentSummary], tissue: RGB, tmp_path: Path
+) -> None:
+    """900 rows and twice the margin are 1028, which a network takes as 1056; docs/formats.md lists the names."""
+    slide = write_slide(tmp_path / "tissue.tif", tissue)
+    asked: dict[str, Any] = {"mpp": 0.25, "force_mpp": True, "block_px": 700, "batch_size": 2}
+    plain, other = (
+        json.loads(segment(slide, tmp_path / f"{len(more)}.geojson", **more).output.read_bytes())[
+            "wsi_nucssl"
+        ]
+        for more in ({}, asked)
+    )
+    for header in (plain, other):
+        assert (header["window_px"], header["margin_px"], header["blend_px"]) == ([1056, 1152], 64, 32)
+        assert header["halo_px"] == [96, 2048]
+    assert plain["block_px"] == [2 * (1056 - 128), 2 * (1152 - 128)]
+    assert "force_mpp" not in plain
+    assert (other["block_px"], other["force_mpp"], other["batch_size"]) == ([700, 700], True, 2)
+
+
+def test_extraction_may_read_so_far_around_a_block_as_the_record_says() -> None:
+    scene = Scene(Size(9000, 7000), 1.0, 1, np.ones((70, 90), np.bool_), 100)
+    plan = scene.plan(block_px=1000)
+    assert plan.reach_of(plan.blocks.at(3, 4)) == Box(4000 - 2048, 3000 - 2048, 5000 + 2048, 4000 + 2048)
+    assert plan.reach_of(plan.blocks.at(0, 8)) == Box(8000 - 2048, 0, 9000, 1000 + 2048)
+    assert plan.part_of(plan.blocks.at(0, 8)) is None
 
 
 def test_by_default_windows_are_those_that_were_measured() -> None:

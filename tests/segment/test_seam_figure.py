@@ -75,4 +75,8 @@ def test_a_cut_nucleus_is_seen() -> None:
     assert (figure.crossing, figure.on_seams_px, figure.on_controls_px) == (0, 20, 0)
     assert math.isnan(figure.ratio)
     assert SeamFigure(0, 0, 20, 10 * CONTROLS).ratio == 2
+    said = str(SeamFigure(3, 1, 20, 10 * CONTROLS + 3))
+    assert said == (
+        "3 nuclei cross a seam, 1 were cut; outlines along seams 20 px, along control lines 10 px"
+    )
     assert "outlines along seams 20 px, along control lines 0 px" in str(figure)

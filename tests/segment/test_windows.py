@@ -23,6 +23,7 @@ from wsi_nucssl.segment.windows import (
     MARGIN,
     WindowGrid,
     output_extent,
+    px_to_cover,
     read_window,
     repeat_px,
     window_grid,
@@ -51,6 +52,8 @@ def test_windows_are_few_alike_and_fit_the_network(width: int, height: int, upsc
     assert shape.width % MULTIPLE == shape.height % MULTIPLE == 0
     assert (upscale * shape.width, upscale * shape.height) == (grid.shape.width, grid.shape.height)
     assert max(grid.tile.width, grid.tile.height) <= CORE
+    for core, side in ((grid.tile.width, width), (grid.tile.height, height)):
+        assert min(side, CORE) <= core < min(side, CORE) + upscale * MULTIPLE
     assert (grid.cols, grid.rows) == (-(-width // CORE), -(-height // CORE))
     assert grid.margin == MARGIN
 
@@ -82,6 +85,24 @@ def test_a_window_is_cut_from_the_mirrored_canvas(
     assert np.array_equal(
         repeat_px(window[..., 1], upscale)[core.rc], repeat_px(image[..., 1], upscale)[tile.core.rc]
     )
+
+
+def test_a_length_is_covered_without_regard_to_rounding_noise() -> None:
+    assert 21 / 0.7 > 30
+    lengths = ((21, 0.7, 30), (3, 1.0, 3), (30_001, 1e4, 4), (7, 2.0, 4), (1, 4.0, 1), (5, 4.0, 2))
+    for length, scale, px in lengths:
+        assert px_to_cover(length, scale) == px
+
+
+@pytest.mark.parametrize(("margin", "core"), [(8, 40), (0, 32), (50, 1000)])
+@pytest.mark.parametrize("upscale", UPSCALES)
+def test_with_its_margins_a_window_is_the_least_that_the_network_takes(
+    margin: int, core: int, upscale: int
+) -> None:
+    for side in (1, core - 1, core, core + 1, 5 * core):
+        grid = window_grid(Size(side, 7), margin, core, upscale=upscale, blend=0)
+        wanted = [px for px in range(min(side, core), 1200) if (px + 2 * margin) % (upscale * MULTIPLE) == 0]
+        assert (grid.tile.width, grid.margin, grid.blend) == (wanted[0], margin, 0)
 
 
 def test_windows_that_cut_input_px_are_refused() -> None:
