@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.result import Result
 from wsi_nucssl.segment.images import segment_image
 from wsi_nucssl.segment.region import segment
+from wsi_nucssl.segment.region import segment as in_memory
 from wsi_nucssl.slide import RGB, open_slide
 
 few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
@@ -63,6 +65,28 @@ def test_a_whole_slide_in_memory_is_its_run(
     assert _features(whole.to_geojson(tmp_path / "face.geojson")) == lines
     assert [*whole.ids] == _ids(lines)
     assert len(lines) > 1000
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"mpp": 0.25, "force_mpp": True, "tissue": "none", "origin": "level0"}]
+)
+def test_a_header_in_memory_says_what_that_of_the_run_says(
+    tissue: RGB,
+    double_model: Model,
+    segment: Callable[..., Any],
+    tmp_path: Path,
+    options: dict[str, Any],
+) -> None:
+    slide = fakes.write_slide(tmp_path / "slide.tif", tissue[:300, :400])
+    output = segment(slide, tmp_path / "run.geojson", **options).output
+    written = json.loads(output.read_bytes())["wsi_nucssl"]
+    found = in_memory(slide, model=double_model, engine=fakes.DarkIsNucleus(), **options).header
+    plain = json.loads(json.dumps(dict(found)))
+    shared = {*plain} & {*written}
+    assert {name: plain[name] for name in shared} == {name: written[name] for name in shared}
+    assert {"slide", "slide_mpp", "mpp_source", "instances", "batch_size", "origin"} <= shared
+    assert plain.get("force_mpp") == written.get("force_mpp") == (True if options else None)
+    assert plain.get("tissue") == options.get("tissue")
 
 
 def test_tissue_by_another_way_in_memory_is_that_of_the_run(

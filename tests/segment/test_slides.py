@@ -11,10 +11,11 @@ import pytest
 
 from tests.segment import fakes
 from wsi_nucssl.batch import Batch
-from wsi_nucssl.errors import OutputExists, SomeSlidesFailed, UsageError
+from wsi_nucssl.errors import OutputExists, SomeSlidesFailed, UsageError, WsiNucsslError
 from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
+from wsi_nucssl.segment.executor import OnProgress
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.run import Steps
 from wsi_nucssl.segment.slides import first_outputs, held_paths, segment_batch, segment_slides
@@ -44,14 +45,31 @@ def slides(tissue: RGB, tmp_path: Path) -> list[Path]:
 def done(
     targets: Any, model: Model, options: SegmentOptions | None = None, **more: Any
 ) -> dict[Location, SegmentSummary]:
+    """The summaries; slides are done one after another."""
     found: dict[Location, SegmentSummary] = {}
+    under_way: set[Location] = set()
+
+    def begins(slide: Location) -> OnProgress:
+        assert not under_way
+        under_way.add(slide)
+        return lambda _: None
+
+    def ends(slide: Location, summary: SegmentSummary) -> None:
+        under_way.remove(slide)
+        found[slide] = summary
+
+    def fails(slide: Location, error: WsiNucsslError) -> None:
+        under_way.remove(slide)
+        on_failure(slide, error)
+
+    on_failure = more.pop("on_failure", lambda *_: None)
     segment_slides(
         targets,
         model,
         options or SegmentOptions(),
-        on_slide=lambda _: lambda _: None,
-        on_summary=found.__setitem__,
-        on_failure=more.pop("on_failure", lambda *_: None),
+        on_slide=begins,
+        on_summary=ends,
+        on_failure=fails,
         steps=STEPS,
         **more,
     )

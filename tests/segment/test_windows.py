@@ -72,6 +72,8 @@ def test_a_window_is_cut_from_the_mirrored_canvas(
     margin = 8
     grid = window_grid(Size(width, height), margin, side, upscale=upscale, blend=0)
     seen = grid.input_extent
+    for px, length in ((seen.width, width), (seen.height, height)):
+        assert (px - 1) * upscale < length <= px * upscale
     image = np.random.default_rng(0).integers(0, 256, (*seen.size.shape_rc, 3), np.uint8)
     mirrored = np.pad(image, ((200, 200), (200, 200), (0, 0)), mode="symmetric")
     tile = data.draw(st.sampled_from(list(grid)))
