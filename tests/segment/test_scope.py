@@ -59,6 +59,12 @@ def test_tissue_in_regions_is_that_of_the_regions_up_to_the_far_sides_of_the_sli
     assert part.tissue is tissue
 
 
+def test_regions_that_leave_the_slide_hold_what_lies_on_it_to_the_px() -> None:
+    """A mask of 4 × 6 px of 8.6 covers a slide of 35 × 52 px."""
+    tissue = TissueMask(np.ones((6, 4), np.bool_), 8.6, Mpp.square(8.6))
+    assert Scope(tissue, regions(-50, -50, 900, 900), {}).mm2 == pytest.approx(35 * 52 / 1e6, rel=1e-9)
+
+
 def test_what_is_recorded_is_how_tissue_was_found_and_which_regions_there_are() -> None:
     assert Scope(TISSUE, None, {}).record() == {}
     roi = regions(0, 0, 9, 9)

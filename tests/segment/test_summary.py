@@ -59,6 +59,13 @@ def test_a_summary_comes_back_as_it_was_and_says_that_it_is_an_earlier_ones(
     assert kept_median(tmp_path) == 31.5
 
 
+def test_nothing_is_in_doubt_or_dropped_by_default() -> None:
+    plain = SegmentSummary({}, 0, 0.0, 0.0, 0.0, SeamFigure())
+    assert (plain.median_um2, plain.doubts, plain.earlier, plain.dropped) == (0, (), False, ())
+    assert (plain.seams.crossing, plain.seams.truncated) == (0, 0)
+    assert (plain.seams.on_seams_px, plain.seams.on_controls_px) == (0, 0)
+
+
 @pytest.mark.parametrize(("nuclei", "mm2", "per_mm2"), [(30, 1.5, 20.0), (30, 0.0, 0.0), (0, 2.0, 0.0)])
 def test_nuclei_per_mm2_are_0_where_no_area_is_known(nuclei: int, mm2: float, per_mm2: float) -> None:
     assert summary_of(nuclei=nuclei, tissue_mm2=mm2).per_mm2 == per_mm2
