@@ -124,6 +124,8 @@ def test_a_resumed_batch_finds_what_is_done_as_it_was_left(
     assert again == first
     assert [each.earlier for each in again.values()] == [True, True]
     assert Ledger(output).rows() == before
+    with pytest.raises(OutputExists, match="there already"):
+        done({slides[0]: output / "a.geojson"}, double_model)
 
 
 def test_a_slide_that_fails_does_not_stop_the_others_and_is_tried_again(

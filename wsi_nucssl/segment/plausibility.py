@@ -120,8 +120,7 @@ def _size_doubt(count: int, median_um2: float) -> Doubt | None:
 
 
 def _density_doubt(count: int, mm2: float) -> Doubt | None:
-    per_mm2 = count / mm2 if mm2 else 0.0
-    if mm2 < LEAST_MM2 or LEAST_PER_MM2 <= per_mm2 <= LARGEST_PER_MM2:
+    if mm2 < LEAST_MM2 or LEAST_PER_MM2 <= (per_mm2 := count / mm2) <= LARGEST_PER_MM2:
         return None
     few = per_mm2 < LEAST_PER_MM2
     cause = "a wrong mpp, another stain than the model's, blur, or a tissue mask of more than tissue"
