@@ -83,6 +83,17 @@ def test_what_the_network_sees_covers_the_image(tissue: RGB) -> None:
     assert (network_input(flat, 2) == 200).all()
 
 
+@pytest.mark.parametrize("upscale", ARCHS)
+@pytest.mark.parametrize(
+    ("scale", "shape"), [(0.625, (208, 320)), (1, (130, 200)), (1.0000005, (130, 200)), (2, (65, 100))]
+)
+def test_planes_have_the_px_of_the_answer(
+    tissue: RGB, upscale: int, scale: float, shape: tuple[int, int]
+) -> None:
+    engine = fakes.DarkIsNucleus(upscale=upscale)
+    assert predict_image(engine, tissue[:130, :200], scale=scale).shape == (3, *shape)
+
+
 def test_a_nucleus_keeps_its_place_and_size(tissue: RGB) -> None:
     """Seen at half the resolution, a square is found where it lies, to the px."""
     image = np.full_like(tissue, 230)

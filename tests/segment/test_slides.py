@@ -100,13 +100,11 @@ def test_the_ledger_has_what_the_summaries_say(
     for slide in slides:
         summary, row = found[slide], rows[f"{slide.stem}.geojson"]
         assert (row.state, row.nuclei, row.sha256) == ("done", summary.nuclei, summary.sha256)
-        assert row.per_mm2 == pytest.approx(summary.per_mm2, abs=0.05 + 1e-9)
-        assert row.tissue_mm2 == pytest.approx(summary.tissue_mm2, abs=0.5e-4 + 1e-9)
-        assert row.seconds == pytest.approx(summary.seconds, abs=0.5e-2 + 1e-9)
+        assert row.per_mm2 == float(f"{summary.per_mm2:.1f}")
+        assert row.tissue_mm2 == float(f"{summary.tissue_mm2:.4f}")
+        assert row.seconds == float(f"{summary.seconds:.2f}")
         assert row.versions.endswith(f"; double {'0' * 8}; double")
         assert "numpy" in row.versions
-    numbers = [f"{rows[name].per_mm2} {rows[name].tissue_mm2}" for name in ("a.geojson", "b.geojson")]
-    assert all(len(each.split(".")[1].split()[0]) == 1 for each in numbers)
     assert rows["a.geojson"].warnings == ""
     assert "no tissue was found" in rows["glass.geojson"].warnings
     assert found[slides[0]].nuclei > 20
