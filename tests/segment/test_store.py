@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -117,6 +118,22 @@ def test_what_is_read_again_is_what_was_written(tmp_path: Path, recent: int) -> 
         own = planes_of(tile)[2, *tile.core.relative_to(GRID.kept(tile).origin).rc]
         for store in (first, again, first):
             assert np.array_equal(store.read(tile.core)[2], own)
+
+
+@pytest.mark.parametrize("recent", [0, 1, 2, 5, 9])
+def test_as_many_windows_are_remembered_as_is_said(tmp_path: Path, recent: int) -> None:
+    """The others are read again, from where they are not any more."""
+    store = store_of(tmp_path / "w.zarr", [(tile.row, tile.col) for tile in GRID], recent=recent)
+    shutil.rmtree(tmp_path / "w.zarr" / "c")
+    there = []
+    for tile in GRID:
+        inner = Box(tile.core.x0 + 4, tile.core.y0 + 4, tile.core.x0 + 5, tile.core.y0 + 5)  # nobody else's
+        try:
+            store.read(inner)
+        except WindowLost:
+            continue
+        there.append(3 * tile.row + tile.col)
+    assert there == list(range(9))[9 - recent :]
 
 
 class Counting(fakes.DarkIsNucleus):
