@@ -17,7 +17,7 @@ from typing import Final
 
 from wsi_nucssl.cluster import tasks
 from wsi_nucssl.cluster.connecting import pool_of
-from wsi_nucssl.cluster.executor import WINDOWS
+from wsi_nucssl.cluster.executor import LEAST_WINDOWS
 from wsi_nucssl.cluster.jobs import Job, Jobs
 from wsi_nucssl.runs import StopRequest
 
@@ -55,7 +55,7 @@ class Costs:
 
     def of_head(self, kind: str) -> float:
         """What the head spends on a window or a block; windows travel by the task, some at a time."""
-        return self.task / WINDOWS if kind == "window" else self.task
+        return self.task / LEAST_WINDOWS if kind == "window" else self.task
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def simulate(costs: Costs, batch: Batch, workers: int) -> float:
     events: list[tuple[float, int, int, str]] = []
     count, waiting = 0, batch.slides
     open_slides: dict[int, _Slide] = {}
-    most = 2 * WINDOWS * workers + 1
+    most = 2 * LEAST_WINDOWS * workers + 1
 
     def by_head(seconds: float) -> float:
         nonlocal head

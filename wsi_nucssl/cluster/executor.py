@@ -28,8 +28,12 @@ from wsi_nucssl.runs import StopRequest
 from wsi_nucssl.segment.executor import FoundEarlier, OnProgress, SlideProgress, SlideWork
 from wsi_nucssl.segment.run import Steps
 
-WINDOWS: Final = 4
-"""Windows of a task at least: half a second of a CPU's, so that what a task costs is small beside it."""
+LEAST_WINDOWS: Final = 4
+"""Windows of a task: half a second of a CPU's, so that what a task costs is small beside it."""
+MOST_WINDOWS: Final = 16
+"""Windows of a task while there are many: neighbours share tiles of the slide, which another worker decodes again."""
+_ROUNDS: Final = 4
+"""Tasks of a worker's thread that the missing windows are to be enough for: towards the end tasks get smaller."""
 _AGAIN_S: Final = 3.0
 
 
@@ -174,7 +178,8 @@ class _OnPool:
         if earlier.todo and self.work.is_ready(earlier.todo[0]):
             return self._extraction(earlier.todo.popleft())
         if missing:
-            tiles = tuple(islice(missing, max(WINDOWS, self.work.batch_size)))
+            size = windows_of_a_task(len(missing), self.work.engine.streams, self.work.batch_size)
+            tiles = tuple(islice(missing, size))
             for _ in tiles:
                 missing.popleft()
             job = Job(tasks.predict, (self.spec, tiles), _places("windows", tiles), on_gpu=True)
@@ -218,6 +223,11 @@ class _OnPool:
         self.reserve.difference_update(wanted)
         missing.extend(self.work.plan.windows.at(*place) for place in wanted)
         self.progress.windows += len(wanted)
+
+
+def windows_of_a_task(missing: int, threads: int, batch_size: int) -> int:
+    """How many of the missing windows the next task is to predict, where so many threads of workers do them."""
+    return max(batch_size, min(MOST_WINDOWS, max(LEAST_WINDOWS, missing // (_ROUNDS * threads))))
 
 
 def _places(what: str, tiles: tuple[Tile, ...]) -> str:
