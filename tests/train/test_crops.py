@@ -8,10 +8,14 @@ import torch
 
 from tests.train.test_augmentation import STILL
 from tests.train.tiny import recipe, scene
-from wsi_nucssl.train.augment.stain import estimated_vectors, standard_vectors
+from wsi_nucssl.nuclei import targets
+from wsi_nucssl.train.augment import geometry, optics
+from wsi_nucssl.train.augment.draws import Draws
+from wsi_nucssl.train.augment.scene import cover
+from wsi_nucssl.train.augment.stain import Palette, estimated_vectors, standard_vectors
 from wsi_nucssl.train.crops import Crops, LabelledImage, _mirrored
 from wsi_nucssl.train.recipe import Augmentation
-from wsi_nucssl.train.targets import three_class
+from wsi_nucssl.train.targets import UNKNOWN_TYPE, three_class
 
 
 def flat(number: int, width: int = 96, weight: float = 1.0) -> LabelledImage:
@@ -77,6 +81,51 @@ def test_every_step_of_the_chain_is_taken(name: str) -> None:
         for settings in (STILL, STILL.model_copy(update={name: 1.0}))
     )
     assert not torch.equal(plain, varied)
+
+
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_a_batch_is_the_chain_of_steps_in_their_order(upscale: int) -> None:
+    """Geometry, stains, what lies on slides, coarse scanning, blur, halving, sharpening, noise and JPEG."""
+    rng = np.random.default_rng(0)
+    images = []
+    for number in range(3):
+        image, labels = scene(number)
+        kinds = rng.integers(0, 3, labels.max() + 1 - number).astype(np.uint8)
+        teacher = rng.integers(0, 256, (2, 96, 96)).astype(np.uint8)
+        images.append(LabelledImage(str(number), image, labels, teacher=teacher, types=kinds))
+    often = {name: 0.7 for name in Augmentation.model_fields if name.endswith("_p")}
+    taught = recipe(augmentation=often, batch_size=5, boundary_px=3)
+    settings = taught.augmentation
+    crops = Crops(images, taught, 11, upscale=upscale)
+    batch = crops.batch(2)
+    chosen = [crops._choice(number) for number in range(10, 15)]
+    stream = Draws.of_crops(11, [10, 11, 12, 13, 14])
+    vectors = [estimated_vectors(image.image) for image in images]
+    planes, marks = geometry.crop(
+        [crops.planes[each] for each in chosen], [crops.labels[each] for each in chosen], 64, settings, stream
+    )
+    for place, each in enumerate(chosen):
+        assert set(marks[place].flatten().tolist()) <= set(images[each].labels.ravel().tolist())
+    view = Palette(tuple(vectors)).restain(
+        planes[:, :3], [vectors[each] for each in chosen], settings, stream
+    )
+    view, marked = cover(view, marks + 1, settings, stream)
+    view = optics.blur(optics.coarsen(view, settings, stream), settings, stream)
+    view = optics.halve(view, settings, stream) if upscale == 2 else view
+    view = optics.expose(optics.sharpen(view, settings, stream), settings, stream)
+    assert torch.equal(batch["image"], view)
+    for place, each in enumerate(chosen):
+        hidden = marked[place].numpy() == 0
+        seen = np.where(hidden, 0, marks[place].numpy()).astype(np.int32)
+        np.testing.assert_array_equal(batch["classes"][place].numpy(), targets.three_class(seen, 3))
+        table = images[each].types
+        assert table is not None
+        kinds = np.full(12, UNKNOWN_TYPE)
+        kinds[: len(table)] = table
+        np.testing.assert_array_equal(batch["types"][place].numpy(), kinds[seen])
+        taught_planes = np.where(hidden, 0, np.rint(planes[place, 3:].numpy()))
+        np.testing.assert_array_equal(batch["teacher"][place].numpy(), taught_planes)
+    assert bool((marked == 0).any())
 
 
 def test_labels_beyond_what_16_bits_hold_stay_apart() -> None:
