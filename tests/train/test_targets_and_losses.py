@@ -178,3 +178,39 @@ def test_dice_is_one_only_where_all_is_right() -> None:
     perfect = torch.nn.functional.one_hot(classes.long(), 3).movedim(-1, 1).float()
     assert torch.allclose(soft_dice(perfect, classes), torch.ones(3))
     assert (soft_dice(perfect.roll(1, dims=1), classes) < 0.1).all()
+
+
+def test_what_is_not_asked_for_has_no_say() -> None:
+    """Without a word a loss has no truncation and no teacher, and types count as much as the rest."""
+    rng = np.random.default_rng(3)
+    logits, classes = 2 * rng.normal(size=(2, 5, 4, 4)), rng.integers(0, 3, (2, 4, 4))
+    teacher = torch.from_numpy(rng.integers(0, 120, (2, 2, 4, 4)).astype(np.uint8))
+    loss, plain = (
+        SegmentationLoss([1.0, 2.0, 0.5], 0.4),
+        plain_loss(logits[:, :3], classes, [1.0, 2.0, 0.5], 0.4),
+    )
+    given = torch.tensor(logits), torch.tensor(classes)
+    assert loss(*given, teacher).item() == pytest.approx(plain, rel=1e-5)
+    types = torch.full((2, 4, 4), 255, dtype=torch.uint8)
+    assert loss(*given, None, types).item() == pytest.approx(plain, rel=1e-5)
+    types[1, 2, 3] = 1
+    first, second = (math.exp(value) for value in logits[1, 3:, 2, 3])
+    expected = plain - math.log(second / (first + second))
+    assert loss(*given, None, types).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_dice_of_a_class_by_hand() -> None:
+    """(2 · shared + 1) / (sum + 1) over the whole batch; of the second class, 0.5 + 0.25 are shared."""
+    probabilities = torch.tensor([[[0.5, 0.0]], [[0.5, 1.0]]]), torch.tensor([[[0.75, 0.5]], [[0.25, 0.5]]])
+    found = soft_dice(torch.stack(probabilities), torch.tensor([[[1, 0]], [[1, 0]]]))
+    assert found.tolist() == pytest.approx([(2 * 0.5 + 1) / (1.75 + 2 + 1), (2 * 0.75 + 1) / (2.25 + 2 + 1)])
+
+
+def test_the_gradient_of_a_truncated_loss_fades_with_the_probability() -> None:
+    """d/dz of −log p is p − 1; below γ it is −(p / γ)² (1 − p), so that a sure contradiction hardly pulls."""
+    for p in (0.001, 0.05, 0.19, 0.21, 0.7):
+        logits = torch.tensor([math.log(p / (1 - p)), 0.0, -1e4]).view(1, 3, 1, 1).requires_grad_()
+        SegmentationLoss([1.0, 1.0, 1.0], 0.0, truncation=0.2)(logits, torch.zeros(1, 1, 1)).backward()
+        assert logits.grad is not None
+        expected = -((p / 0.2) ** 2 if p < 0.2 else 1) * (1 - p)
+        assert float(logits.grad[0, 0, 0, 0]) == pytest.approx(expected, rel=1e-4)

@@ -130,12 +130,14 @@ def test_models_are_judged_on_what_they_did_not_see(tmp_path: Path) -> None:
     assert [each.id for each in found["data"]] == ["0:1", "0:2", "1:0", "1:2"]
     quantised_path(paths[0]).write_bytes(b"of the settings before")
     write_settings(
-        load_model(paths[0]), Calibration(InstanceConfig(body=0.65), {"data": {"a": 0.5}}), {"models": ["x"]}
+        load_model(paths[0]),
+        Calibration(InstanceConfig(body=0.65), {"data": {"a": 2 / 3}}),
+        {"models": ["x"]},
     )
     assert not quantised_path(paths[0]).exists()
     written = load_model(paths[0])
     assert written.info.instances == InstanceConfig(body=0.65)
-    assert written.info.provenance["calibration"] == {"means": {"data": 0.5}, "models": ["x"]}
+    assert written.info.provenance["calibration"] == {"means": {"data": 0.66667}, "models": ["x"]}
     for name, value in written.network.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
     save_model(paths[1], network, trained_on("1", hashes))
