@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from wsi_nucssl.train import interval as intervals
 from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.interval import Meter
 
@@ -47,3 +48,14 @@ def test_adding_leaves_what_was_added_as_it_was() -> None:
     meter.add({"loss": first})
     meter.add({"loss": torch.tensor(2.0)})
     assert first == pytest.approx(1.0)
+
+
+def test_seconds_and_the_share_of_waiting_by_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun at 5, waited from 6 to 8 and from 9 to 10, read at 13: 3 of 8 seconds."""
+    times = iter([5.0, 6.0, 8.0, 9.0, 10.0, 13.0])
+    monkeypatch.setattr(intervals, "perf_counter", lambda: next(times))
+    meter = Meter(40)
+    assert [meter.waiting(lambda: "one"), meter.waiting(lambda: "two")] == ["one", "two"]
+    interval = meter.read(42, make_accelerator("cpu", "fp32"))
+    assert (interval.seconds, interval.loader_fraction) == (8.0, 0.375)
+    assert (interval.step, interval.steps) == (42, 2)

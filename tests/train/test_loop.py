@@ -1,8 +1,11 @@
+"""The loop: parts of a batch, the schedule, clipping, several processes, states that are damaged."""
+
 from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -171,3 +174,83 @@ def test_a_disk_that_fills_up_under_the_state_is_named(
     with pytest.raises(ResourceError, match=r"state\.pt.*`resume`"):
         loop_for(Regression()).save(tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_logged_of_parts_is_what_the_whole_would_log(tmp_path: Path) -> None:
+    seen: list[Interval] = []
+    for task in (Regression(fits=3, batch_size=7), Regression(batch_size=7)):
+        loop_for(task, steps=1).run(1, seen.append, tmp_path / "state.pt")
+    parts, whole = (interval.scalars for interval in seen)
+    assert parts.keys() == whole.keys() == {"loss", "index"}
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert parts["index"] == whole["index"] == 0
+
+
+def test_a_loop_that_has_to_divide_a_batch_divides_the_next_ones_from_the_start(tmp_path: Path) -> None:
+    task = Regression(fits=3)
+    loop_for(task, steps=3).run(3, silent, tmp_path / "state.pt")
+    assert task.sizes == [2] * 12
+
+
+def processes(count: int, index: int) -> SimpleNamespace:
+    """What a loop asks of an accelerator, of one of several processes."""
+    return SimpleNamespace(
+        num_processes=count,
+        process_index=index,
+        is_main_process=index == 0,
+        device=torch.device("cpu"),
+        gather=lambda signals: torch.cat([signals, torch.tensor([0, 15])]),
+    )
+
+
+def test_each_process_has_its_own_batches_of_every_step() -> None:
+    taken = []
+    for index in range(3):
+        loop = loop_for(Regression())
+        loop.accelerator = processes(3, index)
+        taken.append([int(loop._batch(step)["index"][0]) for step in range(4)])
+    assert taken == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+
+
+def test_a_signal_to_one_process_stops_all() -> None:
+    loop = loop_for(Regression())
+    assert (loop._agreed(0), loop._agreed(2)) == (0, 2)
+    loop.accelerator = processes(3, 1)
+    assert (loop._agreed(0), loop._agreed(2)) == (15, 15)
+
+
+def test_several_processes_do_not_divide_their_batches() -> None:
+    """One would be out of step with the others."""
+    loop = loop_for(Regression())
+    batch = Regression().batch(0)
+    loop._split_further(batch, RuntimeError())
+    assert loop.micro_batches == 2
+    loop.accelerator = processes(2, 0)
+    with pytest.raises(ResourceError, match="more memory than cpu has"):
+        loop._split_further(batch, RuntimeError())
+
+
+def test_the_first_process_alone_writes_the_state(tmp_path: Path) -> None:
+    loop = loop_for(Regression())
+    loop.accelerator = processes(2, 1)
+    loop.save(tmp_path / "state.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_that_lacks_something_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    loop_for(Regression()).save(path)
+    whole = torch.load(path, weights_only=True)
+    groups = {**whole["optimiser"], "param_groups": whole["optimiser"]["param_groups"][:1]}
+    for broken in (
+        *({name: value for name, value in whole.items() if name != lost} for lost in whole if lost != "step"),
+        {**whole, "optimiser": groups},
+        {**whole, "average": None},
+        {**whole, "model": {}},
+    ):
+        torch.save(broken, path)
+        with pytest.raises(WeightsError, match=r"(?s)state\.pt.*`overwrite`"):
+            loop_for(Regression()).load(path)
+    path.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"(?s)state\.pt.*`overwrite`"):
+        loop_for(Regression()).load(path)

@@ -8,7 +8,7 @@ import pytest
 
 from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.train.pretrain_recipe import PretrainRecipe
-from wsi_nucssl.train.recipe import Recipe
+from wsi_nucssl.train.recipe import Recipe, merged
 
 
 def write(path: Path, text: str) -> Path:
@@ -24,6 +24,31 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
 def test_a_deep_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a YAML file"):
         Recipe.load(write(tmp_path, "[" * 20_000))
+
+
+def test_a_recipe_has_at_most_a_mebibyte(tmp_path: Path) -> None:
+    text = "epochs: 3\n# "
+    full = text + "x" * (1024 * 1024 - len(text))
+    assert Recipe.load(write(tmp_path, full)).epochs == 3
+    with pytest.raises(InputError, match="1048576"):
+        Recipe.load(write(tmp_path, full + "x"))
+
+
+@pytest.mark.parametrize("side", [64, 128, 192, 320])
+def test_crops_are_of_whole_64_px(side: int) -> None:
+    assert Recipe.parse({"crop_px": side}).crop_px == side
+    for wrong in (side + 1, side - 1, side + 32):
+        with pytest.raises(UsageError, match="crop_px"):
+            Recipe.parse({"crop_px": wrong})
+
+
+def test_a_change_of_a_whole_section_or_of_a_number_goes_before_what_was() -> None:
+    assert merged({"a": 1, "b": {"c": 2, "d": {"e": 3}}}, {"a": 9, "b": {"d": {"f": 4}}, "g": {"h": 5}}) == {
+        "a": 9,
+        "b": {"c": 2, "d": {"e": 3, "f": 4}},
+        "g": {"h": 5},
+    }
+    assert merged({"a": {"b": 1}, "c": 2}, {"a": 3, "c": {"d": 4}}) == {"a": 3, "c": {"d": 4}}
 
 
 def test_what_is_named_changes_and_nothing_else(tmp_path: Path) -> None:

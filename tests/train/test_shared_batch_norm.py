@@ -65,6 +65,43 @@ def test_of_one_process_it_is_torchs_own() -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("momentum", [0.1, 0.3, 1.0])
+def test_its_statistics_follow_with_the_momentum_of_the_norm(momentum: float) -> None:
+    shared, own = norm(SharedBatchNorm), norm(nn.BatchNorm2d)
+    for module in (shared, own):
+        module.momentum = momentum
+        for step in range(3):
+            module(batches(step))
+        module.eval()
+    for name, value in own.named_buffers():
+        torch.testing.assert_close(dict(shared.named_buffers())[name], value)
+    torch.testing.assert_close(shared(batches(9)), own(batches(9)))  # by what it remembers
+
+
+@pytest.mark.usefixtures("alone")
+def test_without_memory_it_is_torchs_own_too() -> None:
+    shared, own = (kind(CHANNELS, track_running_stats=False) for kind in (SharedBatchNorm, nn.BatchNorm2d))
+    torch.testing.assert_close(shared(batches(0)), own(batches(0)))
+    torch.testing.assert_close(shared.eval()(batches(1)), own.eval()(batches(1)))
+
+
+@pytest.mark.usefixtures("alone")
+def test_two_values_of_half_precision_have_a_variance_and_stay_what_they_are() -> None:
+    """(1 and 3) − 2 = ±1 of deviation 1; their variance as a sample's, which is remembered, is 2."""
+    shared = SharedBatchNorm(1, momentum=0.5)
+    answer = shared(torch.tensor([1.0, 3.0], dtype=torch.bfloat16).view(2, 1, 1, 1))
+    assert answer.dtype == torch.bfloat16
+    assert answer.flatten().tolist() == [-1, 1]
+    assert shared.running_mean is not None
+    assert shared.running_var is not None
+    assert (float(shared.running_mean), float(shared.running_var)) == (1.0, 1.5)
+    lone = SharedBatchNorm(1, momentum=0.5)
+    lone(torch.full((1, 1, 1, 1), 4.0))
+    assert lone.running_var is not None
+    assert float(lone.running_var) == 0.5
+
+
 def test_two_processes_see_one_batch(tmp_path: Path) -> None:
     spawn(_process, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
