@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.train.tiny import SIDE, job, recipe, scene, write_dataset
 from wsi_nucssl.datasets import Dataset, open_dataset
@@ -20,9 +21,8 @@ from wsi_nucssl.models.info import ModelInfo
 from wsi_nucssl.models.networks import build
 from wsi_nucssl.models.resunet import ResUNet
 from wsi_nucssl.nuclei.settings import InstanceConfig
-from wsi_nucssl.train import finetune_outputs
+from wsi_nucssl.train import finetune, finetune_outputs
 from wsi_nucssl.train.crops import LabelledImage
-from wsi_nucssl.train.distributed import make_accelerator
 from wsi_nucssl.train.finetune import _make_loop, _validation_aji
 from wsi_nucssl.train.finetune_job import FinetuneJob
 from wsi_nucssl.train.finetune_outputs import FinetuneOutputs
@@ -96,19 +96,57 @@ def test_weights_are_read_from_behind_the_last_sign() -> None:
             parse_weights(["a=2", wrong])
 
 
+class Point(nn.Module):
+    """What a loop needs of a network."""
+
+    upscale = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
 @pytest.mark.parametrize(
-    ("images", "crops", "batch_size", "epochs", "steps"),
-    [(3, 5, 4, 3, 9), (3, 5, 5, 2, 6), (2, 1, 8, 4, 4), (1, 16, 8, 1, 2)],
+    ("images", "crops", "batch_size", "processes", "epochs", "steps"),
+    [(3, 5, 4, 1, 3, 9), (3, 5, 5, 1, 2, 6), (2, 1, 8, 1, 4, 4), (1, 16, 8, 1, 1, 2), (5, 5, 3, 2, 2, 8)],
 )
 def test_an_epoch_has_so_many_crops_of_each_image(
-    folder: Path, network: ResUNet, images: int, crops: int, batch_size: int, epochs: int, steps: int
+    folder: Path, images: int, crops: int, batch_size: int, processes: int, epochs: int, steps: int
 ) -> None:
-    """In whole batches, and in at least one."""
+    """In whole batches of all processes, and in at least one."""
     made = job(folder, crops_per_image=crops, batch_size=batch_size, epochs=epochs)
     training = [LabelledImage(str(number), *scene(number)) for number in range(images)]
-    loop = _make_loop(made, network, training, make_accelerator("cpu", "fp32"), 2)
+    network: Any = Point()
+    accelerator: Any = SimpleNamespace(
+        num_processes=processes, device=torch.device("cpu"), prepare=lambda *given: given
+    )
+    loop = _make_loop(made, network, training, accelerator, 2)
     assert (loop.steps, loop.step, loop.loader_threads) == (steps, 0, 2)
     assert len(loop.task.batch(0)["image"]) == batch_size
+
+
+def test_doubts_about_images_are_told_and_how_many_were_seen_before(
+    folder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = replace(job(folder), split=SplitChoice().apply(dataset.hashed()))
+    validation = [entry.image_sha256 for entry in made.split.validation]
+    asked: list[tuple[str, ...]] = []
+
+    def implausible(some: Dataset) -> list[str]:
+        asked.append(some.ids)
+        return ["one looks odd", "so does another"]
+
+    monkeypatch.setattr(finetune, "implausible", implausible)
+    said: list[str] = []
+    finetune._warn_of_images(made, frozenset(), said.append)
+    assert said == ["one looks odd", "so does another"]
+    assert sorted(asked[0]) == sorted(dataset.ids)
+    finetune._warn_of_images(made, frozenset([*validation[1:], "other"]), said.append)
+    assert len(said) == 5
+    assert "trained on 2 of the 3 validation images" in said[-1]
+    training = frozenset(entry.image_sha256 for entry in made.split.train)
+    finetune._warn_of_images(made, training, said.append)
+    assert len(said) == 7
 
 
 def test_what_ends_a_run_is_read_or_named(tmp_path: Path) -> None:
