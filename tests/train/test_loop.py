@@ -101,9 +101,10 @@ def test_gradients_are_clipped_to_the_norm_asked_for(tmp_path: Path) -> None:
     assert float((after - before).norm()) == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
-def test_a_device_too_small_for_one_row_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_size", [1, 7, 8])
+def test_a_device_too_small_for_one_row_is_an_error_with_a_remedy(tmp_path: Path, batch_size: int) -> None:
     with pytest.raises(ResourceError, match="`batch_size`"):
-        loop_for(Regression(fits=0)).run(6, silent, tmp_path / "state.pt")
+        loop_for(Regression(fits=0, batch_size=batch_size)).run(6, silent, tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])

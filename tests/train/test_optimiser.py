@@ -85,6 +85,16 @@ def test_every_parameter_of_an_encoder_is_in_one_group() -> None:
     assert sorted(held) == sorted(id(p) for p in encoder.parameters())
 
 
+def test_a_lone_number_of_a_network_is_in_one_group_and_not_decayed() -> None:
+    """Such as a temperature that is learnt."""
+    network = nn.Linear(2, 2)
+    network.register_parameter("temperature", nn.Parameter(torch.tensor(1.0)))
+    decayed, plain = make_optimiser("adamw", network, Optimisation()).param_groups
+    assert [p.ndim for p in decayed["params"]] == [2]
+    assert sorted(p.ndim for p in plain["params"]) == [0, 1]
+    assert (decayed["weight_decay"] > 0, plain["weight_decay"]) == (True, 0)
+
+
 def test_sgd_has_its_momentum() -> None:
     """v ← 0.9 v + g, p ← p − η v: with a gradient of 1, p falls by η, then by 1.9 η."""
     layer = nn.Linear(1, 1, bias=False)
