@@ -213,13 +213,13 @@ class Loop:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
+            self.step = int(state["step"])
         except (RuntimeError, KeyError, EOFError, TypeError, ValueError, UnpicklingError) as error:
             raise WeightsError(
                 f"the training state cannot be read ({error})",
                 path=path,
                 remedy="Start again with ⟨overwrite⟩",
             ) from error
-        self.step = int(state["step"])
 
 
 def _check_finite(interval: Interval) -> None:
