@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 from tests.cluster.head import SMALL
 from tests.cluster.outer import ROOT, Outer, outer_cluster
-from tests.cluster.troubled import FOLDER, POISON
+from tests.cluster.troubled import FOLDER, POISON, at_work
 from tests.outside import installed
 from tests.segment import fakes
 from wsi_nucssl.cluster.connecting import pool_of
@@ -123,7 +124,15 @@ def local(_engine: None) -> Iterator[Pool]:
 
 @pytest.fixture
 def on_pool(local: Pool) -> Callable[..., Steps]:
-    """Steps on a pool of the local workers, with settings of its own."""
+    """Steps on a pool of the local workers, with settings of its own.
+
+    Both are there and at rest: what an earlier test gave up would meet the troubles of this one.
+    """
+    until = time.monotonic() + 120
+    while sorted(local.client.run(at_work).values()) != [0, 0]:
+        assert time.monotonic() < until
+        local.keep_up()
+        time.sleep(0.2)
 
     def steps(**how: Any) -> Steps:
         return steps_on(Pool(local.client, keep_up=local.keep_up, **how), Steps(make_plan=SMALL))

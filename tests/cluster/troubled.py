@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from distributed import Worker
 
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.engines.base import BodyBoundary, Windows
@@ -43,6 +44,11 @@ class Troubled(DarkIsNucleus):
         slow = folder / "slow"
         time.sleep(float(slow.read_text()) if slow.exists() else 0.0)
         return DarkIsNucleus.predict(self, windows)
+
+
+def at_work(dask_worker: Worker) -> int:
+    """How many tasks a worker is at, those that were given up included."""
+    return len(dask_worker.state.executing)
 
 
 def _taken(wish: Path) -> bool:
