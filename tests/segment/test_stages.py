@@ -24,6 +24,7 @@ from wsi_nucssl.segment.memory import Views
 from wsi_nucssl.segment.plan import make_plan
 from wsi_nucssl.segment.probabilities import NotPredicted, ProbabilityStore
 from wsi_nucssl.slide import RGB, Canvas, TissueMask, open_slide
+from wsi_nucssl.slide.canvas import Retouch
 
 CONFIG = fakes.model().info.instances
 
@@ -169,9 +170,9 @@ def test_readers_run_only_so_far_ahead(work: Callable[..., SlideWork]) -> None:
     made = work("one", engine=Slow(), batch_size=1)
 
     class Noted(Canvas):
-        def read(self, box: Box) -> RGB:
+        def read(self, box: Box, retouch: Retouch | None = None) -> RGB:
             read.append(box)
-            return super().read(box)
+            return super().read(box, retouch)
 
     in_threads(replace(made, canvas=Noted(made.canvas.slide, Mpp.square(0.25))), workers=1)
     assert 1 < most[0] <= 3 + 2 + 1 < len(made.plan.selected)
