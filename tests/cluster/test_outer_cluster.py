@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 
 from tests.cluster.conftest import run
 from tests.cluster.outer import Outer, end, until
@@ -129,10 +131,10 @@ def test_a_worker_without_nanny_that_hangs_is_left_out(
     assert sha256_file(tmp_path / "a.geojson") == plain
 
 
-def test_a_scheduler_without_this_package_is_named(outer: Outer, slide: Path, tmp_path: Path) -> None:
-    site = tmp_path / "blocked"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(
+def without_package(outer: Outer, folder: Path) -> str:
+    """A `PYTHONPATH` by which a process cannot import this package."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
         "import sys\n"
         "class Blocked:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
@@ -140,13 +142,49 @@ def test_a_scheduler_without_this_package_is_named(outer: Outer, slide: Path, tm
         "            raise ModuleNotFoundError('No module named wsi_nucssl', name='wsi_nucssl')\n"
         "sys.meta_path.insert(0, Blocked())\n"
     )
-    outer.scheduler(PYTHONPATH=os.pathsep.join([str(site), outer.env["PYTHONPATH"]]))
-    outer.worker()
+    return os.pathsep.join([str(folder), outer.env["PYTHONPATH"]])
+
+
+@pytest.mark.parametrize("lacking", ["scheduler", "workers"])
+def test_a_scheduler_or_workers_without_this_package_are_named(
+    outer: Outer, slide: Path, tmp_path: Path, lacking: str
+) -> None:
+    env = {"PYTHONPATH": without_package(outer, tmp_path / "blocked")}
+    outer.scheduler(**(env if lacking == "scheduler" else {}))
+    outer.worker(env=env if lacking == "workers" else {})
     outer.await_workers(1)
     head = outer.head(*HEAD, slide, "-o", tmp_path / "a.geojson", "--cluster", outer.file)
     assert head.wait(60) == 6, outer.said("head")
-    assert "cannot import this package" in outer.said("head")
-    assert "Install the same versions" in outer.said("head")
+    said = " ".join(outer.said("head").split())
+    assert f"{lacking} can" in said
+    assert "import this package" in said
+    assert "Install the same versions" in said
+
+
+def test_one_worker_without_this_package_is_left_out_by_name(outer: Outer, tmp_path: Path) -> None:
+    outer.scheduler()
+    outer.worker()
+    outer.worker(env={"PYTHONPATH": without_package(outer, tmp_path / "blocked")})
+    outer.await_workers(2)
+    said: list[str] = []
+    with pool_of(str(outer.file), warn=said.append) as pool:
+        pool.require_package()
+        pool.require_package()
+        assert pool.threads == 1
+    (refusal,) = said
+    assert "is left out: it cannot import this package" in refusal
+
+
+def test_workers_that_others_keep_busy_do_not_keep_a_command_from_asking_who_is_there(outer: Outer) -> None:
+    outer.scheduler()
+    outer.worker()
+    outer.await_workers(1)
+    with Client(scheduler_file=str(outer.file), set_as_default=False) as others:
+        busy = others.submit(time.sleep, 60, pure=False)
+        until(lambda: any(others.processing().values()))
+        with pool_of(str(outer.file)) as pool:
+            pool.require_package()
+        assert busy.status == "pending"
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,19 @@ def test_a_task_that_hangs_is_told_to_its_slide_though_another_found_it(
     assert pool.watch([]) == ([], [])
 
 
+def test_others_tasks_may_take_as_long_as_they_like(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_LOOK_S", 0.0)
+    pool = Pool(cast(Client, scheduler), task_s=0.01)
+    task = sent(pool, "task")
+    scheduler.at_work = {"tcp://a": ["of another client"], "tcp://b": []}
+    pool.watch([task])
+    time.sleep(0.02)
+    assert pool.watch([task]) == ([], [])
+    assert not scheduler.restarted
+
+
 def test_somebody_is_told_when_no_worker_takes_a_task_though_one_slide_has_none(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

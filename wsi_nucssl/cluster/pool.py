@@ -19,7 +19,6 @@ from wsi_nucssl.errors import ClusterError, SlideError
 _SILENT_S: Final = 30.0
 """After so long without a worker that takes a task, somebody is told."""
 _LOOK_S: Final = 3.0
-_EXAMINE_S: Final = 600.0
 _RESTART_S: Final = 15
 
 Warn = Callable[[str], None]
@@ -227,8 +226,13 @@ class Pool:
         held = {(where, key) for where, keys in processing.items() for key in keys}
         self._since = {each: self._since.get(each, now) for each in held}
         self._tell_if_nobody_works(held or not self._sent, now)
-        late = {each for each, since in self._since.items() if now - since > self._task_s}
-        self._hung |= {key for _, key in late} & self._sent.keys()
+        late = {
+            (where, key)
+            for (where, key), since in self._since.items()
+            if key in self._sent
+            and now - since > self._task_s  # how long others' tasks take is theirs to say
+        }
+        self._hung |= {key for _, key in late}
         self._end_hung({where for where, _ in late})
 
     def _is_stranded(self, future: Future[Any], there: set[Any]) -> bool:
@@ -274,7 +278,7 @@ class Pool:
                 self._renew()
 
     def require_package(self) -> None:
-        """See that there is a worker, and that it and the scheduler can import this package.
+        """See that there are workers, and that the scheduler and some of them can import this package.
 
         Raises
         ------
@@ -282,18 +286,19 @@ class Pool:
             They cannot.
         """
         self._await_workers()
-        future = self.client.submit(tasks.here, pure=False)
-        try:
-            future.result(timeout=_EXAMINE_S)
-        except TimeoutError as error:
-            raise ClusterError(
-                f"no worker has taken a task for {_EXAMINE_S:.0f} s", remedy="Wait until the cluster has room"
-            ) from error
-        except (ImportError, RuntimeError, AttributeError) as error:
-            raise ClusterError(
-                f"the scheduler or a worker cannot import this package ({error})",
-                remedy="Install the same versions of wsi-nucssl and its requirements for scheduler and workers",
-            ) from error
+        try:  # each is asked, no task is sent: workers may be busy with what others want
+            with _answered():
+                self.client.run_on_scheduler(tasks.here)
+                found = self.client.run(tasks.here, on_error="return")
+        except (ImportError, AttributeError) as error:
+            raise _without_package("the scheduler cannot", error) from error
+        without = {where: each for where, each in found.items() if each != tasks.here()}
+        if len(without) == len(found):
+            raise _without_package("none of the workers can", next(iter(without.values()), "they are gone"))
+        for where, why in without.items():
+            lacks = isinstance(why, ImportError | AttributeError)
+            reason = f"cannot import this package ({why})" if lacks else f"did not answer ({why!r})"
+            self.refuse(WorkerRefused(where, where, reason), self._refused, "")
 
     def _renew(self) -> None:
         self._workers = dict(self.client.scheduler_info()["workers"])
@@ -311,4 +316,11 @@ def _answered() -> Iterator[None]:
 def _gone() -> ClusterError:
     return ClusterError(
         "the scheduler is gone", remedy="Start it, and run the same command again with ⟨resume⟩"
+    )
+
+
+def _without_package(who: str, error: object) -> ClusterError:
+    return ClusterError(
+        f"{who} import this package ({error})",
+        remedy="Install the same versions of wsi-nucssl and its requirements for scheduler and workers",
     )
