@@ -296,8 +296,7 @@ class Pool:
         if len(without) == len(found):
             raise _without_package("none of the workers can", next(iter(without.values()), "they are gone"))
         for where, why in without.items():
-            lacks = isinstance(why, ImportError | AttributeError)
-            reason = f"cannot import this package ({why})" if lacks else f"did not answer ({why!r})"
+            reason = f"cannot import this package, or does not answer ({why})"
             self.refuse(WorkerRefused(where, where, reason), self._refused, "")
 
     def _renew(self) -> None:
