@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distributed import Scheduler
 
 from tests.cluster.conftest import run
 from tests.segment import fakes
@@ -122,8 +123,9 @@ def test_the_tiles_that_pretraining_takes_are_those_of_the_plain_run(
 
 @pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_workers_that_are_killed_are_replaced(
-    on_pool: OnPool, slide: Path, plain: str, troubles: Path, tmp_path: Path, times: int
+    on_pool: OnPool, local: Pool, slide: Path, plain: str, troubles: Path, tmp_path: Path, times: int
 ) -> None:
+    """And the scheduler has nothing kept: it would be done again when its worker dies, for a run that is over."""
     (troubles / "slow").write_text("0.2")
     kills = [2, 5, 8][:times]
 
@@ -136,6 +138,14 @@ def test_workers_that_are_killed_are_replaced(
     run({slide: tmp_path / "a.geojson"}, on_pool(), on_slide=lambda _: watch)
     assert not kills
     assert sha256_file(tmp_path / "a.geojson") == plain
+    until = time.monotonic() + 10
+    while kept := local.client.run_on_scheduler(_tasks):
+        assert time.monotonic() < until, kept
+        time.sleep(0.1)
+
+
+def _tasks(dask_scheduler: Scheduler) -> dict[str, str]:
+    return {str(key): task.state for key, task in dask_scheduler.tasks.items()}
 
 
 def test_a_window_that_ends_its_workers_fails_its_slide_alone(

@@ -132,6 +132,7 @@ class Jobs:
                 if (job := self._running.pop(future, None)) is not None:
                     self._pool.release(future.key, job)
                     results.extend(self._results(future, job))
+                    future.release()  # or it is done again if its worker dies, for a run that may be gone
             hung, stranded = self._pool.watch(self._running)
             self._pool.cancel([*hung, *stranded])
             for future in (*hung, *stranded):
