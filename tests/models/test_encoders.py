@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torchvision.models import get_model
 
 from wsi_nucssl.errors import UsageError, WeightsError
@@ -171,3 +172,25 @@ def test_what_is_unknown_is_refused_with_what_is_known() -> None:
         build("resunet152")
     with pytest.raises(UsageError, match="resnet18"):
         build_encoder("vgg16")
+
+
+def test_filters_of_single_channels_train_in_float32_on_a_cpu() -> None:
+    """Inside of what trains in bf16, with values that bf16 has at both ends."""
+    torch.manual_seed(0)
+    encoder = build_encoder("efficientnet-lite0")
+    depthwise = [each for each in encoder.modules() if isinstance(each, nn.Conv2d) and each.groups > 1]
+    assert len(depthwise) == 16
+    for conv in depthwise:
+        x = torch.randn(2, conv.in_channels, 12, 12, dtype=torch.bfloat16, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = conv(x)
+        torch.autograd.backward(y, torch.ones_like(y))
+        assert y.dtype == torch.bfloat16
+        assert conv.weight.grad is not None
+        exact = x.detach().float().requires_grad_()
+        weight = conv.weight.detach().clone().requires_grad_()
+        expected = functional.conv2d(exact, weight, None, conv.stride, conv.padding, groups=conv.groups)
+        torch.autograd.backward(expected, torch.ones_like(expected))
+        assert torch.equal(y, expected.to(torch.bfloat16))
+        assert torch.equal(conv.weight.grad, weight.grad)  # type: ignore[arg-type]
+        assert torch.equal(x.grad, exact.grad.to(torch.bfloat16))  # type: ignore[arg-type, union-attr]

@@ -108,13 +108,25 @@ class EfficientNetLiteEncoder(Encoder):
         return features
 
 
+class _Depthwise(nn.Conv2d):
+    """A filter for each channel. On CPUs it is trained in float32, since oneDNN has slow gradients of it in bf16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) → (N, C, h / stride, w / stride)."""
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(x.dtype)
+
+
 def _conv(
     channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
     """Convolution without bias, and batch norm."""
     symmetric = stride == 1
     padding = kernel // 2 if symmetric else 0
-    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False)
+    kind = nn.Conv2d if groups == 1 else _Depthwise
+    conv = kind(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False)
     norm = nn.BatchNorm2d(channels_out, eps=_BATCH_NORM_EPS)
     before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
     return [conv, norm] if symmetric else [nn.ZeroPad2d((before, after, before, after)), conv, norm]
