@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOMS: Final = {
-    "nuclei": "tests/nuclei tests/export/test_geojson.py",
+    "nuclei": "tests/nuclei tests/train/test_targets_and_losses.py tests/export/test_geojson.py",
     "metrics": "tests/metrics",
     "segment": "tests/segment tests/export/test_geojson.py tests/cli/test_overlay_and_pack.py "
     "tests/jobs/test_proposing.py",
