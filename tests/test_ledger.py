@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import subprocess
 import sys
@@ -89,6 +90,36 @@ def test_a_damaged_table_is_named(ledger: Ledger, text: bytes) -> None:
     with pytest.raises(OutputError, match=TABLE):
         ledger.enter([("a.svs", "a.geojson")])
     assert (ledger.folder / TABLE).read_bytes() == text
+
+
+@pytest.mark.parametrize(
+    "text", ["path,mpp,output,patient\na.svs,0.5,one,p1\n", "path,output\na.svs,b\n", "x;y\n1;2\n"]
+)
+def test_somebodys_table_is_not_replaced(ledger: Ledger, text: str) -> None:
+    (ledger.folder / TABLE).write_text(text)
+    with pytest.raises(OutputError, match="no ledger of ours") as caught:
+        ledger.enter([("a.svs", "a.geojson")])
+    assert "Remove" not in str(caught.value.remedy)
+    assert (ledger.folder / TABLE).read_text() == text
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.svs").write_text("a slide")
+    with pytest.raises(OutputError, match="not a folder"):
+        Ledger(tmp_path / "a.svs").rows()
+
+
+def test_wherever_a_table_is_cut_it_is_seen(ledger: Ledger) -> None:
+    names = ["a.geojson", "it's.geojson", "both \"' of them.geojson", "n\nl.geojson"]
+    ledger.enter((f"{name}.svs", name) for name in names)
+    for name in names:
+        ledger.put(replace(ledger.begin(name, "")[1], state="done", nuclei=3, error="because, output='z'"))
+    assert ledger.logged() == {*names}
+    whole = (ledger.folder / TABLE).read_bytes()
+    for length in range(len(whole) - 2):
+        (ledger.folder / TABLE).write_bytes(whole[:length])
+        with contextlib.suppress(OutputError):
+            assert ledger.logged() - {*ledger.rows()}, length
 
 
 def test_processes_side_by_side_lose_no_row(tmp_path: Path) -> None:

@@ -191,15 +191,25 @@ class Batch:
         row = known.get(self._names[slide])
         return "" if row is None else row.state
 
-    def start(self) -> BatchStart:
-        """Enter the slides in the ledger; one over which a process died comes last, so that it cannot stop others."""
-        if self._ledger is not None and self._paths:
-            self._ledger.enter((str(slide), name) for slide, name in self._names.items())
-        self._kept = frozenset(
+    @property
+    def slides(self) -> tuple[Location, ...]:
+        """Those that are looked at."""
+        return tuple(self._paths)
+
+    @property
+    def done_earlier(self) -> frozenset[Location]:
+        """Those of them that would be kept: the ledger says that they are done, and their outputs are there."""
+        return frozenset(
             slide
             for slide, path in self._paths.items()
             if self._keeps_done and self._rows[slide].state == "done" and self._exists(path)
         )
+
+    def start(self) -> BatchStart:
+        """Enter the slides in the ledger; one over which a process died comes last, so that it cannot stop others."""
+        if self._ledger is not None and self._paths:
+            self._ledger.enter((str(slide), name) for slide, name in self._names.items())
+        self._kept = self.done_earlier
         order = sorted(self._paths, key=lambda slide: self._rows[slide].state == "running")
         start = BatchStart(tuple(order), self._kept)
         if self._ledger is not None and order:

@@ -7,9 +7,11 @@ is made under a lock.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
 import io
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -29,6 +31,8 @@ _LOCK_SECONDS: Final = 60
 
 _NO_TEXT: Final = "backslashreplace"
 """Of names whose bytes are no UTF-8."""
+_LOGGED: Final = re.compile(r""" output=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+"""The output in a line of the log, as `repr` writes it."""
 _NOT_LOGGED: Final = ("path", "state", "started", "versions")
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
@@ -82,13 +86,15 @@ class Row:
 
     @classmethod
     def parse(cls, texts: Mapping[str, str]) -> Self:
-        """The row of a table's line; columns that it lacks keep their defaults.
+        """The row of a table's line; columns that the table lacks keep their defaults.
 
         Raises
         ------
         ValueError
-            A number is none.
+            A number is none, or the line has not as many cells as there are columns.
         """
+        if None in texts or None in texts.values():
+            raise ValueError("a line is cut")
         kinds: dict[str, type] = {"attempts": int, "nuclei": int}
         kinds |= dict.fromkeys(("seconds", "per_mm2", "tissue_mm2"), float)
         known = {each.name for each in fields(cls)}
@@ -128,20 +134,39 @@ class Ledger:
             text = (self.folder / TABLE).read_bytes().decode()
         except FileNotFoundError:
             return {}
+        except NotADirectoryError as error:
+            raise OutputError(
+                "this is a file, not a folder", path=self.folder, remedy="Choose another output"
+            ) from error
         except (OSError, ValueError) as error:
             raise self._damaged(error) from error
+        table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         try:
-            rows = [Row.parse(each) for each in csv.DictReader(io.StringIO(text, newline=""), strict=True)]
+            if not _is_ours(table.fieldnames or ()):
+                raise OutputError(
+                    "a table is there that is no ledger of ours",
+                    path=self.folder / TABLE,
+                    remedy="Choose another folder for the outputs, or another name for that table",
+                )
+            rows = [Row.parse(each) for each in table]
         except (csv.Error, ValueError, TypeError) as error:
             raise self._damaged(error) from error
         return {row.output: row for row in rows}
 
     def _damaged(self, error: Exception) -> OutputError:
         return OutputError(
-            f"not a ledger of ours ({error})",
+            f"the ledger is damaged ({error})",
             path=self.folder / TABLE,
             remedy="Remove it: finished slides are known by their own runs",
         )
+
+    def logged(self) -> set[str]:
+        """The outputs that the log tells of; a table that is cut lacks some of them."""
+        try:
+            lines = (self.folder / LOG).read_text(encoding="utf-8", errors=_NO_TEXT).splitlines()
+        except OSError:
+            return set()
+        return {ast.literal_eval(found[1]) for line in lines if (found := _LOGGED.search(line))}
 
     def enter(self, slides: Iterable[tuple[str, str]]) -> None:
         """Enter slides that wait, as (path, output); of those entered before only the path is renewed."""
@@ -222,6 +247,12 @@ class Ledger:
 
     def _time(self) -> str:
         return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="seconds")
+
+
+def _is_ours(columns: Iterable[str]) -> bool:
+    """True of the columns of a ledger, also of an earlier version's, and of an empty table."""
+    names = {*columns}
+    return not names or {"path", "output", "state"} <= names <= {each.name for each in fields(Row)}
 
 
 def _text(rows: Iterable[Row]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wsi_nucssl.files import safe_stem
 from wsi_nucssl.locations import Location, Url
-from wsi_nucssl.slide_list import ListedSlide
+from wsi_nucssl.slide_list import BATCH, ListedSlide
 
 
 def with_names(slides: Sequence[ListedSlide], folders: Iterable[Path] = ()) -> tuple[ListedSlide, ...]:
@@ -19,7 +19,7 @@ def with_names(slides: Sequence[ListedSlide], folders: Iterable[Path] = ()) -> t
 
     A name that a list gives stays. Otherwise it is the slide's stem; if folders were searched, or if two slides have
     one stem, the path of the slide below the folder that is common to all; and of two slides with one stem in one
-    folder, the name with its ending.
+    folder, and of a slide called as the batch's own files are, the name with its ending.
 
     Parameters
     ----------
@@ -31,14 +31,23 @@ def with_names(slides: Sequence[ListedSlide], folders: Iterable[Path] = ()) -> t
     stems = Counter(_stem(each) for each in slides)
     folders = list(folders)
     if not folders and max(stems.values(), default=1) == 1:
-        return tuple(replace(each, output=_stem(each)) for each in slides)
+        plain = ((each, _stem(each)) for each in slides)
+        return tuple(
+            replace(each, output=_whole_name(each, stem) if _is_batchs(stem) else stem)
+            for each, stem in plain
+        )
     roots = _roots([_parts(each.slide)[:-1] for each in slides] + [_parts(folder) for folder in folders])
     places = {each.slide: _place(each, roots) for each in slides}
     taken = Counter(places.values())
     return tuple(
-        replace(each, output=_whole_name(each, place) if taken[place] > 1 else place)
+        replace(each, output=_whole_name(each, place) if taken[place] > 1 or _is_batchs(place) else place)
         for each, place in ((each, places[each.slide]) for each in slides)
     )
+
+
+def _is_batchs(place: str) -> bool:
+    """True of what the ledger, the log and the page of a batch are called."""
+    return place.lower() == BATCH
 
 
 def _stem(each: ListedSlide) -> str:

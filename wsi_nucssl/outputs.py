@@ -45,7 +45,7 @@ class Inputs:
 
     @cached_property
     def _sources(self) -> dict[Path, Path]:
-        return {each.resolve(): each for each in reversed(self._given)}
+        return {Path(os.path.realpath(each)): each for each in reversed(self._given)}
 
     @cached_property
     def _files(self) -> dict[_File, Path]:
@@ -73,7 +73,7 @@ class Inputs:
         OutputExists
             It would.
         """
-        here, file = path.resolve(), _file(path) if exists else None
+        here, file = Path(os.path.realpath(path)), _file(path) if exists else None
         if here in self._sources or (file is not None and file in self._files):
             raise OutputExists(
                 "the output is an input of this job", path=path, remedy="Choose another output"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ _HEADER_BYTES: Final = 33
 """The signature of a PNG and its first chunk, IHDR."""
 _NAME: Final = b"wsi-nucssl"
 _MARK: Final = b"tEXtSoftware\0" + _NAME
+_WEBP_MARK: Final = b"MADE" + len(_NAME).to_bytes(4, "little") + _NAME
 _LOOKED_AT: Final = 512
 """Bytes at a picture's beginning among which its mark stands."""
 _QUALITY: Final = 92
@@ -54,10 +56,12 @@ def tiff(image: NDArray[Any]) -> bytes:
 
 
 def webp(image: NDArray[Any]) -> bytes:
-    """A picture as a WebP without loss; no reader of slides takes one."""
+    """A picture as a WebP without loss, marked by a chunk at its end that decoders pass over."""
     import imagecodecs
 
-    return bytes(imagecodecs.webp_encode(np.ascontiguousarray(image), lossless=True))
+    plain = bytes(imagecodecs.webp_encode(np.ascontiguousarray(image), lossless=True))
+    chunks = plain[8:] + _WEBP_MARK
+    return plain[:4] + len(chunks).to_bytes(4, "little") + chunks
 
 
 ENCODERS: Final[dict[str, Callable[[NDArray[Any]], bytes]]] = {
@@ -89,8 +93,19 @@ def encoder_of(path: Path) -> Callable[[NDArray[Any]], bytes]:
 
 
 def is_ours(path: Path) -> bool:
-    """True for a file that one of `ENCODERS` made, a WebP excepted."""
+    """True for a file that one of `ENCODERS` made."""
     ending = path.suffix.lower()
+    if ending == ".webp":
+        return _ends_in(path, _WEBP_MARK)
     if ending == ".png":
         return _MARK in read_head(path, 2 * _HEADER_BYTES)
     return ending in ENCODERS and _NAME in read_head(path, _LOOKED_AT)
+
+
+def _ends_in(path: Path, mark: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(mark), os.SEEK_END)
+            return file.read() == mark
+    except OSError:
+        return False

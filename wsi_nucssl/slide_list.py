@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from wsi_nucssl.locations import Location, Url, locate
 from wsi_nucssl.mpp import GivenMpp
 
 STANDARD_INPUT: Final = Path("-")
+BATCH: Final = "batch"
+"""What a batch's own files in the outputs' folder are called, whatever their endings."""
 _LARGEST_BYTES: Final = 1 << 26
 _COLUMNS: Final = ("path", "mpp", "output")
 _DELIMITERS: Final = ",;\t"
@@ -102,7 +105,7 @@ def _read_standard_input() -> str:
     if len(data) > _LARGEST_BYTES:
         raise InputError("what comes on standard input is no list of slides", remedy="Pipe a list of paths")
     try:
-        return data.decode("utf-8-sig").replace("\0", "\n")
+        return os.fsdecode(data) if b"\0" in data else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError("the list on standard input is not in UTF-8", remedy="Pipe text") from error
 
@@ -114,7 +117,10 @@ def _is_table(text: str, path: Path) -> bool:
 
 
 def _lines(text: str, path: Path) -> tuple[ListedSlide, ...]:
-    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    if "\0" in text and path == STANDARD_INPUT:  # names as they are, whatever is in them
+        names = enumerate(text.split("\0"), 1)
+        return tuple(ListedSlide(_located(name, path, number)) for number, name in names if name)
+    lines = enumerate(map(str.strip, text.split("\n")), 1)
     return tuple(
         ListedSlide(_located(line, path, number)) for number, line in lines if line and line[0] != "#"
     )
@@ -180,6 +186,8 @@ def _output(text: str, path: Path, number: int) -> str:
         raise _wrong(
             path, number, f"the output {text!r} is no plain name", "Give letters, digits, - and _, no folder"
         )
+    if text.lower() == BATCH:
+        raise _wrong(path, number, f"{text!r} is what the batch's own files are called", "Give another name")
     return text
 
 

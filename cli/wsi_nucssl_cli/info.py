@@ -28,7 +28,7 @@ def info(
     reader: ReaderName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     thumbnail: Annotated[
-        Path | None, typer.Option(help="Write the thumbnail with the tissue mask to this PNG.")
+        Path | None, typer.Option(help="Write the thumbnail with the tissue mask to this picture.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a thumbnail that is there.")
@@ -37,10 +37,12 @@ def info(
     """Show a slide's size, levels, resolution, tissue."""
     from wsi_nucssl.locations import locate
     from wsi_nucssl.outputs import check_output
+    from wsi_nucssl.pictures import encoder_of
     from wsi_nucssl.slide import describe, open_slide, thumbnail_with_mask, tissue_mask
 
     if thumbnail is not None:
         check_output(thumbnail, inputs=(locate(slide),), overwrite=overwrite)
+        encoder_of(thumbnail)
     with open_slide(slide, reader=reader, mpp=mpp, force_mpp=force_mpp, scene=scene, focus=focus) as opened:
         tissue = tissue_mask(opened)
         facts = describe(opened, model_mpp, mask=tissue)
@@ -54,9 +56,9 @@ def info(
 
 def _write_png(path: Path, image: RGB) -> None:
     from wsi_nucssl.files import write_atomic
-    from wsi_nucssl.pictures import png
+    from wsi_nucssl.pictures import encoder_of
 
-    write_atomic(path, png(image))
+    write_atomic(path, encoder_of(path)(image))
 
 
 def _parts(facts: SlideInfo) -> dict[str, str]:

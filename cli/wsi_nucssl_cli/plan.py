@@ -137,8 +137,10 @@ def show_plan(
     as_json: bool = False,
 ) -> None:
     """Plan, and print it; what cannot be done is an error after that."""
+    from wsi_nucssl import checks
     from wsi_nucssl.forecast.planning import plan_slides
 
+    checks.within("seconds", seconds, 0, 3600)
     meter, seen = Meter("looking at slides", "slides", quiet=as_csv or as_json), 0
 
     def note(_: SlideForecast) -> None:
@@ -189,11 +191,11 @@ def _print(found: Forecast) -> None:
     for name in ("level-0 px", "mpp", "mm²", "windows", "time", "disk"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in found.slides:
-        table.add_row(*map(Text, _row(each)))
+        table.add_row(*map(Text, _row(each, found.names[each.path])))
     console.print(table)
     for each in found.slides:
         if each.problem:
-            name = Path(each.path).name
+            name = found.names[each.path]
             console.print(Text(f"{each.state}: {name}: {spelled(each.problem, flag)}"))
             console.print(Text(f"  → {spelled(each.remedy, flag)}"))
     pace = found.pace
@@ -212,8 +214,7 @@ def _print(found: Forecast) -> None:
         say_warning(doubt.message)
 
 
-def _row(each: SlideForecast) -> tuple[str, ...]:
-    name = Path(each.path).name
+def _row(each: SlideForecast, name: str) -> tuple[str, ...]:
     size = f"{each.width}×{each.height}" if each.width else ""
     mpp = "" if each.mpp is None else f"{each.mpp:.3g}"
     if each.state == "cannot":

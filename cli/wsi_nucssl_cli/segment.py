@@ -212,7 +212,7 @@ def segment(
     weights = load_model(model or DEFAULT_MODEL)
     if dry_run:
         show_plan(
-            targets,
+            {slide: targets[slide] for slide in batch.slides if slide not in batch.done_earlier},
             weights,
             options,
             mpps=mpp_of(listed),

@@ -248,3 +248,21 @@ def test_slides_of_any_name(cli: Cli, slide: Path, weights: Path, tmp_path: Path
     said = json.loads(cli(*words, *resume, "--json").out)
     assert said["totals"]["done_earlier"] == len(NAMES)
     assert [os.fsencode(Path(row["path"]).name) for row in said["slides"]] == sorted(NAMES)
+
+
+def test_a_dry_run_plans_what_the_ledger_leaves_to_do(
+    cli: Cli, slide: Path, glass: Path, weights: Path, tmp_path: Path
+) -> None:
+    out, bad = tmp_path / "out", tmp_path / "bad.svs"
+    bad.write_text("no slide")
+    assert cli("segment", slide, bad, "-o", out, "--model", weights).code == 3
+    words = ("segment", slide, bad, glass, "-o", out, "--model", weights, "--dry-run", "--json")
+
+    def planned(*more: str) -> list[str]:
+        return [Path(each["path"]).name for each in json.loads(cli(*words, *more).out)["slides"]]
+
+    assert planned("--resume") == ["bad.svs", "glass.tif"]
+    assert planned("--retry-failed") == ["bad.svs"]
+    bad.write_bytes(slide.read_bytes())
+    assert cli("segment", slide, bad, "-o", out, "--model", weights, "--resume").code == 0
+    assert planned("--retry-failed") == []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 from distributed import Scheduler
@@ -24,7 +25,7 @@ from wsi_nucssl.cluster.pool import Pool
 from wsi_nucssl.cluster.tasks import here
 from wsi_nucssl.cluster.tiling import copy_on
 from wsi_nucssl.cluster.work import SEEN_AFTER_S, appears
-from wsi_nucssl.errors import SlideError, SomeSlidesFailed, UsageError
+from wsi_nucssl.errors import ClusterError, SlideError, SomeSlidesFailed, UsageError
 from wsi_nucssl.files import sha256_file, sha256_tree
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import load_model
@@ -248,3 +249,28 @@ def test_a_scheduler_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="no scheduler file"), pool_of(str(tmp_path / "a.json")):
         pass
+
+
+@pytest.mark.parametrize("content", ["", "{}", "xx", '{"address": 5}', "[" * 100_000, '["tcp://a:1"]'])
+def test_a_file_that_names_no_scheduler_is_refused_at_once(content: str, tmp_path: Path) -> None:
+    from wsi_nucssl.cluster.connecting import pool_of
+
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UsageError, match="is no scheduler file"), pool_of(str(tmp_path / "a.json")):
+        pass
+
+
+def test_a_batch_system_that_takes_no_job_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wsi_nucssl.cluster.connecting import pool_of
+
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: your account has expired' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    described = {"jobqueue.slurm.cores": 1, "jobqueue.slurm.memory": "1GB"}
+    with (
+        dask.config.set(described),
+        pytest.raises(ClusterError, match="takes no job: sbatch: error: your account has expired"),
+        pool_of("slurm:1") as pool,
+    ):
+        pool.require_package()

@@ -125,7 +125,8 @@ def test_jobs_that_are_killed_are_submitted_again(
     (troubles / "slow").write_text("0.5")
     output, described = tmp_path / "a.geojson", tmp_path / "jobqueue.yaml"
     smaller = {"cores: 4": "cores: 1", "processes: 4": "processes: 1", "memory: 8GB": "memory: 1GB"}
-    described.write_text(_with("jobqueue.yaml", smaller))
+    logs = {"queue: null": f"queue: null\n    log-directory: {tmp_path}"}
+    described.write_text(_with("jobqueue.yaml", smaller | logs))
     head = outer.head(*HEAD, slide, "-o", output, "--cluster", "slurm:2", DASK_CONFIG=str(described))
     until(begun(output), 90)
     first = slurm.jobs()

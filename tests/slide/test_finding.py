@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from wsi_nucssl.errors import InputError, UsageError
 from wsi_nucssl.files import write_atomic
 from wsi_nucssl.locations import Url
 from wsi_nucssl.naming import with_names
+from wsi_nucssl.outputs import check_output
 from wsi_nucssl.pictures import is_ours, png
 from wsi_nucssl.runs import run_directory
 from wsi_nucssl.slide import open_slide
-from wsi_nucssl.slide.finding import slide_endings, slides_in
+from wsi_nucssl.slide.finding import UNREADABLE, slide_endings, slides_in
 from wsi_nucssl.slide.inputs import gather_slides
 from wsi_nucssl.slide_list import ListedSlide
 
@@ -129,6 +131,30 @@ def test_links_and_what_is_no_file(tmp_path: Path) -> None:
     assert slides_in(here).left_out == {"no regular files": 1}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_to_itself_fails_by_name_when_its_turn_comes(tmp_path: Path) -> None:
+    _make(tmp_path, "a.svs")
+    (tmp_path / "b.svs").symlink_to("b.svs")
+    assert _found(tmp_path) == ["a.svs", "b.svs"]
+    assert [each.slide.name for each in gather_slides([tmp_path]).slides] == ["a.svs", "b.svs"]
+    check_output(tmp_path / "c.geojson", inputs=[tmp_path / "b.svs"], overwrite=False)
+
+
+def test_folders_that_may_not_be_read_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever question about them is refused; the tests may run as root, whom nothing is refused."""
+    _make(tmp_path, "a.svs", "closed/b.svs", "open/c.svs")
+    stat = Path.stat
+
+    def refused(path: Path, **how: Any) -> os.stat_result:
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert _found(tmp_path) == ["a.svs", "open/c.svs"]
+    assert slides_in(tmp_path).left_out == {UNREADABLE: 1}
+
+
 def _names(*slides: str, folders: tuple[str, ...] = ()) -> list[str]:
     listed = [ListedSlide(Path(each)) for each in slides]
     return [each.output for each in with_names(listed, map(Path, folders))]
@@ -142,6 +168,12 @@ def test_outputs_lie_like_their_slides() -> None:
     assert _names("/d/a.svs", "/d/a.tif", "/d/b.svs") == ["a.svs", "a.tif", "b"]
     assert _names("/d/m y/a.svs", "/d/../d/t/a.svs") == ["m_y/a", "t/a"]
     assert _names("x/a.svs", "./y/a.svs") == ["x/a", "y/a"]
+
+
+def test_no_output_is_called_as_the_batchs_own_files() -> None:
+    assert _names("/d/batch.svs") == ["batch.svs"]
+    assert _names("/d/Batch.tif", "/d/b.svs", folders=("/d",)) == ["Batch.tif", "b"]
+    assert _names("/d/s/batch.svs", "/d/a.svs", folders=("/d",)) == ["s/batch", "a"]
 
 
 def test_urls_lie_like_their_slides_too() -> None:
@@ -206,6 +238,13 @@ def test_a_list_on_standard_input(content: bytes, tmp_path: Path, monkeypatch: p
         monkeypatch.setattr("sys.stdin", _Input(content))
         inputs = gather_slides(given_as, None if given_as else Path("-"))
         assert [str(each.slide) for each in inputs.slides] == ["c.svs", "s/a.svs"]
+
+
+def test_between_nuls_names_are_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["n\nl.svs", " blank .svs", "#c.svs", "u\u2028.svs", os.fsdecode(b"\xff.svs")]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", _Input(b"".join(os.fsencode(name) + b"\0" for name in names)))
+    assert [str(each.slide) for each in gather_slides([Path("-")]).slides] == names
 
 
 def test_standard_input_that_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from safetensors.numpy import load_file, save_file
 
 from tests.verification.conftest import FORMATS, World
 from tests.verification.damages import DAMAGES, cut, edit, flip, ring, swap
+from wsi_nucssl.errors import SlideError
 from wsi_nucssl.ledger import Ledger, Row
 from wsi_nucssl.locks import locked
 from wsi_nucssl.models.info import BUNDLED
 from wsi_nucssl.verification.examination import Verification
+from wsi_nucssl.verification.fault import Verdict
 
 Verify = Callable[..., Verification]
 
@@ -200,7 +203,63 @@ def test_what_is_not_there_or_not_ours_is_said(tmp_path: Path, verify: Verify) -
     assert [fault.kind for fault in found.faults] == ["absent", "absent", "unknown"]
     (tmp_path / "table.csv").write_text("path,mpp\n")
     zarr.create_group(tmp_path / "theirs.zarr", attributes={"ome": {}})
-    assert not verify(tmp_path).faults
+    (fault,) = verify(tmp_path).faults
+    assert fault.kind == "unknown"
+    assert "nothing of this package" in fault.what
+
+
+def test_a_ledger_that_was_emptied_is_seen_by_its_log(world: World, verify: Verify) -> None:
+    table = world.batch / "batch.csv"
+    table.write_bytes(table.read_bytes().partition(b"\n")[0] + b"\n")
+    assert "ledger" in kinds(verify(world.batch), table)
+
+
+def test_runs_that_were_exchanged_are_seen(world: World, verify: Verify) -> None:
+    one, two = world.batch / "one.geojson.run", world.batch / "two.geojson.run"
+    one.rename(world.batch / "aside")
+    two.rename(one)
+    (world.batch / "aside").rename(two)
+    found = verify(world.batch)
+    assert "exchanged" in kinds(found, one)
+    assert "exchanged" in kinds(found, two)
+
+
+def test_the_folder_that_tile_filled_is_well(world: World, verify: Verify, tmp_path: Path) -> None:
+    stores = tmp_path / "stores"
+    shutil.copytree(world.store, stores / "one.zarr")
+    ledger = Ledger(stores)
+    ledger.enter([(str(world.one), "one.zarr")])
+    ledger.put(replace(ledger.begin("one.zarr", "")[1], state="done"))
+    assert not verify(stores).faults
+    (stores / "one.zarr" / "zarr.json").unlink()
+    assert verify(stores).faults
+
+
+def test_what_cannot_be_read_is_a_fault_and_the_others_are_looked_at(
+    world: World, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, _claims: object) -> Verdict:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    before = len(verify(world.batch).verdicts)
+    monkeypatch.setattr("wsi_nucssl.verification.targets.look_at_output", refused)
+    found = verify(world.batch)
+    assert len(found.verdicts) == before
+    assert "unreadable" in kinds(found, world.batch / "one.geojson")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path, verify: Verify) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    (fault,) = verify(tmp_path / "a.csv").faults
+    assert "neither a file nor a folder" in fault.what
+
+
+def test_slides_of_a_folder_that_cannot_be_read_are_left_out(world: World, verify: Verify) -> None:
+    (world.slides / "bad.tif").write_bytes(b"nothing")
+    assert not verify(world.batch, slide=world.slides).faults
+    with pytest.raises(SlideError, match=r"bad\.tif"):
+        verify(world.batch, slide=world.slides / "bad.tif")
 
 
 def test_processes_see_what_one_sees(

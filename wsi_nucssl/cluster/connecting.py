@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
+import logging
 import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import dask
 from distributed import Client, LocalCluster
@@ -107,6 +109,7 @@ def _client(address: Any) -> Iterator[Client]:
                 f"⟨cluster⟩: there is no scheduler file {address}",
                 remedy="Start a scheduler that writes it: dask scheduler --scheduler-file",
             )
+        _check_scheduler_file(Path(address))
         where = {"scheduler_file": str(address)}
     try:
         client = Client(**where, timeout=_CONNECT_S, set_as_default=False)
@@ -119,6 +122,20 @@ def _client(address: Any) -> Iterator[Client]:
     finally:
         with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
             client.close()
+
+
+def _check_scheduler_file(path: Path) -> None:
+    """See that it says where a scheduler is; dask itself takes a minute to fail on one that does not."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    address = content.get("address") if isinstance(content, dict) else None
+    if not (isinstance(address, str) and "://" in address):
+        raise UsageError(
+            f"⟨cluster⟩: {path} is no scheduler file",
+            remedy="Give the one that dask scheduler --scheduler-file wrote",
+        )
 
 
 def _local(workers: int) -> LocalCluster:
@@ -149,10 +166,41 @@ def _batch_system(kind: str, jobs: int) -> Any:
             f"{name} does not know what a job is to be: {error}",
             remedy=f"Describe it in ~/.config/dask/jobqueue.yaml, under jobqueue: {kind}:",
         ) from error
+    if hasattr(made, "job_cls"):
+        for name in ("asyncio", "tornado.application"):
+            logging.getLogger(name).addFilter(_is_told_otherwise)
+        made.new_spec = {**made.new_spec, "cls": _telling(made.new_spec["cls"])}
     _scale(made, jobs)
     return made
 
 
+def _is_told_otherwise(record: logging.LogRecord) -> bool:
+    """False of the tracebacks of a job that was not taken, of which an error of ours tells."""
+    return "Command exited with non-zero exit code" not in record.getMessage()
+
+
+def _telling(job: Any) -> Any:
+    """A kind of job that keeps why its batch system did not take one; dask-jobqueue leaves that to a log."""
+
+    class Telling(job):  # type: ignore[misc]
+        refused: ClassVar[list[str]] = []
+
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (RuntimeError, OSError) as error:
+                self.refused.append(str(error).rpartition("stderr:")[2].strip() or str(error))
+                raise
+
+    return Telling
+
+
 def _scale(cluster: Any, count: int) -> None:
     """Have so many workers, or jobs of a batch system; those that ended are started again."""
+    kind = (getattr(cluster, "new_spec", None) or {}).get("cls")
+    if refused := getattr(kind, "refused", ()):
+        raise ClusterError(
+            f"the batch system takes no job: {refused[-1]}",
+            remedy="See that you can submit one from here, and what ~/.config/dask/jobqueue.yaml asks for",
+        )
     cluster.scale(**{"jobs" if hasattr(cluster, "job_cls") else "n": count})

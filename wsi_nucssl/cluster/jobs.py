@@ -131,8 +131,10 @@ class Jobs:
             for future in futures:
                 if (job := self._running.pop(future, None)) is not None:
                     self._pool.release(future.key, job)
-                    results.extend(self._results(future, job))
-                    future.release()  # or it is done again if its worker dies, for a run that may be gone
+                    try:
+                        results.extend(self._results(future, job))
+                    finally:
+                        future.release()  # or it is done again if its worker dies, for a run that may be gone
             hung, stranded = self._pool.watch(self._running)
             self._pool.cancel([*hung, *stranded])
             for future in (*hung, *stranded):

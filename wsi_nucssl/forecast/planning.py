@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,6 +99,14 @@ class Forecast:
             "problems": [doubt.message for doubt in self.problems],
         }
 
+    @property
+    def names(self) -> dict[str, str]:
+        """How each slide's path is called in a table: by its file's name, if no other has the same."""
+        taken = Counter(Path(each.path).name for each in self.slides)
+        return {
+            each.path: name if taken[name := Path(each.path).name] == 1 else each.path for each in self.slides
+        }
+
     def refuse_impossible(self) -> None:
         """Make an error of what cannot be done.
 
@@ -106,7 +115,7 @@ class Forecast:
         SomeSlidesFailed
             A slide cannot be segmented, or disk or memory will not do.
         """
-        cannot = [Path(each.path).name for each in self.slides if each.state == "cannot"]
+        cannot = [self.names[each.path] for each in self.slides if each.state == "cannot"]
         if cannot:
             raise SomeSlidesFailed(
                 f"{len(cannot)} of {len(self.slides)} slides cannot be segmented: {', '.join(cannot)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -119,7 +120,7 @@ def _is_store(path: Location) -> TypeGuard[Path]:
 
 
 def _key(path: Location) -> Location:
-    return path.resolve() if isinstance(path, Path) else path
+    return Path(os.path.realpath(path)) if isinstance(path, Path) else path
 
 
 def _expand(path: Location) -> Sequence[Location]:

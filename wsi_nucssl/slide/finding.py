@@ -128,12 +128,12 @@ class _Search:
         self.entered.add(real)
         try:
             entries = sorted(folder.iterdir())
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            folders = [entry for entry in shown if entry.is_dir()]
         except OSError:
             self.left_out[UNREADABLE] += 1
             return
-        shown = [entry for entry in entries if not entry.name.startswith(".")]
         self._leave_out(HIDDEN, len(entries) - len(shown))
-        folders = [entry for entry in shown if entry.is_dir()]
         yield from self._slides_among([entry for entry in shown if not entry.is_dir()])
         for inner in self._to_enter(folders, shown):
             yield from self.below(inner)
@@ -153,11 +153,11 @@ class _Search:
                 self._leave_out(PARTS)
             elif is_dataset and folder.name.lower() in _ANNOTATIONS:
                 self._leave_out(ANNOTATIONS)
-            elif is_store(folder):
+            elif (kind := _kind(folder)) == STORES:
                 self.stores.append(folder)
                 self._leave_out(STORES)
-            elif is_run(folder):
-                self._leave_out(OURS)
+            elif kind:
+                self._leave_out(kind)
             else:
                 yield folder
 
@@ -178,6 +178,14 @@ class _Search:
         parts = _parts(known)
         self._leave_out(PARTS, len(parts))
         yield from (file for file in known if file not in parts)
+
+
+def _kind(folder: Path) -> str:
+    """What a folder is that is not entered; "" for one that is."""
+    try:
+        return STORES if is_store(folder) else OURS if is_run(folder) else ""
+    except OSError:
+        return UNREADABLE
 
 
 def is_store(folder: Path) -> bool:

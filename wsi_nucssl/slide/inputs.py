@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,7 +92,7 @@ def _each_once(slides: Iterable[ListedSlide]) -> list[ListedSlide]:
     """Of several entries of one file one, at the place of the first: that which says most, else the first by name."""
     entries: dict[Location, ListedSlide] = {}
     for each in slides:
-        file = each.slide.resolve() if isinstance(each.slide, Path) else each.slide
+        file = Path(os.path.realpath(each.slide)) if isinstance(each.slide, Path) else each.slide
         other = entries.get(file)
         entries[file] = each if other is None else min(other, each, key=_preference)
     return list(entries.values())

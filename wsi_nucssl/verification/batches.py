@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wsi_nucssl.errors import OutputError
-from wsi_nucssl.ledger import TABLE, Ledger, Row
+from wsi_nucssl.ledger import LOG, TABLE, Ledger, Row
 from wsi_nucssl.verification.fault import Fault, Verdict
 
 _GO_ON: Final = "Run the same command again with ⟨resume⟩"
@@ -23,7 +23,14 @@ def look_at_ledger(folder: Path) -> tuple[Verdict, dict[Path, Row]]:
         return Verdict(path, "batch", "", (fault,)), {}
     done = {folder / name: row for name, row in rows.items() if row.state == "done"}
     said = f"{len(done)} of {len(rows)} slides done"
-    return Verdict(path, "batch", said, tuple(_not_done(path, rows))), done
+    return Verdict(path, "batch", said, (*_cut(folder, rows), *_not_done(path, rows))), done
+
+
+def _cut(folder: Path, rows: dict[str, Row]) -> Iterator[Fault]:
+    """A table that was cut or emptied: the log, which only grows, tells of more slides."""
+    if lost := sorted(Ledger(folder).logged() - {*rows}):
+        what = f"{len(lost)} slides are missing of which {LOG} tells, such as {lost[0]}"
+        yield Fault(str(folder / TABLE), "ledger", what, _GO_ON)
 
 
 def _not_done(path: Path, rows: dict[str, Row]) -> Iterator[Fault]:

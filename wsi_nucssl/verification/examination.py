@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsi_nucssl._version import __version__
-from wsi_nucssl.errors import OutputError
+from wsi_nucssl.errors import OutputError, WsiNucsslError
 from wsi_nucssl.locations import Location
 from wsi_nucssl.models.weights import Model
 from wsi_nucssl.slide.inputs import gather_slides
@@ -96,10 +96,9 @@ def examine(
     Raises
     ------
     SlideError
-        A slide that was given cannot be read.
+        A slide that was named cannot be read; of those in folders, such are left out.
     """
-    given = gather_slides([*slides]).slides if slides else ()
-    at_hand = tuple(SlideAtHand.at(each.slide) for each in given)
+    at_hand = _at_hand([*slides])
     finder = Finder(Shelf(at_hand), model.sha256 if model else "")
     targets = _once(target for path in paths for target in finder.targets(path))
     verdicts = []
@@ -109,6 +108,18 @@ def examine(
         verdicts.append(verdict)
         on_verdict(verdict)
     return Verification(tuple(verdicts))
+
+
+def _at_hand(slides: Sequence[Location]) -> tuple[SlideAtHand, ...]:
+    """The slides that are named, and those in folders that can be read."""
+    found = []
+    for each in gather_slides(slides).slides if slides else ():
+        try:
+            found.append(SlideAtHand.at(each.slide))
+        except WsiNucsslError:
+            if each.slide in slides:
+                raise
+    return tuple(found)
 
 
 def _once(targets: Iterable[Target]) -> list[Target]:

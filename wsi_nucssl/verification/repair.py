@@ -189,7 +189,9 @@ def _local_slide(claims: Claims) -> Path | None:
 
 
 def _slide_of(claims: Claims) -> SlideAtHand:
-    slide = claims.slide_of(claims.manifest.get("slide"))
+    if "slide" not in claims.manifest:
+        raise OutputError("its settings are lost with its run", remedy="Segment again with ⟨overwrite⟩")
+    slide = claims.slide_of(claims.manifest["slide"])
     if slide is None:
         raise OutputError("its slide is not at hand", remedy="Give it with ⟨slide⟩")
     return slide

@@ -38,6 +38,8 @@ def look_at_run(path: Path, claims: Claims) -> Verdict:
         *_kept(path),
     ]
     if record.summary is not None:
+        if record.named_output not in record.outputs:
+            faults.append(_exchanged(path))
         said = f"finished, {record.summary.get('nuclei')} nuclei"
         faults += look_at_report(path, record.summary)
     else:
@@ -54,6 +56,11 @@ def _no_manifest(path: Path) -> Fault:
         f"the run's manifest {state}",
         "Verify with ⟨repair⟩, which takes it from the output, or segment again with ⟨overwrite⟩",
     )
+
+
+def _exchanged(path: Path) -> Fault:
+    what = "its summary tells of another output than the run is called after: the folder was moved or renamed"
+    return Fault(str(path), "exchanged", what, "Put it back beside its output under its own name")
 
 
 def _kept(path: Path) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from wsi_nucssl.verification.weights import look_at_weights
 Look = Callable[[Path, Claims], Verdict]
 
 _WEIGHTS: Final = (".safetensors",)
+_RIGHTS: Final = "Check the rights of the file and of its folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,21 @@ class Target:
 
     def examined(self) -> Verdict:
         """What there is to say of it; an error of ours is a fault of the file, and the others go on."""
+        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            return _unreadable(self.path, "it is neither a file nor a folder", "Remove it")
         try:
             return self.look(self.path, self.claims)
         except WsiNucsslError as error:
-            fault = Fault(
-                str(self.path), "unreadable", error.what, error.remedy or "See what the message says"
-            )
-            return Verdict(self.path, "file", "", (fault,))
+            return _unreadable(self.path, error.what, error.remedy or "See what the message says")
+        except OSError as error:
+            where = Path(os.fsdecode(error.filename)) if error.filename else self.path
+            return _unreadable(where, f"it cannot be read: {error.strerror}", _RIGHTS)
+        except RecursionError:
+            return _unreadable(self.path, "it is nested too deeply", "Make it again")
+
+
+def _unreadable(path: Path, what: str, remedy: str) -> Verdict:
+    return Verdict(path, "file", "", (Fault(str(path), "unreadable", what, remedy),))
 
 
 @dataclass
@@ -108,7 +118,8 @@ class Finder:
         elif path.name.endswith(_WEIGHTS):
             yield Target(path, look_at_weights, Claims(model_sha256=self.model_sha256))
         elif path.is_dir() and not format_of(path):
-            yield from self._folder(path)
+            found = [*self._folder(path)]
+            yield from found or [Target(path, _look_at_nothing)]
         elif format_of(path):
             yield from self._output(path)
         else:
@@ -171,7 +182,7 @@ class Finder:
         for path in sorted(wanted):
             record = claimed.get(path)
             yield self._one(path, record, by_run.get(record.path) if record else rows.get(path))
-            if path in rows and path not in claimed:
+            if path in rows and path not in claimed and not _is_tile_store(path, rows[path]):
                 yield Target(path, _look_at_lost_run)
         for run in sorted(runs):
             yield Target(run, look_at_run, self._claims(runs[run], by_run.get(run)))
@@ -205,6 +216,11 @@ def _there(record: RunRecord) -> Sequence[Path]:
     return (path,) if path != record.path and path.exists() else ()
 
 
+def _is_tile_store(path: Path, row: Row) -> bool:
+    """True of a row of `tile`, whose stores need no run once they are whole."""
+    return path.suffix == ".zarr" and row.nuclei is None and not _is_of_nuclei(path)
+
+
 def _is_due(path: Path, claimed: dict[Path, RunRecord], rows: dict[Path, Row]) -> bool:
     """True of an output that should be there: its run is finished, or its row says so."""
     return path in rows or (path in claimed and path in claimed[path].outputs)
@@ -232,7 +248,7 @@ def _attributes(zarr: Path) -> dict[str, Any] | None:
     """What a zarr says of itself; None where that is lost or damaged."""
     try:
         found = json.loads((zarr / "zarr.json").read_bytes())["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -253,6 +269,11 @@ def _look_at_workshop(path: Path, _claims: Claims) -> Verdict:
     what = f"the tile store {path.name.removeprefix('.').removesuffix('.partial')} is not finished"
     fault = Fault(str(path), "unfinished", what, "Run the same wsi-nucssl tile command again")
     return Verdict(path, "tile store", "", (fault,))
+
+
+def _look_at_nothing(path: Path, _claims: Claims) -> Verdict:
+    fault = Fault(str(path), "unknown", "nothing of this package is in the folder", "Check the path")
+    return Verdict(path, "folder", "", (fault,))
 
 
 def _look_at_unknown(path: Path, _claims: Claims) -> Verdict:
