@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def _read_standard_input() -> str:
     if len(data) > _LARGEST_BYTES:
         raise InputError("what comes on standard input is no list of slides", remedy="Pipe a list of paths")
     try:
-        return os.fsdecode(data) if b"\0" in data else data.decode("utf-8-sig")
+        return os.fsdecode(data.removeprefix(BOM_UTF8)) if b"\0" in data else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError("the list on standard input is not in UTF-8", remedy="Pipe text") from error
 
@@ -113,14 +114,15 @@ def _read_standard_input() -> str:
 def _is_table(text: str, path: Path) -> bool:
     if path != STANDARD_INPUT:
         return path.suffix.lower() == ".csv"
-    return "path" in (cell.strip().lower() for cell in re.split(f"[{_DELIMITERS}]", text.partition("\n")[0]))
+    cells = re.split(f"[{_DELIMITERS}]", text.partition("\n")[0])
+    return "\0" not in text and "path" in (cell.strip().lower() for cell in cells)
 
 
 def _lines(text: str, path: Path) -> tuple[ListedSlide, ...]:
     if "\0" in text and path == STANDARD_INPUT:  # names as they are, whatever is in them
         names = enumerate(text.split("\0"), 1)
         return tuple(ListedSlide(_located(name, path, number)) for number, name in names if name)
-    lines = enumerate(map(str.strip, text.split("\n")), 1)
+    lines = enumerate(map(str.strip, re.split("\r\n|\r|\n", text)), 1)
     return tuple(
         ListedSlide(_located(line, path, number)) for number, line in lines if line and line[0] != "#"
     )

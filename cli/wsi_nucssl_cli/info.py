@@ -47,14 +47,14 @@ def info(
         tissue = tissue_mask(opened)
         facts = describe(opened, model_mpp, mask=tissue)
         if thumbnail is not None:
-            _write_png(thumbnail, thumbnail_with_mask(opened, tissue))
+            _write_picture(thumbnail, thumbnail_with_mask(opened, tissue))
     if as_json:
         typer.echo(json.dumps(facts.to_dict(), indent=2))
     else:
         out.print(_table(facts))
 
 
-def _write_png(path: Path, image: RGB) -> None:
+def _write_picture(path: Path, image: RGB) -> None:
     from wsi_nucssl.files import write_atomic
     from wsi_nucssl.pictures import encoder_of
 

@@ -229,6 +229,8 @@ class _Input(io.TextIOWrapper):
         b"c.svs\0s/a.svs\0",
         b"n;path\n1;c.svs\n2;s/a.svs\n",
         b"\xef\xbb\xbfc.svs\r\ns/a.svs",
+        b"c.svs\rs/a.svs\r",
+        b"\xef\xbb\xbfc.svs\0s/a.svs",
     ],
 )
 def test_a_list_on_standard_input(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
