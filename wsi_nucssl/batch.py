@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from wsi_nucssl._version import __version__
 from wsi_nucssl.errors import OutputExists, OutputLocked, Stopped, UsageError, WsiNucsslError, spelled
+from wsi_nucssl.files import disk_error
 from wsi_nucssl.ledger import TABLE, Ledger, Row
 from wsi_nucssl.locations import Location
 
@@ -311,4 +312,6 @@ def _words(error: Exception) -> tuple[str, str]:
     """Fault and remedy."""
     if isinstance(error, WsiNucsslError):
         return spelled(error.what), spelled(error.remedy or "")
+    if isinstance(error, OSError) and (known := disk_error(error, error.filename)):
+        return spelled(known.what), spelled(known.remedy or "")
     return f"this is a bug: {error!r}", "Report it with the slide"

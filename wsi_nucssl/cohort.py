@@ -15,7 +15,7 @@ from wsi_nucssl.errors import (
     UsageError,
     WsiNucsslError,
 )
-from wsi_nucssl.files import safe_stem
+from wsi_nucssl.files import disk_error, safe_stem
 from wsi_nucssl.locations import Location
 from wsi_nucssl.runs import stop_requests
 from wsi_nucssl.threads import prefetch, thread_pool
@@ -94,6 +94,8 @@ def _in_words(slide: Location, error: Exception) -> WsiNucsslError:
         return ResourceError(
             "memory ran out over this slide", path=str(slide), remedy="Run it alone, with fewer ⟨workers⟩"
         )
+    if isinstance(error, OSError) and (known := disk_error(error, error.filename or str(slide))):
+        return known
     place = traceback.extract_tb(error.__traceback__)[-1]
     return WsiNucsslError(
         f"this is a bug: {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})",

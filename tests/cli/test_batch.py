@@ -266,3 +266,16 @@ def test_a_dry_run_plans_what_the_ledger_leaves_to_do(
     bad.write_bytes(slide.read_bytes())
     assert cli("segment", slide, bad, "-o", out, "--model", weights, "--resume").code == 0
     assert planned("--retry-failed") == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow other names")
+def test_a_name_that_is_too_long_for_outputs_is_said_to_be(
+    cli: Cli, slide: Path, weights: Path, tmp_path: Path
+) -> None:
+    long = tmp_path / f"{'é' * 122}.tif"
+    long.write_bytes(slide.read_bytes())
+    ended = cli("segment", slide, long, "-o", tmp_path / "out", "--model", weights)
+    assert ended.code == 3
+    assert "File name too long" in ended.err.replace("\n", " ")
+    assert "this is a bug" not in ended.err
+    assert "too long" in _rows(tmp_path / "out")[f"{long.stem}.geojson"]["error"]

@@ -94,7 +94,8 @@ def weights_files(folders: Iterable[Path] = ()) -> Iterator[Path]:
             raise WeightsError(
                 "there is no such folder", path=folder, remedy="Give a folder of weights or runs"
             )
-        yield from sorted({*folder.glob("*.safetensors"), *folder.glob("*/model.safetensors")})
+        found = {*folder.glob("*.safetensors"), *folder.glob("*/model.safetensors")}
+        yield from sorted(path for path in found if path.is_file() or path.is_symlink())
 
 
 def model_entry(path: Path) -> ModelEntry | None:

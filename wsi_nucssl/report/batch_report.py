@@ -245,6 +245,8 @@ def _stacked(places: Sequence[float]) -> list[int]:
 
 
 def _link(folder: Path, row: Row) -> str:
+    if row.state == "failed":  # its name may be what no file can have
+        return ""
     report = report_path(folder / row.output)
     return quote(report.relative_to(folder).as_posix()) if report.is_file() else ""
 
