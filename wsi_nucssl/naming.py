@@ -19,7 +19,8 @@ def with_names(slides: Sequence[ListedSlide], folders: Iterable[Path] = ()) -> t
 
     A name that a list gives stays. Otherwise it is the slide's stem; if folders were searched, or if two slides have
     one stem, the path of the slide below the folder that is common to all; and of two slides with one stem in one
-    folder, and of a slide called as the batch's own files are, the name with its ending.
+    folder, and of a slide called as the batch's own files are, the name with its ending. Names that are alike once they
+    are safe are numbered.
 
     Parameters
     ----------
@@ -37,12 +38,28 @@ def with_names(slides: Sequence[ListedSlide], folders: Iterable[Path] = ()) -> t
             for each, stem in plain
         )
     roots = _roots([_parts(each.slide)[:-1] for each in slides] + [_parts(folder) for folder in folders])
-    places = {each.slide: _place(each, roots) for each in slides}
+    places = {each: _place(each, roots) for each in slides}
     taken = Counter(places.values())
-    return tuple(
-        replace(each, output=_whole_name(each, place) if taken[place] > 1 or _is_batchs(place) else place)
-        for each, place in ((each, places[each.slide]) for each in slides)
+    return _apart(
+        slides,
+        {
+            slide: _whole_name(slide, place) if taken[place] > 1 or _is_batchs(place) else place
+            for slide, place in places.items()
+        },
     )
+
+
+def _apart(slides: Sequence[ListedSlide], names: dict[ListedSlide, str]) -> tuple[ListedSlide, ...]:
+    """The slides with their names; of those that are alike once they are safe, such as "a b" and "a_b", numbered."""
+    taken = {each.output for each in slides if each.output}
+    found = {}
+    for each in sorted(slides, key=lambda each: str(each.slide)):
+        name, number = names[each], 2
+        while name in taken and not each.output:
+            name, number = f"{names[each]}-{number}", number + 1
+        taken.add(name)
+        found[each] = name
+    return tuple(replace(each, output=found[each]) for each in slides)
 
 
 def _is_batchs(place: str) -> bool:

@@ -176,6 +176,19 @@ def test_no_output_is_called_as_the_batchs_own_files() -> None:
     assert _names("/d/s/batch.svs", "/d/a.svs", folders=("/d",)) == ["s/batch", "a"]
 
 
+def test_names_that_are_alike_once_safe_are_numbered() -> None:
+    assert _names("/d/a_b.svs", "/d/a b.svs") == ["a_b.svs-2", "a_b.svs"]
+    assert _names("/d/a_b.svs", "/d/a b.svs", "/d/a+b.svs", "/d/c.svs") == [
+        "a_b.svs-3", "a_b.svs", "a_b.svs-2", "c"
+    ]  # fmt: skip
+    listed = [
+        ListedSlide(Path("/d/a.svs"), output="a_b.svs"),
+        *map(ListedSlide, map(Path, ("a b.svs", "a_b.svs"))),
+    ]
+    assert next(each.output for each in with_names(listed)) == "a_b.svs"
+    assert len({each.output for each in with_names(listed)}) == 3
+
+
 def test_urls_lie_like_their_slides_too() -> None:
     slides = [ListedSlide(Url(f"s3://bucket/{name}")) for name in ("x/a.svs", "y/a.svs")]
     named = with_names([*slides, ListedSlide(Path("/d/b.svs"), output="mine")])
