@@ -125,8 +125,6 @@ def test_version_and_bare_command(cli: Cli) -> None:
         ["segment", "a.svs", "-o", "x.geojson", "--format", "geojson.gz"],
         ["segment", "a.svs", "b.svs", "-o", "x.geojson"],
         ["segment", "a.svs", "-o", "x.json"],
-        ["segment", "a b.svs", "a_b.svs", "-o", "x"],
-        ["tile", "a b.svs", "a_b.svs", "-o", "x"],
         ["segment", "a.svs", "-o", "x", "--shard", "0/4"],
         ["segment", "a.svs", "-o", "x", "--shard", "5/4"],
         ["tile", "a.svs", "-o", "x", "--shard", "two"],
