@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from wsi_nucssl._version import __version__
+from wsi_nucssl.cohort import in_words
 from wsi_nucssl.errors import OutputExists, OutputLocked, Stopped, UsageError, WsiNucsslError, spelled
-from wsi_nucssl.files import disk_error
 from wsi_nucssl.ledger import TABLE, Ledger, Row
 from wsi_nucssl.locations import Location
 
@@ -240,7 +240,7 @@ class Batch:
             self._spare(slide, before, begun, error)
             raise
         except Exception as error:
-            what, remedy = _words(error)
+            what, remedy = _words(slide, error)
             took = round(perf_counter() - started, 2)
             self._enter(slide, replace(begun, state="failed", seconds=took, error=what, remedy=remedy))
             raise
@@ -289,7 +289,7 @@ class Batch:
 
     def _spare(self, slide: Location, before: Row, begun: Row, error: WsiNucsslError) -> None:
         """The slide was not touched: what the ledger says of a slide that is done, or that another works on, stays."""
-        what, remedy = _words(error)
+        what, remedy = _words(slide, error)
         self._rows[slide] = skipped = replace(before, state="skipped", error=what, remedy=remedy)
         if self._ledger is None or slide in self._kept:
             return
@@ -308,10 +308,7 @@ def versions_of(*packages: str) -> str:
     return "; ".join(parts)
 
 
-def _words(error: Exception) -> tuple[str, str]:
+def _words(slide: Location, error: Exception) -> tuple[str, str]:
     """Fault and remedy."""
-    if isinstance(error, WsiNucsslError):
-        return spelled(error.what), spelled(error.remedy or "")
-    if isinstance(error, OSError) and (known := disk_error(error, error.filename)):
-        return spelled(known.what), spelled(known.remedy or "")
-    return f"this is a bug: {error!r}", "Report it with the slide"
+    told = in_words(slide, error)
+    return spelled(told.what), spelled(told.remedy or "")

@@ -68,7 +68,7 @@ def for_each_slide(
         except Exception as error:
             if is_lone:
                 raise
-            told = _in_words(slide, error)
+            told = in_words(slide, error)
             on_failure(slide, told)
             if isinstance(error, OutputLocked):
                 return ""
@@ -87,7 +87,8 @@ def _of_all(job: Callable[[Location], str], slides: list[Location], at_once: int
         return [*prefetch(pool, at_once, job, slides)]
 
 
-def _in_words(slide: Location, error: Exception) -> WsiNucsslError:
+def in_words(slide: Location, error: Exception) -> WsiNucsslError:
+    """Whatever ended a slide's work as an error of ours; what nobody foresaw says where it came from."""
     if isinstance(error, WsiNucsslError):
         return error
     if isinstance(error, MemoryError):
