@@ -32,13 +32,10 @@ def with_names(slides: Sequence[ListedSlide], folders: Iterable[Path] = ()) -> t
     stems = Counter(_stem(each) for each in slides)
     folders = list(folders)
     if not folders and max(stems.values(), default=1) == 1:
-        plain = ((each, _stem(each)) for each in slides)
-        return tuple(
-            replace(each, output=_whole_name(each, stem) if _is_batchs(stem) else stem)
-            for each, stem in plain
-        )
-    roots = _roots([_parts(each.slide)[:-1] for each in slides] + [_parts(folder) for folder in folders])
-    places = {each: _place(each, roots) for each in slides}
+        places = {each: _stem(each) for each in slides}
+    else:
+        roots = _roots([_parts(each.slide)[:-1] for each in slides] + [_parts(folder) for folder in folders])
+        places = {each: _place(each, roots) for each in slides}
     taken = Counter(places.values())
     return _apart(
         slides,

@@ -279,3 +279,14 @@ def test_a_name_that_is_too_long_for_outputs_is_said_to_be(
     assert "File name too long" in ended.err.replace("\n", " ")
     assert "this is a bug" not in ended.err
     assert "too long" in _rows(tmp_path / "out")[f"{long.stem}.geojson"]["error"]
+
+
+@pytest.mark.parametrize("command", ["segment", "tile"])
+def test_a_list_that_gives_two_slides_one_output_is_refused(
+    cli: Cli, slide: Path, glass: Path, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "list.csv").write_text(f"path,output\n{slide},same\n{glass},same\n")
+    ended = cli(command, "--slides", tmp_path / "list.csv", "-o", tmp_path / "out")
+    assert ended.code == 2
+    assert "would write the same" in ended.err
+    assert not (tmp_path / "out").exists()
