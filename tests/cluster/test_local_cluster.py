@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -18,6 +19,7 @@ from distributed import Scheduler
 from tests.cluster.conftest import run
 from tests.segment import fakes
 from tests.segment.features import read_features
+from wsi_nucssl.cluster.connecting import _scale
 from wsi_nucssl.cluster.cores import share
 from wsi_nucssl.cluster.executor import RemoteEngine
 from wsi_nucssl.cluster.finding import found_on
@@ -274,3 +276,21 @@ def test_a_batch_system_that_takes_no_job_says_why(tmp_path: Path, monkeypatch: 
         pool_of("slurm:1") as pool,
     ):
         pool.require_package()
+
+
+@pytest.mark.parametrize(("workers", "ends"), [({}, True), ({"tcp://a:1": {}}, False)])
+def test_a_job_that_is_not_taken_ends_nothing_while_others_work(workers: dict[str, Any], ends: bool) -> None:
+    asked: list[int] = []
+    job = type("Job", (), {"refused": ["busy"]})
+    cluster = SimpleNamespace(
+        new_spec={"cls": job},
+        job_cls=job,
+        scheduler_info={"workers": workers},
+        scale=lambda jobs: asked.append(jobs),
+    )
+    if ends:
+        with pytest.raises(ClusterError, match="takes no job: busy"):
+            _scale(cluster, 2)
+    else:
+        _scale(cluster, 2)
+    assert asked == ([] if ends else [2])

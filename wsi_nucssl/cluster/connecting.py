@@ -196,9 +196,13 @@ def _telling(job: Any) -> Any:
 
 
 def _scale(cluster: Any, count: int) -> None:
-    """Have so many workers, or jobs of a batch system; those that ended are started again."""
+    """Have so many workers, or jobs of a batch system; those that ended are started again.
+
+    A job that is not taken is tried again as long as others work.
+    """
     kind = (getattr(cluster, "new_spec", None) or {}).get("cls")
-    if refused := getattr(kind, "refused", ()):
+    refused = getattr(kind, "refused", ())
+    if refused and not cluster.scheduler_info["workers"]:
         raise ClusterError(
             f"the batch system takes no job: {refused[-1]}",
             remedy="See that you can submit one from here, and what ~/.config/dask/jobqueue.yaml asks for",
