@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from wsi_nucssl.batch import Batch, Outcome
 from wsi_nucssl.cohort import for_each_slide
 from wsi_nucssl.errors import (
     OutputLocked,
@@ -16,6 +17,7 @@ from wsi_nucssl.errors import (
     UsageError,
     WsiNucsslError,
 )
+from wsi_nucssl.ledger import Ledger
 from wsi_nucssl.locations import Location
 
 SLIDES = [Path("a.svs"), Path("b.svs"), Path("c.svs")]
@@ -95,3 +97,25 @@ def test_a_lone_slide_raises_its_own_error() -> None:
 
     with pytest.raises(ZeroDivisionError):
         for_each_slide(SLIDES[:1], job, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "memory ran out over this slide"),
+        (OSError(36, "File name too long", "a.geojson"), "cannot be written"),
+        (ZeroDivisionError("by nought"), "this is a bug: ZeroDivisionError: by nought"),
+    ],
+)
+def test_a_ledger_says_what_the_terminal_says(error: Exception, said: str, tmp_path: Path) -> None:
+    def failing() -> None:
+        raise error
+
+    ledger, slide = Ledger(tmp_path), Path("a.svs")
+    batch = Batch({slide: tmp_path / "a.geojson"}, ledger)
+    batch.start()
+    with pytest.raises(type(error)):
+        batch.keep(slide, failing, lambda _: Outcome(), "")
+    row = ledger.rows()["a.geojson"]
+    assert (row.state, row.error[: len(said)]) == ("failed", said)
+    assert row.remedy
