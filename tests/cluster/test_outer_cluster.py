@@ -91,9 +91,11 @@ def test_a_worker_that_joins_late_works_and_one_that_would_give_other_bytes_is_r
 
     def join(now: Any) -> None:
         if now.windows_done > 2 and not joined:
+            (troubles / "slow").write_text("1.5")  # so that they come before the end, on a busy machine too
             joined.append(outer.worker("--name", "odd", env={KERNEL: "other"}))
             joined.append(outer.worker("--name", "late"))
             outer.await_workers(3)
+            (troubles / "slow").write_text("0.3")
 
     with pool_of(str(outer.file), warn=said.append) as pool:
         run({slide: tmp_path / "a.geojson"}, steps_on(pool, in_small_windows), on_slide=lambda _: join)
@@ -118,6 +120,7 @@ def test_workers_of_two_kinds_at_the_beginning_and_only_those_with_a_gpu_predict
     assert len(set((troubles / "pids").read_text().split())) == 1
 
 
+@pytest.mark.slow  # one with a nanny hangs in test_local_cluster
 def test_a_worker_without_nanny_that_hangs_is_left_out(
     outer: Outer, slide: Path, plain: str, troubles: Path, tmp_path: Path, in_small_windows: Steps
 ) -> None:

@@ -305,5 +305,5 @@ def test_impossible_splits() -> None:
         with pytest.raises(UsageError, match="cannot make"):
             k_fold(MONUSEG, k=k)
     for share in (0.0, 1.1, math.nan):
-        with pytest.raises(UsageError, match="share of the labels"):
+        with pytest.raises(UsageError, match="fraction of the labels"):
             fraction(holdout(MONUSEG), share)

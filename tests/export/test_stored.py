@@ -48,14 +48,14 @@ def test_what_is_read_is_written_to_the_same_bytes(tmp_path: Path, ending: str, 
     context, nuclei = STORED, make_nuclei()
     if typed:
         context, nuclei = replace(TYPED, types=TYPES), with_types(nuclei)
-    tables = [nuclei.take(np.arange(3000) % 3)] * 3
+    tables = [nuclei.take(np.arange(1400) % 3)] * 3  # more than any reader or writer takes at a time
     source = write(tmp_path / f"n{ending}", tables, context)
     (tmp_path / "again").mkdir()
     for other in (each.removeprefix(".") for each in STORED_EXACTLY):
         direct = write(tmp_path / f"n.{other}", tables, context)
         stored, rows = read_stored(source)
         again = tmp_path / "again" / f"n.{other}"
-        assert export({again: EXPORTERS.get(other)}, rows, stored) == 9000
+        assert export({again: EXPORTERS.get(other)}, rows, stored) == 4200
         assert _without_centroids(again) == _without_centroids(direct)
 
 

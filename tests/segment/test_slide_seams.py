@@ -33,6 +33,11 @@ from wsi_nucssl.slide import RGB, Canvas, TissueMask, open_slide
 
 Segment = Callable[..., SegmentSummary]
 
+AT_TWICE_THE_MPP = pytest.mark.parametrize(
+    "either_model", ["liteunet0x2", pytest.param("resunet18", marks=pytest.mark.slow)], indirect=True
+)
+"""Of a network that answers at the mpp that it sees, only `-m slow` asks."""
+
 
 def polygons(features: list[Feature]) -> NDArray[Any]:
     return np.array([shapely.geometry.shape(feature["geometry"]) for feature in features])
@@ -67,6 +72,7 @@ def test_nuclei_lie_on_nuclei(
     assert summary.seams.crossing > 20
 
 
+@AT_TWICE_THE_MPP
 def test_worker_count_does_not_change_a_byte(
     segment: Segment, either_model: Model, sample: Path, tmp_path: Path
 ) -> None:
@@ -79,6 +85,7 @@ def test_worker_count_does_not_change_a_byte(
     assert len({path.read_bytes() for path in written.values()}) == 1
 
 
+@AT_TWICE_THE_MPP
 def test_block_size_does_not_change_a_feature(
     segment: Segment, either_model: Model, sample: Path, tmp_path: Path
 ) -> None:

@@ -95,19 +95,19 @@ def everything(dataset: Dataset) -> Split:
     return _split("everything", 0, _entries(dataset), set())
 
 
-def fraction(split: Split, share: float) -> Split:
-    """The split with only ceil(share × N) of its N training images, organs of each dataset in proportion.
+def fraction(split: Split, of_labels: float) -> Split:
+    """The split with only ceil(of_labels × N) of its N training images, organs of each dataset in proportion.
 
-    Validation stays as it is. Smaller shares are nested in larger ones: 10 % ⊂ 30 % ⊂ 50 % ⊂ 70 % ⊂ 100 %.
+    Validation stays as it is. Smaller fractions are nested in larger ones: 10 % ⊂ 30 % ⊂ 50 % ⊂ 70 % ⊂ 100 %.
 
     Raises
     ------
     UsageError
-        `share` is not in (0, 1].
+        `of_labels` is not in (0, 1].
     """
-    if not 0 < share <= 1:
-        raise UsageError(f"a share of the labels must lie in (0, 1], not {share}")
-    exact = Fraction(share).limit_denominator(1_000_000)
+    if not 0 < of_labels <= 1:
+        raise UsageError(f"a fraction of the labels must lie in (0, 1], not {of_labels}")
+    exact = Fraction(of_labels).limit_denominator(1_000_000)
     count = max(1, math.ceil(exact * len(split.train)))
     strata: dict[str, list[Entry]] = defaultdict(list)
     for entry in split.train:

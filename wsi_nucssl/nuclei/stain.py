@@ -32,10 +32,10 @@ def hematoxylin_od(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _tables() -> NDArray[np.int32]:
-    """Each channel's share of the density in 2⁻¹⁶ steps, int32 (3, 256); a channel of 0 counts as 1."""
+    """Each channel's part of the density in 2⁻¹⁶ steps, int32 (3, 256); a channel of 0 counts as 1."""
     od = -np.log10(np.maximum(np.arange(256), 1) / 255)
-    share = deconvolution_row()[:, None] * od[None] / OD_STEP
-    return np.rint(share * (1 << _FIXED_BITS)).astype(np.int32)
+    parts = deconvolution_row()[:, None] * od[None] / OD_STEP
+    return np.rint(parts * (1 << _FIXED_BITS)).astype(np.int32)
 
 
 @compiled
@@ -44,8 +44,8 @@ def _look_up(rgb: NDArray[np.uint8], tables: NDArray[np.int32]) -> NDArray[np.ui
     half = 1 << (_FIXED_BITS - 1)
     for row in range(rgb.shape[0]):
         for col in range(rgb.shape[1]):
-            share = (
+            step = (
                 tables[0, rgb[row, col, 0]] + tables[1, rgb[row, col, 1]] + tables[2, rgb[row, col, 2]] + half
             ) >> _FIXED_BITS
-            density[row, col] = min(max(share, 0), 255)
+            density[row, col] = min(max(step, 0), 255)
     return density

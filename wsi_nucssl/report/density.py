@@ -104,8 +104,8 @@ def _coverage(subject: Subject, rows: int, cols: int, cell_px: float) -> Map:
     y = np.arange(rows + 1, dtype=np.float64) * (cell_px * place.scale_y / mask.scale)
     at_edges = _between(_between(integral, y).T, x).T
     inside: Map = np.diff(np.diff(at_edges, axis=0), axis=1)
-    share: Map = np.clip(inside / (x[1] * y[1]), 0, 1)
-    return share
+    coverage: Map = np.clip(inside / (x[1] * y[1]), 0, 1)
+    return coverage
 
 
 def _between(values: Map, places: Map) -> Map:

@@ -127,9 +127,9 @@ def tissue_mask(slide: Slide, method: str = DEFAULT_TISSUE) -> TissueMask:
     canvas = Canvas.at_scale(slide, _scale(require_slide(slide)))
     image = canvas.read_whole()
     fill = find_fill(image, canvas.scale_x)
-    share = min(1.0, _target_scale(slide) / canvas.scale_x) ** 2
+    px_per_target_px = min(1.0, _target_scale(slide) / canvas.scale_x) ** 2
     if method in TISSUES:
-        mask = _clean(TISSUES.get(method)(image, fill.mask), share)
+        mask = _clean(TISSUES.get(method)(image, fill.mask), px_per_target_px)
     else:
         path = tissue_file(method, slide)
         mask = read_annotations(path, canvas.size.shape_rc, canvas.scale_x, slide.bounds.origin)
@@ -157,5 +157,5 @@ def _mask_mpp(slide: Slide, scale: float) -> Mpp | None:
 
 def _clean(mask: NDArray[np.bool_], px_per_target_px: float) -> NDArray[np.bool_]:
     """Drop specks, then fill holes; on a coarse mask, or one of few pixels, the limits shrink with it."""
-    share = min(px_per_target_px, mask.size / 40_000)
-    return fill_holes(drop_specks(mask, int(_SPECK_PX * share)), int(_HOLE_PX * share))
+    smaller = min(px_per_target_px, mask.size / 40_000)
+    return fill_holes(drop_specks(mask, int(_SPECK_PX * smaller)), int(_HOLE_PX * smaller))

@@ -34,6 +34,8 @@ NOTEBOOKS: Final = (
 """Who may show the page in a frame."""
 _SECONDS: Final = 60
 """Of silence, after which a connection ends."""
+_POLL_S: Final = 0.05
+"""How often the server looks whether it was closed."""
 _KEEP: Final = frozenset({".jpg", ".bin"})
 """What a browser may keep: it belongs to this address alone."""
 
@@ -74,7 +76,7 @@ class ViewerServer:
             ) from error
         self.port = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}/{self.token}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
