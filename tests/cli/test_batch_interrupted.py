@@ -72,7 +72,7 @@ def undisturbed(
     return _bytes(out)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_interrupted_twice_and_resumed(
     begin: Begin,
     batch: Path,
