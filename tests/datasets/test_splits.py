@@ -304,6 +304,6 @@ def test_impossible_splits() -> None:
     for k in (1, 31):
         with pytest.raises(UsageError, match="cannot make"):
             k_fold(MONUSEG, k=k)
-    for share in (0.0, 1.1, math.nan):
+    for of_labels in (0.0, 1.1, math.nan):
         with pytest.raises(UsageError, match="fraction of the labels"):
-            fraction(holdout(MONUSEG), share)
+            fraction(holdout(MONUSEG), of_labels)

@@ -107,7 +107,7 @@ def plain_aji(true: NDArray[np.int32], pred: NDArray[np.int32]) -> float:
 def test_perfect_maps_give_the_labels_back(monuseg: Path, band_px: int) -> None:
     config = InstanceConfig(regrow_px=band_px + 2, min_marker_px=1, min_area_px=1)
     scores = []
-    for path in sorted((monuseg / "labels").glob("*.png"))[::3]:
+    for path in sorted((monuseg / "labels").glob("*.png")):
         labels = read_labels(path).astype(np.int32)
         classes = three_class(labels, band_px)
         scores.append(plain_aji(labels, label_instances(perfect(classes == 1, classes > 0), config)))

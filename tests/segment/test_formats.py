@@ -111,7 +111,7 @@ def test_killed_with_several_formats(run: Callable[..., Child], tmp_path: Path) 
     expected = {name: sha256_tree(tmp_path / "undisturbed" / name) for name in names}
     chance = random.Random(7)
     kills = 0
-    for number in range(2):
+    for number in range(3):
         folder = tmp_path / str(number)
         for _ in range(4):
             wanted = files_in(folder) + chance.randint(1, 12)
