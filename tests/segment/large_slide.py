@@ -40,9 +40,8 @@ PERIOD = 1440
 DOWNSAMPLES = (1, 4, 16, 64)
 _PEAK = "peak of memory in KiB: "
 _TOGETHER = 8
-"""Blocks that `--workers` extract side by side before any goes on, however busy the machine is."""
-_PATIENCE_S, _PATIENCE_BOUND_S = 10.0, 2.0
-"""How long the first of them wait for the others, and where a bound forbids so many."""
+"""Blocks that are extracted side by side before any goes on, however busy the machine is, unless a bound forbids it."""
+_PATIENCE_S = 10.0
 
 
 class RepeatedSlide(Reader):
@@ -98,7 +97,7 @@ def _peak_kib() -> int:
     return int(kib)
 
 
-def _held_together(views: type[Views], patience_s: float) -> None:
+def _held_together(views: type[Views]) -> None:
     """Have each block that has read its view wait for others that hold theirs; the first to wait in vain ends that."""
     plain, barrier = views.reader, Barrier(_TOGETHER)
 
@@ -109,7 +108,7 @@ def _held_together(views: type[Views], patience_s: float) -> None:
             def read_and_wait(box: Box) -> Probabilities:
                 found = read_within(box)
                 with suppress(BrokenBarrierError):
-                    barrier.wait(patience_s)
+                    barrier.wait(_PATIENCE_S)
                 return found
 
             yield read_and_wait
@@ -119,8 +118,8 @@ def _held_together(views: type[Views], patience_s: float) -> None:
 
 def main() -> None:
     """Run the command line."""
-    if "--workers" in sys.argv:
-        _held_together(Views, _PATIENCE_BOUND_S if "--memory" in sys.argv else _PATIENCE_S)
+    if "--workers" in sys.argv:  # without it there are two
+        _held_together(Views)
     side, core, sys.argv[1:] = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 
     def opened(path: Path, **_: Any) -> RepeatedSlide:
