@@ -14,6 +14,7 @@ from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.display import Meter, out, say_hello, say_warning
+from wsi_nucssl_cli.importing import uncollected
 from wsi_nucssl_cli.options import Classes, Regions
 
 METRICS_HELP: Final = f"Metrics: {', '.join(METRICS.own_names)}, and those that packages add."
@@ -77,7 +78,8 @@ def benchmark(
     """Score models or predictions on annotated images. AJI and the other measures, with intervals."""
     say_hello("benchmark", quiet=quiet)
 
-    from wsi_nucssl.jobs.scoring import benchmark as score
+    with uncollected():
+        from wsi_nucssl.jobs.scoring import benchmark as score
 
     meter = Meter(", ".join(each.name for each in datasets), "images", quiet=quiet)
     try:

@@ -18,6 +18,7 @@ from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
 from wsi_nucssl_cli.choices import one_of
 from wsi_nucssl_cli.clusters import workers_of
 from wsi_nucssl_cli.display import say_hello
+from wsi_nucssl_cli.importing import uncollected
 from wsi_nucssl_cli.options import (
     FORMATS_HELP,
     AsJson,
@@ -166,14 +167,15 @@ def segment(
     """Segment slides into GeoJSON for QuPath, and tables."""
     say_hello("segment", quiet=quiet)
 
-    from wsi_nucssl.export.selection import Selection
-    from wsi_nucssl.jobs.arguments import staged_outputs
-    from wsi_nucssl.jobs.clusters import steps_with
-    from wsi_nucssl.jobs.reporting import with_report
-    from wsi_nucssl.models.weights import load_model
-    from wsi_nucssl.report.batch_report import batch_reported
-    from wsi_nucssl.segment.slides import segment_batch, segment_slides
-    from wsi_nucssl.slide_list import mpp_of, names_of
+    with uncollected():
+        from wsi_nucssl.export.selection import Selection
+        from wsi_nucssl.jobs.arguments import staged_outputs
+        from wsi_nucssl.jobs.clusters import steps_with
+        from wsi_nucssl.jobs.reporting import with_report
+        from wsi_nucssl.models.weights import load_model
+        from wsi_nucssl.report.batch_report import batch_reported
+        from wsi_nucssl.segment.slides import segment_batch, segment_slides
+        from wsi_nucssl.slide_list import mpp_of, names_of
 
     options = SegmentOptions(
         mpp=mpp,

@@ -8,7 +8,6 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from wsi_nucssl.report.charts import Tick, axis
 from wsi_nucssl.report.images import coloured, gradient, jpeg_uri
@@ -129,9 +128,12 @@ def _density(
 
 
 def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unknown values take that of the nearest known one."""
-    nearest = ndimage.distance_transform_edt(
-        ~np.isfinite(values), return_distances=False, return_indices=True
+    """Unknown values take that of a nearest known one, by distances of 5 × 5 px (Borgefors, 1986)."""
+    known = np.isfinite(values)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    filled: NDArray[np.float64] = values[tuple(nearest)]
+    of_label = np.empty(nearest.max() + 1)
+    of_label[nearest[known]] = values[known]
+    filled: NDArray[np.float64] = of_label[nearest]
     return filled
