@@ -30,6 +30,7 @@ def quantise(
     """Quantise a model for --engine int8. On images that its split did not hold out; NNCF has to be installed."""
     from wsi_nucssl.benchmark.quantise import check_quantised, quantise_on
     from wsi_nucssl.datasets import dataset_names, open_dataset
+    from wsi_nucssl.engines.int8 import is_preferred
     from wsi_nucssl.metrics import METRICS
     from wsi_nucssl.models.weights import load_model
 
@@ -43,8 +44,6 @@ def quantise(
         figures = f"{aji.title} {change}, {cost.speed:.2f} times as fast"
         out.print(f"{name}: {figures}", markup=False)
     if costs:
-        kept = all(cost.accepted for cost in costs.values())
-        out.print(
-            f"on CPUs, --engine auto takes {'int8' if kept else 'openvino'} for this model", markup=False
-        )
+        taken = "int8" if is_preferred(loaded) else "openvino"
+        out.print(f"on CPUs like this one, --engine auto takes {taken} for this model", markup=False)
     out.print(f"next: wsi-nucssl benchmark {dataset} --model {model} --engine int8 -o SCORES", markup=False)

@@ -39,19 +39,17 @@ class Kernels:
 
 
 def _kernels() -> Kernels:
-    from wsi_nucssl.engines.openvino_engine import convolution_kernel, openvino_core
+    from wsi_nucssl.engines.openvino_engine import abilities, best_kernel, openvino_core
 
-    core = openvino_core()
     restricted = os.environ.get(_ISA_VARIABLE, "")
     try:
-        abilities = tuple(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
-        kernel = convolution_kernel("bf16" if "BF16" in abilities else "f32")
-        name = core.get_property("CPU", "FULL_DEVICE_NAME")
+        kernel = best_kernel()
+        name = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
     except RuntimeError:  # all that OpenVINO raises
         if not restricted:
             raise
         return Kernels("", "", (), restricted)
-    return Kernels(name.strip(), kernel, abilities, restricted)
+    return Kernels(name.strip(), kernel, abilities(), restricted)
 
 
 def judge_kernels(found: Kernels) -> Finding:

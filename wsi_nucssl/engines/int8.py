@@ -31,14 +31,24 @@ def open_int8(model: Model, device: str) -> OpenVinoEngine:
 
 
 def is_preferred(model: Model) -> bool:
-    """True if there is a quantised graph that was measured to be as accurate as the network, and faster.
+    """True if there is a quantised graph that was measured to be as accurate as the network, and faster on such a CPU.
+
+    CPUs are told apart by what they run convolutions in floating point by: where that is bf16 by AMX, INT8 may well be
+    the slower one.
 
     Raises
     ------
     WeightsError
         There is one, and it is damaged or was made from other weights.
     """
-    return quantised_path(model.path).exists() and read_quantised(model)[1].get("preferred") is True
+    if not quantised_path(model.path).exists():
+        return False
+    header = read_quantised(model)[1]
+    if header.get("accurate") is not True:
+        return False
+    from wsi_nucssl.engines.openvino_engine import best_kernel
+
+    return float(header.get("speeds", {}).get(best_kernel(), 0)) > 1
 
 
 def read_quantised(model: Model) -> tuple[Graph, dict[str, Any]]:

@@ -24,7 +24,7 @@ def open_engine(
     """The engine for a device: CUDA through PyTorch; the CPU through OpenVINO, or what is asked for.
 
     On a CPU, "auto" takes the quantised graph that lies beside the weights if it was measured to be as accurate, on
-    every set, and faster (`benchmark.quantise`).
+    every set, and faster on such CPUs (`benchmark.quantise`).
 
     Parameters
     ----------

@@ -15,7 +15,9 @@ from wsi_nucssl.engines.base import BodyBoundary, Windows
 from wsi_nucssl.engines.cache import cached, keep
 from wsi_nucssl.engines.graphs import Graph
 from wsi_nucssl.engines.quiet_import import no_reports
-from wsi_nucssl.errors import UsageError
+from wsi_nucssl.engines.topology import Topology, shipped_topology
+from wsi_nucssl.errors import UsageError, WeightsError
+from wsi_nucssl.models.arrays import read_arrays
 from wsi_nucssl.models.weights import Model
 
 with no_reports():
@@ -58,8 +60,7 @@ class OpenVinoEngine:
         # interpreter's lock and one with pybind11's: so ask here, before there are threads.
         openvino.Type.u8.to_dtype()
         self._core = openvino_core()
-        self._abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.bf16 = "BF16" in self._abilities
+        self.bf16 = "BF16" in abilities()
         self._precision = f"{kind}{'bf16' if self.bf16 else 'fp32'}"
         self.upscale = upscale
         self._graph, self._exact_division = graph, exact_division
@@ -76,8 +77,7 @@ class OpenVinoEngine:
     @property
     def name(self) -> str:
         """For instance "openvino-2026.0.0-cpu-bf16-brgconv_avx512_bf16": kernels of another kind round otherwise."""
-        kernel = convolution_kernel("bf16" if self.bf16 else "f32")
-        return f"openvino-{self._version}-cpu-{self._precision}-{kernel}"
+        return f"openvino-{self._version}-cpu-{self._precision}-{best_kernel()}"
 
     def predict(self, windows: Windows) -> BodyBoundary:
         """See `Engine.predict`."""
@@ -110,7 +110,7 @@ class OpenVinoEngine:
         """Everything that what is compiled depends on."""
         processor = (
             self._core.get_property("CPU", "FULL_DEVICE_NAME"),
-            sorted(self._abilities),
+            abilities(),
             _usable_cores(),
         )
         graph = self._graph.digest, self._exact_division, shape
@@ -135,13 +135,27 @@ class OpenVinoEngine:
 
 
 def open_openvino(model: Model, device: str) -> OpenVinoEngine:
-    """See `registry.OpenEngine`; the network is exported when it is met for the first time."""
+    """See `registry.OpenEngine`; a network of no shipped topology is exported when it is met for the first time."""
     refuse_cuda(device)
-    return OpenVinoEngine(_exported(model), model.info.upscale, exact_division=True)
+    topology = shipped_topology(model.info)
+    graph = _exported(model) if topology is None else _filled(topology, model)
+    return OpenVinoEngine(graph, model.info.upscale, exact_division=True)
+
+
+def _filled(topology: Topology, model: Model) -> Graph:
+    """The network as a graph, from its weights file alone."""
+    try:
+        return topology.filled(read_arrays(model.path, model.sha256))
+    except ValueError as error:
+        raise WeightsError(
+            f"the tensors do not fit the architecture ({error})",
+            path=model.path,
+            remedy="Use a matching file",
+        ) from error
 
 
 def _exported(model: Model) -> Graph:
-    """The network as a graph, from the cache where it is there."""
+    """The network as a graph that PyTorch makes, from the cache where it is there."""
     key = f"exported {_EXPORT} {model.sha256} openvino {version('openvino')} torch {version('torch')}"
     entry = cached(key)
     if entry is not None:
@@ -167,6 +181,17 @@ def openvino_core() -> Any:
     thread drops it last, the first is left with a stack that is gone, and its next signal ends the process.
     """
     return openvino.Core()
+
+
+@cache
+def abilities() -> tuple[str, ...]:
+    """What OpenVINO says that this processor is good at: "BF16", "INT8" …"""
+    return tuple(sorted(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+
+
+def best_kernel() -> str:
+    """The `convolution_kernel` of the precision that engines of floating point choose here."""
+    return convolution_kernel("bf16" if "BF16" in abilities() else "f32")
 
 
 @cache

@@ -19,6 +19,8 @@ from wsi_nucssl.models.spec import MULTIPLE
 from wsi_nucssl.models.weights import Model
 
 _CROP_PX: Final = 512
+_FLOATING: Final = 3
+"""Convolutions that stay as they are: the stem, and the first block of an EfficientNet-Lite."""
 
 
 def quantise(model: Model, pictures: Iterable[NDArray[np.uint8]], provenance: dict[str, Any]) -> Path:
@@ -49,10 +51,8 @@ def quantise(model: Model, pictures: Iterable[NDArray[np.uint8]], provenance: di
     return path
 
 
-def record_comparison(model: Model, comparison: Mapping[str, Any], *, preferred: bool) -> None:
-    """Write into a model's quantised graph how it compares with the network as it is.
-
-    `preferred` says whether an engine that is chosen automatically on a CPU is to be this one.
+def record_accuracy(model: Model, comparison: Mapping[str, Any], *, accurate: bool) -> None:
+    """Write into a model's quantised graph how its scores compare with those of the network as it is.
 
     Raises
     ------
@@ -60,7 +60,22 @@ def record_comparison(model: Model, comparison: Mapping[str, Any], *, preferred:
         As `read_quantised`.
     """
     graph, header = read_quantised(model)
-    header |= {"comparison": dict(comparison), "preferred": preferred}
+    header |= {"comparison": dict(comparison), "accurate": accurate}
+    write_graph(quantised_path(model.path), graph, KEY, header)
+
+
+def record_speed(model: Model, kernel: str, speed: float) -> None:
+    """Write into a model's quantised graph how many times as fast it is as the network, on CPUs of that kernel.
+
+    What is known of other CPUs stays.
+
+    Raises
+    ------
+    WeightsError
+        As `read_quantised`.
+    """
+    graph, header = read_quantised(model)
+    header["speeds"] = {**header.get("speeds", {}), kernel: round(speed, 4)}
     write_graph(quantised_path(model.path), graph, KEY, header)
 
 
@@ -95,7 +110,7 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
         nncf.Dataset(crops),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(crops),
-        ignored_scope=nncf.IgnoredScope(names=[_first_convolution(graph)]),
+        ignored_scope=nncf.IgnoredScope(names=_first_block(graph), validate=False),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             activations_range_estimator_params=histograms
         ),
@@ -103,10 +118,19 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
     return serialised(small)
 
 
-def _first_convolution(graph: Any) -> str:
-    """The one that sees the picture, which stays in floating point (Zhou et al., 2016, https://arxiv.org/abs/1606.06160).
+def _first_block(graph: Any) -> list[str]:
+    """The convolution that sees the picture, and the block after it with what it hands on: they stay in floating point.
 
-    In INT8 it costs more accuracy than any other, and saves little time.
+    In INT8 they cost more accuracy than all others (Zhou et al., 2016, https://arxiv.org/abs/1606.06160, of the first;
+    Sheng et al., 2018, https://arxiv.org/abs/1803.08607, of separable ones), and having few channels they save no time.
     """
-    names = (op.get_friendly_name() for op in graph.get_ordered_ops() if op.get_type_name() == "Convolution")
-    return str(next(names))
+    names: list[str] = []
+    convolutions = 0
+    for operation in graph.get_ordered_ops():
+        is_convolution = operation.get_type_name() in ("Convolution", "GroupConvolution")
+        convolutions += is_convolution
+        if convolutions > _FLOATING:
+            break
+        if is_convolution or convolutions > 1:
+            names.append(operation.get_friendly_name())
+    return names

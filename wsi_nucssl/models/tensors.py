@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from wsi_nucssl.errors import WeightsError
 from wsi_nucssl.files import write_atomic
+from wsi_nucssl.models.arrays import SCALE, read_arrays
 from wsi_nucssl.models.encoders import ENCODERS
 from wsi_nucssl.models.encoders.base import Encoder
 from wsi_nucssl.models.info import (
@@ -32,8 +32,6 @@ from wsi_nucssl.models.spec import architecture
 
 Storage = Literal["float32", "bfloat16", "int8"]
 
-_SCALE: Final = ".int8_scale"
-
 
 def read_network(path: Path, info: ModelInfo, sha256: str) -> ResUNet:
     """The network in a file of that hash, as `Model.network`.
@@ -43,11 +41,8 @@ def read_network(path: Path, info: ModelInfo, sha256: str) -> ResUNet:
     WeightsError
         The tensors do not fit the architecture, or the file is another one by now.
     """
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise WeightsError("the weights changed while they were in use", path=path, remedy="Start again")
     network = build(info.arch, info.schema)
-    _fill(network, _unpack(load(content)), path)
+    _fill(network, _tensors(path, sha256), path)
     return network.eval()
 
 
@@ -91,7 +86,7 @@ def load_encoder(encoder: Encoder, source: str | Path) -> None:
         _fill(encoder, ENCODERS.get(encoder.name).imagenet(encoder.name), Path("imagenet"))
         return
     path = weights_path(source)
-    header, tensors = read_header(path), _unpack(_read(path))
+    header, tensors = read_header(path), _tensors(path)
     if ENCODER_KEY not in header:
         info = parse_info(path, header)
         name = architecture(info.arch).encoder
@@ -137,14 +132,12 @@ def _encoder_name(path: Path, text: str) -> str:
         ) from error
 
 
+def _tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """See `read_arrays`."""
+    return {name: torch.from_numpy(array) for name, array in read_arrays(path, sha256).items()}
+
+
 def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    broken = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
-    if broken:
-        raise WeightsError(
-            f"{len(broken)} of its {len(tensors)} tensors hold values that are not finite, {broken[0]} the first",
-            path=path,
-            remedy="The training diverged or the file is damaged; use another",
-        )
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
@@ -170,16 +163,4 @@ def _pack(name: str, value: Tensor, storage: Storage) -> dict[str, Tensor]:
         return {name: value.to(torch.bfloat16)}
     scale = value.abs().amax(dim=(1, 2, 3)).clamp_min(1e-12) / 127
     quantised = torch.round(value / scale.view(-1, 1, 1, 1)).to(torch.int8)
-    return {name: quantised, name + _SCALE: scale}
-
-
-def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole: dict[str, Tensor] = {}
-    for name, value in tensors.items():
-        if name.endswith(_SCALE):
-            continue
-        scale = tensors.get(name + _SCALE)
-        if scale is not None:
-            value = value.float() * scale.view(-1, 1, 1, 1)
-        whole[name] = value.float() if value.is_floating_point() else value
-    return whole
+    return {name: quantised, name + SCALE: scale}
