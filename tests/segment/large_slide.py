@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sample_slides.scene import Scene, whole
+from sample_slides.scene import Scene
 from tests.segment.fakes import DarkIsNucleus
 from wsi_nucssl.geometry import Box, Size
 from wsi_nucssl.mpp import GivenMpp
@@ -52,8 +52,8 @@ class RepeatedSlide(Reader):
     def __init__(self, path: Path, side: int) -> None:
         sizes = tuple(Size(-(-side // each), -(-side // each)) for each in DOWNSAMPLES)
         super().__init__(path, SlideMetadata(sizes, "repeated", {"aperio.MPP": "0.25"}, ()), GivenMpp(None))
-        size = Size(2400, 2400)
-        self._picture = Scene(size, seed=1).render(whole(size))[480 : 480 + PERIOD, 480 : 480 + PERIOD]
+        part = Box(480, 480, 480 + PERIOD, 480 + PERIOD)
+        self._picture = Scene(Size(2400, 2400), seed=1).render(part)
 
     def _decode(self, level: int, box: Box) -> RGB:
         down, along = (

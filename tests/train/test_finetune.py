@@ -57,7 +57,7 @@ def weights_of(run: Path) -> tuple[str, dict[str, bytes]]:
 
 def test_a_run_leaves_weights_split_history_and_curves(dataset: Path, undisturbed: Path) -> None:
     model = load_model(undisturbed)
-    assert (model.info.arch, model.info.mpp) == ("resunet18", 0.25)
+    assert (model.info.arch, model.info.mpp) == ("liteunet0x2", 0.25)
     split = Split.read(undisturbed / "split.json")
     split.verify(job(dataset).dataset)
     recorded = model.info.provenance["split"]["validation"]
@@ -304,7 +304,7 @@ def test_a_run_goes_on_from_a_model_of_its_architecture(
     seen = {entry["image_sha256"] for entry in provenance["split"]["train"]}
     assert set(provenance["seen_before"]) == seen
     assert seen_images(load_model(tmp_path / "run").info) == seen
-    with pytest.raises(WeightsError, match="`arch` resunet18"):
+    with pytest.raises(WeightsError, match="`arch` liteunet0x2"):
         finetune(replace(again, arch="resunet34"), tmp_path / "other", device="cpu")
     with pytest.raises(UsageError, match="`start` or `encoder`"):
         replace(again, encoder="imagenet")

@@ -282,7 +282,7 @@ def test_epochs_are_validated_now_and_then_and_the_last_one_always(
     assert names == [f"epoch-000{epoch}.png" for epoch in validated]
     assert loop.saved == [tmp_path / "run" / "state.pt"] * 5
     last = written[-1]
-    assert (last.name, last.arch, last.mpp) == ("run", "resunet18", 0.25)
+    assert (last.name, last.arch, last.mpp) == ("run", "liteunet0x2", 0.25)
     assert last.provenance["kind"] == "finetune"
     assert last.provenance["scores"] == {
         "epoch": 5,

@@ -49,4 +49,4 @@ def recipe(**changes: object) -> Recipe:
 
 
 def job(dataset: Path, **changes: object) -> FinetuneJob:
-    return make_job([dataset], split=SplitChoice(), recipe=recipe(**changes), arch="resunet18")
+    return make_job([dataset], split=SplitChoice(), recipe=recipe(**changes), arch="liteunet0x2")

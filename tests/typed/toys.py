@@ -35,8 +35,9 @@ def scene(
         for x in range(_PITCH // 2, width, _PITCH):
             row, col = y + rng.integers(-3, 4), x + rng.integers(-3, 4)
             number, name = len(types) + 1, (BLUE, GREEN)[rng.integers(2)]
-            disc = (rows - row) ** 2 + (cols - col) ** 2 < _RADIUS**2
-            labels[disc], image[disc], types[number] = number, COLOURS[name], name
+            near = slice(max(row - _RADIUS, 0), row + _RADIUS), slice(max(col - _RADIUS, 0), col + _RADIUS)
+            disc = (rows[near] - row) ** 2 + (cols[near] - col) ** 2 < _RADIUS**2
+            labels[near][disc], image[near][disc], types[number] = number, COLOURS[name], name
     image += rng.normal(0, 4, image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), labels, types
 
