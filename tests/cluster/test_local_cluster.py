@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -262,7 +263,18 @@ def test_a_file_that_names_no_scheduler_is_refused_at_once(content: str, tmp_pat
         pass
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """What nobody holds any more is there until the end, in cycles."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 def test_a_batch_system_that_takes_no_job_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not jobs that were not taken are still remembered when the cluster is closed."""
     from wsi_nucssl.cluster.connecting import pool_of
 
     sbatch = tmp_path / "sbatch"

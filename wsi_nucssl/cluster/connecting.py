@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.core import Status
 
 from wsi_nucssl.checks import whole
 from wsi_nucssl.cluster import TASK_S
@@ -190,6 +191,7 @@ def _telling(job: Any) -> Any:
                 await super().start()
             except (RuntimeError, OSError) as error:
                 self.refused.append(str(error).rpartition("stderr:")[2].strip() or str(error))
+                self.status = Status.failed  # or closing the cluster fails as long as it is remembered
                 raise
 
     return Telling

@@ -79,7 +79,7 @@ def finetune(
     types : bool
         Learn to tell the datasets' types of nuclei apart.
     fraction : float
-        Share of the training images to use.
+        Fraction of the training images to use.
     fold : str
         "i/k", the i-th of k folds instead of the hold-out.
     hold_out : str or sequence of str

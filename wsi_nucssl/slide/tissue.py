@@ -68,7 +68,7 @@ class TissueMask:
 
     @property
     def fraction(self) -> float:
-        """Share of the mask that is tissue, 0 to 1."""
+        """Fraction of the mask that is tissue, 0 to 1."""
         return int(self._integral[-1, -1]) / self.mask.size
 
     @property
@@ -81,7 +81,7 @@ class TissueMask:
         return canvas.read if self.fill is None else self.fill.painted(canvas)
 
     def coverage(self, box_l0: Box) -> float:
-        """Share of a level-0 box that is tissue, 0 to 1, exact for boxes that cut through mask pixels."""
+        """Fraction of a level-0 box that is tissue, 0 to 1, exact for boxes that cut through mask pixels."""
         if box_l0.is_empty:
             return 0.0
         x0, x1, y0, y1 = (side / self.scale for side in (box_l0.x0, box_l0.x1, box_l0.y0, box_l0.y1))

@@ -18,7 +18,7 @@ class Panel(NamedTuple):
 _PANELS: Final = (
     ("loss", Panel("Loss (lower is better)", "loss")),
     ("validation", Panel("Held-out images (higher is better)", "score, 0 to 1")),
-    ("loader_share", Panel("Waiting for data", "share of the time, 0 to 1")),
+    ("loader_share", Panel("Waiting for data", "fraction of the time, 0 to 1")),
     ("tiles_per_second", Panel("Speed", "tiles per second")),
     ("d_", Panel("Distances and sizes of features", "length")),
     ("redundancy", Panel("Redundancy of features (lower is better)", "mean correlation, 0 to 1")),

@@ -28,7 +28,7 @@ FOREIGN: Final = ("is_ndpi", "is_scn", "is_bif", "is_philips", "is_lsm", "is_stk
 _REDUCED, _MASK, _PAGE_NAME = 1, 4, 285
 _SECONDARY: Final = ("label", "macro", "thumbnail", "overview", "preview", "barcode", "map")
 _RIVAL_SHARE: Final = 0.5
-"""An image of at least this share of the scan's pixels, which nothing calls a preview, is another scene."""
+"""An image of at least this fraction of the scan's pixels, which nothing calls a preview, is another scene."""
 
 _RESOLUTIONS: Final = ("XResolution", "YResolution")
 
