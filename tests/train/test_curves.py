@@ -55,7 +55,7 @@ def test_every_panel_has_a_title(name: str, title: str) -> None:
     [
         ("loss", "loss"),
         ("validation_aji", "score, 0 to 1"),
-        ("loader_share", "share of the time, 0 to 1"),
+        ("loader_share", "fraction of the time, 0 to 1"),
         ("d_ap", "length"),
         ("z_norm", "length"),
         ("redundancy_1", "mean correlation, 0 to 1"),
