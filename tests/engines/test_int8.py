@@ -14,8 +14,8 @@ from tests.train.tiny import write_dataset
 from wsi_nucssl.benchmark.quantise import Cost, check_quantised, quantise_on
 from wsi_nucssl.datasets import open_dataset
 from wsi_nucssl.engines import openvino_engine, quantisation
-from wsi_nucssl.engines.graphs import Graph
-from wsi_nucssl.engines.int8 import is_preferred, quantised_path, read_quantised
+from wsi_nucssl.engines.graphs import Graph, write_graph
+from wsi_nucssl.engines.int8 import KEY, is_preferred, quantised_path, read_quantised
 from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.engines.quantisation import record_accuracy, record_speed
 from wsi_nucssl.errors import OutputExists, WeightsError
@@ -72,6 +72,10 @@ def test_a_cpu_takes_int8_where_it_is_faster_on_cpus_like_it(
     record_accuracy(model, {}, accurate=False)
     monkeypatch.setattr(openvino_engine, "best_kernel", lambda: "avx2_f32")
     assert not is_preferred(model)
+    graph, header = read_quantised(model)
+    for speeds in (None, [2.0], {"avx2_f32": "2.0"}, {"avx2_f32": None}):  # of another version, or by hand
+        write_graph(quantised_path(model.path), graph, KEY, {**header, "accurate": True, "speeds": speeds})
+        assert not is_preferred(model)
 
 
 def other_weights(model: Model) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from scripts.topologies import bundled_architectures
 from wsi_nucssl.engines.exporting import export_graph, topology_of
@@ -17,7 +18,7 @@ from wsi_nucssl.engines.opening import open_engine
 from wsi_nucssl.engines.openvino_engine import OpenVinoEngine
 from wsi_nucssl.engines.topology import FOLDER, Topology, shipped_topology, topology_path
 from wsi_nucssl.errors import WeightsError
-from wsi_nucssl.models.arrays import read_arrays
+from wsi_nucssl.models.arrays import SCALE, read_arrays
 from wsi_nucssl.models.defaults import DEFAULT_MODEL
 from wsi_nucssl.models.info import bundled_models
 from wsi_nucssl.models.networks import build
@@ -119,6 +120,14 @@ def test_a_file_that_says_another_architecture_than_it_holds_is_named(tmp_path: 
     with pytest.raises(WeightsError, match="the tensors do not fit the architecture") as caught:
         open_engine(load_model(path), "cpu", "openvino")
     assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("scale", [np.ones(3, np.float32), np.float32(1), np.ones((2, 2), np.float32)])
+def test_scales_that_fit_no_tensor_are_damage(tmp_path: Path, scale: NDArray[np.float32]) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(save({"a": np.ones((2, 1, 1, 1), np.int8), f"a{SCALE}": np.asarray(scale)}))
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        read_arrays(path)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def is_preferred(model: Model) -> bool:
         return False
     from wsi_nucssl.engines.openvino_engine import best_kernel
 
-    return float(header.get("speeds", {}).get(best_kernel(), 0)) > 1
+    speeds = header.get("speeds")
+    speed = speeds.get(best_kernel()) if isinstance(speeds, dict) else None
+    return isinstance(speed, float | int) and speed > 1
 
 
 def read_quantised(model: Model) -> tuple[Graph, dict[str, Any]]:

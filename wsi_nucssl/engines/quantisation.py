@@ -121,8 +121,8 @@ def _nncf_quantised(model: Model, crops: list[NDArray[np.uint8]]) -> Graph:
 def _first_block(graph: Any) -> list[str]:
     """The convolution that sees the picture, and the block after it with what it hands on: they stay in floating point.
 
-    In INT8 they cost more accuracy than all others (Zhou et al., 2016, https://arxiv.org/abs/1606.06160, of the first;
-    Sheng et al., 2018, https://arxiv.org/abs/1803.08607, of separable ones), and having few channels they save no time.
+    In INT8 they are known to cost accuracy (Zhou et al., 2016, https://arxiv.org/abs/1606.06160, of the first; Sheng et
+    al., 2018, https://arxiv.org/abs/1803.08607, of separable ones); with so few channels they save next to no time.
     """
     names: list[str] = []
     convolutions = 0

@@ -50,9 +50,9 @@ def read_arrays(path: Path, sha256: str | None = None) -> Arrays:
         if sha256 and hashlib.sha256(content).hexdigest() != sha256:
             raise WeightsError("the weights changed while they were in use", path=path, remedy="Start again")
         stored = {name: _array(**tensor) for name, tensor in deserialize(content)}
-    except (SafetensorError, OSError, KeyError) as error:
+        whole = {name: _scaled(stored, name) for name in stored if not name.endswith(SCALE)}
+    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
         raise damaged(path, error) from error
-    whole = {name: _scaled(stored, name) for name in stored if not name.endswith(SCALE)}
     broken = [name for name, array in whole.items() if not np.isfinite(array).all()]
     if broken:
         raise WeightsError(
@@ -76,5 +76,7 @@ def _scaled(stored: Arrays, name: str) -> NDArray[Any]:
     scale = stored.get(name + SCALE)
     if scale is None:
         return stored[name]
+    if scale.shape != stored[name].shape[:1]:
+        raise ValueError(f"{name} has other channels than scales")
     scaled: NDArray[np.float32] = stored[name].astype(np.float32) * scale[:, None, None, None]
     return scaled
