@@ -157,7 +157,11 @@ class Experiment:
 
     @property
     def _changes(self) -> Changes:
-        return merged(self.row.finetune, self.column.finetune)
+        changes = merged(self.row.finetune, self.column.finetune)
+        if self.row.cost == 1:
+            return changes
+        crops = self.setup.budget.finetune.changed(changes).crops_per_image
+        return merged(changes, {"crops_per_image": max(1, round(crops / self.row.cost))})
 
     def _labelled(self) -> Split:
         """The split, with as many training labels as the column has."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, product
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,18 @@ OnExperiment = Callable[[int, int, str], None]
 class Outcome:
     """The scores of an experiment, one for each seed that could be run, and why the others could not."""
 
-    scores: tuple[MeanScores, ...]
+    scores: tuple[MeanScores, ...] = ()
     fault: str = ""
+    is_run: bool = True
 
     def values(self, metric: Metric) -> list[float]:
         """In the metric's unit, one for each seed."""
         known = (each[metric.name] for each in self.scores)
         return [metric.unit.shown(value) for value in known if value is not None]
+
+
+Grid = Sequence[Sequence[Outcome]]
+"""Of each row, the outcome in each column."""
 
 
 def reproduce(
@@ -55,9 +60,10 @@ def reproduce(
 ) -> str:
     """Run every experiment of a table; writes `out`/NAME.md and NAME.json, and returns the Markdown.
 
-    Each run stays in `out`/runs; called again after any interruption, it goes on where it was. An experiment that
-    cannot be run is left empty with its reason below the table, and the others go on. Pretraining sees the training
-    images of the experiment's split and all that is `unlabelled`.
+    Each run stays in `out`/runs; called again after any interruption, it goes on where it was. It goes column by
+    column, and both files are written after each experiment, so that what is there can be compared early. An experiment
+    that cannot be run is left empty with its reason below the table, and the others go on. Pretraining sees the
+    training images of the experiment's split and all that is `unlabelled`.
 
     Raises
     ------
@@ -80,10 +86,11 @@ def reproduce(
     with locked(out):
         dataset, test = dataset.hashed(), test.hashed() if test else None
         setup = Setup(dataset, test, spent, out, device, tuple(unlabelled), steps or Steps())
-        grid = _run(table, setup, on_experiment)
-        text = _markdown(table, grid, _remarks(table, setup, budget))
-        write_atomic(values, _json(table, grid, budget))
-        write_atomic(markdown, text)
+        remarks, text = _remarks(table, setup, budget), ""
+        for grid in _run(table, setup, on_experiment):
+            text = _markdown(table, grid, remarks)
+            write_atomic(values, _json(table, grid, budget))
+            write_atomic(markdown, text)
     failed = _faults(grid)
     if failed:
         raise SomeSlidesFailed(
@@ -94,17 +101,22 @@ def reproduce(
     return text
 
 
-def _run(table: Table, setup: Setup, on_experiment: OnExperiment | None) -> list[list[Outcome]]:
-    grid = [[Experiment(setup, row, column) for column in table.columns] for row in table.rows]
-    for experiment in chain.from_iterable(grid):
+def _run(table: Table, setup: Setup, on_experiment: OnExperiment | None) -> Iterator[Grid]:
+    """All outcomes there are, after each experiment."""
+    grid = [[Outcome(is_run=False) for _ in table.columns] for _ in table.rows]
+    cells = list(product(range(len(table.columns)), range(len(table.rows))))
+    experiments = [Experiment(setup, table.rows[row], table.columns[column]) for column, row in cells]
+    for experiment in experiments:
         experiment.check()
-    total, done = sum(map(len, grid)) * len(setup.budget.seeds), count()
+    total, done = len(cells) * len(setup.budget.seeds), count()
 
     def announce(text: str) -> None:
         if on_experiment is not None:
             on_experiment(next(done), total, text)
 
-    return [[_outcome(experiment, announce) for experiment in line] for line in grid]
+    for (column, row), experiment in zip(cells, experiments, strict=True):
+        grid[row][column] = _outcome(experiment, announce)
+        yield grid
 
 
 def _outcome(experiment: Experiment, announce: Callable[[str], None]) -> Outcome:
@@ -150,11 +162,11 @@ def _remarks(table: Table, setup: Setup, budget: str) -> list[str]:
     return remarks
 
 
-def _faults(grid: Sequence[Sequence[Outcome]]) -> list[str]:
+def _faults(grid: Grid) -> list[str]:
     return [outcome.fault for line in grid for outcome in line if outcome.fault]
 
 
-def _json(table: Table, grid: Sequence[Sequence[Outcome]], budget: str) -> str:
+def _json(table: Table, grid: Grid, budget: str) -> str:
     """Plain values, and the units in which people read them."""
     content = {
         "budget": budget,
@@ -164,8 +176,10 @@ def _json(table: Table, grid: Sequence[Sequence[Outcome]], budget: str) -> str:
     return json.dumps(content, indent=1)
 
 
-def _markdown(table: Table, grid: Sequence[Sequence[Outcome]], remarks: Sequence[str]) -> str:
+def _markdown(table: Table, grid: Grid, remarks: Sequence[str]) -> str:
     lines = [f"# {table.title}", "", *(f"- {remark}" for remark in remarks)]
+    run, total = sum(each.is_run for each in chain.from_iterable(grid)), sum(map(len, grid))
+    lines += [f"- {run} of {total} experiments so far."] if run < total else []
     for name in table.shown:
         lines += _section(table, grid, METRICS.get(name))
     faults = _faults(grid)
@@ -173,7 +187,7 @@ def _markdown(table: Table, grid: Sequence[Sequence[Outcome]], remarks: Sequence
     return "\n".join(lines) + "\n"
 
 
-def _section(table: Table, grid: Sequence[Sequence[Outcome]], metric: Metric) -> list[str]:
+def _section(table: Table, grid: Grid, metric: Metric) -> list[str]:
     """The table of one metric, in its unit."""
     paper = table.paper.get(metric.name)
     title = f"## {metric.name}, in {metric.unit.symbol}" + (": ours (paper, gap)" if paper else "")

@@ -45,12 +45,14 @@ Changes = dict[str, Any]
 class Row(Section):
     """A way to start the encoder ("none", "imagenet" or a pretext task), and what its recipes change.
 
-    `arch` takes another architecture than the budget's.
+    `arch` takes another architecture than the budget's. `cost` is the time that a crop takes it, in those of the
+    budget's architecture: it is trained on as many fewer crops, or more, so that rows take the same time.
     """
 
     name: str
     strategy: str
     arch: str = ""
+    cost: float = Field(default=1.0, gt=0)
     finetune: Changes = Field(default_factory=dict)
     pretrain: Changes = Field(default_factory=dict)
 
@@ -83,8 +85,8 @@ class Table(Section):
     """
 
     title: str
-    rows: tuple[Row, ...]
-    columns: tuple[Column, ...]
+    rows: tuple[Row, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1)
     paper_set: str = ""
     paper: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
     metrics: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("metrics", "measures"))
