@@ -177,7 +177,10 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(
         assert child.kill_when(mirrored(place, kill, count)) == -signal.SIGKILL, child.log.read_text()
         if not same_machine:
             how = {"environment": elsewhere()}
-    assert "a.geojson" not in objects(place)
+        there = objects(place).get(
+            "a.geojson"
+        )  # whole or not at all; a busy machine may kill after the last upload
+        assert there is None or (kill == "blocks/" and there == plain["a.geojson"])
     child = begin(*words, "--resume", **how)
     assert child.wait() == 0, child.log.read_text()
     assert outputs(objects(place)) == segmented(plain)

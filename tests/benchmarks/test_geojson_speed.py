@@ -17,7 +17,7 @@ from wsi_nucssl.export.transform import CanvasTransform
 from wsi_nucssl.geometry import Mpp, Size
 from wsi_nucssl.grid import TileGrid
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
-from wsi_nucssl.segment.plausibility import AreaTally
+from wsi_nucssl.segment.plausibility import NucleusTally
 from wsi_nucssl.segment.seam_figure import SeamFigure
 
 pytestmark = pytest.mark.benchmark
@@ -54,7 +54,7 @@ def saved_blocks(folder: Path, count: int) -> Path:
     return folder
 
 
-def loaded(folder: Path, seams: list[SeamFigure], areas: AreaTally) -> Iterator[Nuclei]:
+def loaded(folder: Path, seams: list[SeamFigure], areas: NucleusTally) -> Iterator[Nuclei]:
     """Saved blocks as a run gives them on: read, and counted."""
     grid = TileGrid(Size(100_000, 10_000), Size(1024, 1024))
     for number, path in enumerate(sorted(folder.iterdir())):
@@ -93,7 +93,7 @@ def test_a_million_nuclei_from_tables(tmp_path: Path) -> None:
     seconds = {"written": 0.0, "from tables": 0.0}
     for _ in range(2):  # the first round compiles and warms up
         for name in seconds:
-            seams, areas = [SeamFigure()], AreaTally()
+            seams, areas = [SeamFigure()], NucleusTally()
             tables = blocks(1000) if name == "written" else loaded(folder, seams, areas)
             before, begun = peak_mib(), process_time()
             assert (

@@ -28,7 +28,7 @@ from wsi_nucssl.models.weights import Model
 from wsi_nucssl.nuclei.settings import InstanceConfig
 from wsi_nucssl.nuclei.table import MEASUREMENTS, Nuclei
 from wsi_nucssl.segment.outputs import run_path
-from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, sees_nuclei
+from wsi_nucssl.segment.plausibility import NucleusTally, doubts_after, sees_nuclei
 from wsi_nucssl.segment.summary import SegmentSummary
 from wsi_nucssl.slide import RGB
 
@@ -46,12 +46,13 @@ def polygons(path: Path) -> NDArray[np.object_]:
     return np.array([shapely.geometry.shape(each["geometry"]) for each in read_features(path)])
 
 
-def table(areas: list[int]) -> Nuclei:
-    """Nuclei of these areas in px; nothing else of them counts here."""
+def table(areas: list[int], probability: float | list[float] = 0.9) -> Nuclei:
+    """Nuclei of these areas in px, and of these probabilities; nothing else of them counts here."""
     count = len(areas)
     empty = Nuclei.empty()
     measurements = np.zeros((count, len(MEASUREMENTS)), np.float32)
     measurements[:, MEASUREMENTS.index("area")] = areas
+    measurements[:, MEASUREMENTS.index("probability")] = probability
     return replace(
         empty,
         seed_xy=np.zeros((count, 2), np.int64),
@@ -63,8 +64,8 @@ def table(areas: list[int]) -> Nuclei:
     )
 
 
-def tally(*tables: list[int]) -> AreaTally:
-    areas = AreaTally()
+def tally(*tables: list[int]) -> NucleusTally:
+    areas = NucleusTally()
     for each in tables:
         areas.add(table(each))
     return areas
@@ -126,6 +127,28 @@ def test_a_doubtful_size_names_the_mpp_at_which_it_were_none() -> None:
 def test_a_doubtful_density_is_said_with_what_may_cause_it(count: int, said: str) -> None:
     (doubt,) = doubts_after(tally([16 * 30] * count), 1.0, Mpp.square(0.25))
     assert re.search(said, doubt.what), doubt.what
+
+
+@given(st.lists(st.lists(st.integers(0, 1000), max_size=20), max_size=5))
+def test_the_median_probability_is_that_of_a_sorted_list(tables: list[list[int]]) -> None:
+    found = NucleusTally()
+    for each in tables:
+        found.add(table([480] * len(each), [value / 1000 for value in each]))
+    every = sorted(value / 1000 for each in tables for value in each)
+    assert found.median_probability() == (every[(len(every) - 1) // 2] if every else 0)
+
+
+@pytest.mark.parametrize(
+    ("sure", "unsure", "is_doubted"),
+    [(20, 0, False), (0, 20, True), (0, 19, False), (15, 15, True), (16, 15, False), (3000, 2900, False)],
+)
+def test_nuclei_of_which_the_network_is_unsure_are_doubted(sure: int, unsure: int, is_doubted: bool) -> None:
+    found = NucleusTally()
+    found.add(table([480] * unsure, 0.799))
+    found.add(table([480] * sure, 0.8))
+    doubts = doubts_after(found, 0.0, Mpp.square(0.25))
+    assert [doubt.kind for doubt in doubts] == ["unsure"] * is_doubted
+    assert all("probability is 0.799" in doubt.what for doubt in doubts)
 
 
 def test_sizes_are_those_of_the_models_px_along_both_axes() -> None:

@@ -11,6 +11,7 @@ DOUBTS: Final = {
     "all-filtered": "All nuclei were left out",
     "nucleus-size": "Nuclei have an unlikely size",
     "nuclei-per-mm2": "The number of nuclei is unlikely",
+    "unsure": "The network is unsure of the nuclei",
 }
 """Titles of doubts by their kind; others are called by the kind itself."""
 

@@ -25,7 +25,7 @@ from wsi_nucssl.result.result import Result
 from wsi_nucssl.segment.images import predict_image
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.plan import HALO, MAX_HALO, SeedRule
-from wsi_nucssl.segment.plausibility import AreaTally, doubts_after
+from wsi_nucssl.segment.plausibility import NucleusTally, doubts_after
 from wsi_nucssl.slide.resolution import check_enlargement
 from wsi_nucssl.slide.roi import Roi
 from wsi_nucssl.slide.roi_reading import read_roi
@@ -112,9 +112,9 @@ def result_of_image(
 
 def doubts_of(nuclei: Nuclei, model: Model, mm2: float = 0.0) -> tuple[Doubt, ...]:
     """What is implausible about nuclei, in `mm2` of tissue."""
-    areas = AreaTally()
-    areas.add(nuclei)
-    return doubts_after(areas, mm2, Mpp.square(model.info.mpp))
+    tally = NucleusTally()
+    tally.add(nuclei)
+    return doubts_after(tally, mm2, Mpp.square(model.info.mpp))
 
 
 def inside(region: Box | None, whole: Box) -> Box:

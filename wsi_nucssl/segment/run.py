@@ -30,7 +30,7 @@ from wsi_nucssl.segment.memory import Shares, shares
 from wsi_nucssl.segment.options import SegmentOptions
 from wsi_nucssl.segment.outputs import check_outputs, ordered, roi_inputs, run_path, tissue_output
 from wsi_nucssl.segment.plan import Plan, make_plan, narrowed
-from wsi_nucssl.segment.plausibility import AreaTally, doubts_after, doubts_before, sees_nuclei
+from wsi_nucssl.segment.plausibility import NucleusTally, doubts_after, doubts_before, sees_nuclei
 from wsi_nucssl.segment.probabilities import ProbabilityStore, write_canvas
 from wsi_nucssl.segment.reporting import Guarded, Report, Subject, near_in_blocks, report_again, report_path
 from wsi_nucssl.segment.scope import Scope
@@ -286,7 +286,7 @@ def _segment(
     report: Path | None,
 ) -> SegmentSummary:
     """Do all that is not done yet, stream all blocks into the outputs, and report on it where a report is wanted."""
-    seams, areas, mm2, clock = SeamFigure(), AreaTally(), setup.scope.mm2, Clock(begun)
+    seams, tally, mm2, clock = SeamFigure(), NucleusTally(), setup.scope.mm2, Clock(begun)
     watch = Guarded(steps.report, setup.subject(report)) if steps.report and report else None
     chosen_of = setup.options.selection.of
     doubts = doubts_before(setup.slide, setup.scope, setup.model)
@@ -298,9 +298,9 @@ def _segment(
         nonlocal seams, doubts
         for table in clock.waited_for(tables):
             seams += SeamFigure.of(table, setup.plan.windows)
-            areas.add(table)
+            tally.add(table)
             yield table
-        doubts += doubts_after(areas, mm2, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
+        doubts += doubts_after(tally, mm2, mpp, lambda: sees_nuclei(work.store, work.plan, work.config))
         if setup.options.strict:  # before the outputs take their names
             refuse_doubtful(doubts, setup.slide.path)
 
@@ -319,7 +319,7 @@ def _segment(
         seconds=perf_counter() - begun,
         network_seconds=progress.network_seconds,
         seams=seams,
-        median_um2=areas.median_px() * mpp.x * mpp.y,
+        median_um2=tally.median_px() * mpp.x * mpp.y,
         doubts=doubts,
         slide_px=(setup.slide.dimensions.width, setup.slide.dimensions.height),
         origin_l0=(context.transform.origin_x, context.transform.origin_y),
