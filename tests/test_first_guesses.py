@@ -28,6 +28,11 @@ def _segment(source: Any = SLIDE, **options: Any) -> wn.Result:
     return wn.segment(source, **{**known, **options})
 
 
+def _tissue(method: Any) -> object:
+    with wn.open_slide(SLIDE) as slide:
+        return wn.tissue_mask(slide, method)
+
+
 @pytest.fixture(scope="module")
 def found() -> wn.Result:
     return _segment()
@@ -81,10 +86,18 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: _segment(views=2), "`views` belongs to the engine.*open_engine"),
     (lambda: _segment(device="cpu"), "`device` belongs to the engine"),
     (lambda: _segment(model=3), "`model`"),
+    (lambda: _segment(tissue=3), "`tissue` 3 is neither a file nor a way to find tissue.*stain"),
+    (lambda: _segment(tissue={}), "`tissue` {} is neither"),
+    (lambda: _segment(reader={}), "no reader {}"),
+    (lambda: _tissue(b"stain"), "`tissue` b'stain' is neither"),
+    (lambda: guess.TileConfig(mpp=0.5, tissue=None), "`tissue` None is neither"),
+    (lambda: guess.open_slide(SLIDE, reader=[]), "no reader"),
+    (lambda: guess.open_dataset("nowhere", layout={}), "no layout is called {}"),
     (lambda: _segment("memory://nowhere/a.svs"), "memory://nowhere/a.svs: it is not there"),
     (lambda: guess.load_model(fakes.model()), "`name_or_path` must be a path"),
     (lambda: guess.load_model("liteunet"), "Bundled models"),
     (lambda: guess.open_engine(3), "`model`"),
+    (lambda: guess.open_engine(fakes.model(), engine={}), "no engine {}"),
     (lambda: guess.read_nuclei(None), "`path` must be a path"),
     (lambda: guess.read_nuclei("nowhere.geojson"), "there is no such file"),
     (lambda: guess.aji([[1]], [[1]]), "`true` is not a label image"),
@@ -106,6 +119,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: guess.finetune(None, "run"), "`datasets` must be a path"),
     (lambda: guess.finetune("nowhere", "run", weights=["a=1"]), "`weights`"),
     (lambda: guess.finetune("nowhere", "run", start=7), "`start` must be a path"),
+    (lambda: guess.plan_slides(SLIDE, formats=3), "no format '3'"),
+    (lambda: guess.plan_slides(SLIDE, formats=[{}]), "no format '{}'"),
+    (lambda: guess.segment_slides(SLIDE, "out", cluster=3), "`cluster` 3 is no cluster"),
+    (lambda: guess.segment_slides(SLIDE, "out", task_s="long"), "`task_s`"),
+    (lambda: guess.pretrain(SLIDE, "run", cluster=("local:2",)), "`cluster` .* is no cluster"),
     (lambda: guess.benchmark("nowhere", None), "`output` must be a path"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,13 @@ def test_own_things_are_imported_when_they_are_asked_for(toys: Registry[object])
 def test_an_unknown_name_is_answered_with_the_choices(toys: Registry[object]) -> None:
     with pytest.raises(UsageError, match=r"no toy 'pth'\. Choose one of path, lost"):
         toys.get("pth")
+
+
+@pytest.mark.parametrize("name", [{}, [], None, 3])
+def test_what_is_no_name_is_answered_like_one(toys: Registry[object], name: Any) -> None:
+    assert name not in toys
+    with pytest.raises(UsageError, match=r"no toy .*Choose one of path, lost"):
+        toys.get(name)
 
 
 def test_a_package_from_outside_adds_one(

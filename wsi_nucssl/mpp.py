@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
+from wsi_nucssl.checks import as_number, shown
 from wsi_nucssl.errors import UsageError
 from wsi_nucssl.geometry import Mpp
 
@@ -17,6 +18,8 @@ LEAST_MPP, LARGEST_MPP = 0.05, 4.0
 """What lies outside is a slip of units or of the pen, not a microscope's."""
 
 _SAME = 1.02
+
+_REMEDY: Final = "Give µm per pixel: 0.25 for 40×, 0.5 for 20×"
 
 _USUAL_UM: Final = (0.125, 0.25, 0.5, 1.0, 2.0)
 """What scanners make, near enough: 80× to 5×."""
@@ -83,12 +86,14 @@ def require_plausible(mpp: float, name: str = "mpp") -> None:
     Raises
     ------
     UsageError
-        It lies outside 0.05 … 4.
+        It is no number, or lies outside 0.05 … 4.
     """
+    if as_number(mpp) is None:
+        raise UsageError(f"⟨{name}⟩ must be a number, not {shown(mpp)}", remedy=_REMEDY)
     if not is_plausible(mpp):
         raise UsageError(
             f"an ⟨{name}⟩ of {mpp:g} µm per px is outside {LEAST_MPP:g} … {LARGEST_MPP:g}{slip(mpp)}",
-            remedy="Give µm per pixel: 0.25 for 40×, 0.5 for 20×",
+            remedy=_REMEDY,
         )
 
 

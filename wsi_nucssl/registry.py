@@ -71,7 +71,7 @@ class Registry(Generic[T]):
         return iter(self._plugins.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.own_names or name in self._plugins
+        return isinstance(name, str) and (name in self.own_names or name in self._plugins)
 
     def in_turn(self) -> Iterator[T]:
         """Each thing, imported as it is reached; what else is installed is looked at after ours."""
@@ -101,7 +101,9 @@ class Registry(Generic[T]):
         UsageError
             There is none, or the package that adds it cannot be imported.
         """
-        plugin = next((each for each in self.own if each.name == name), None) or self._plugins.get(name)
+        plugin = next((each for each in self.own if each.name == name), None)
+        if plugin is None and isinstance(name, str):
+            plugin = self._plugins.get(name)
         if plugin is None:
             raise UsageError(f"no {self.kind} {name!r}", remedy=f"Choose one of {', '.join(self.names)}")
         module, _, attribute = plugin.target.partition(":")

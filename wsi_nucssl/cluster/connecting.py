@@ -17,7 +17,7 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.core import Status
 
-from wsi_nucssl.checks import whole
+from wsi_nucssl.checks import shown, whole
 from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.cluster.cores import WORKERS
 from wsi_nucssl.cluster.pool import Pool, Warn
@@ -80,6 +80,8 @@ def pool_of(cluster: str | Client, *, task_s: float = TASK_S, warn: Warn = lambd
     if isinstance(cluster, Client):
         yield Pool(cluster, task_s=task_s, warn=warn)
         return
+    if not isinstance(cluster, str):
+        raise UsageError(f"⟨cluster⟩ {shown(cluster)} is no cluster", remedy=f"Give {KINDS}, or a client")
     kind, _, number = cluster.partition(":")
     with contextlib.ExitStack() as stack, dask.config.set(_SETTINGS):
         if cluster.startswith(_PROTOCOLS) or cluster.endswith(".json"):

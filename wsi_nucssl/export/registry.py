@@ -68,7 +68,7 @@ def in_order(formats: Iterable[str]) -> tuple[str, ...]:
     UsageError
         There is no such format.
     """
-    wanted = {_ALSO_CALLED.get(name, name) for name in formats}
+    wanted = {_ALSO_CALLED.get(name, name) for name in map(str, formats)}
     for name in wanted - {*EXPORTERS.names}:
         EXPORTERS.get(name)
     return tuple(name for name in EXPORTERS.names if name in wanted)

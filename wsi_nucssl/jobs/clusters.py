@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from wsi_nucssl.checks import within
 from wsi_nucssl.cluster import TASK_S
 from wsi_nucssl.errors import UsageError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from wsi_nucssl.segment.options import SegmentOptions
     from wsi_nucssl.segment.run import Steps
     from wsi_nucssl.tiles.ingest import CopyTiles
+
+_LONGEST_S: Final = 1e9
 
 
 def warn_of_cluster(message: str) -> None:
@@ -35,10 +38,11 @@ def workers_of(
     Raises
     ------
     UsageError
-        Dask is not installed, or what is given is no cluster.
+        Dask is not installed, or what is given is no cluster or no time.
     ClusterError
         The scheduler does not answer.
     """
+    within("task_s", task_s, 0, _LONGEST_S, above=True)
     if not cluster:
         yield None
         return

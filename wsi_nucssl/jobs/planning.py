@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsi_nucssl import checks
 from wsi_nucssl.geometry import Mpp
-from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path
+from wsi_nucssl.jobs.arguments import PathArgument, Paths, locations, one_path, several
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.segment.options import SegmentOptions
 
@@ -37,7 +37,7 @@ def plan_slides(
     tissue: str = _DEFAULT.tissue,
     roi: PathArgument | None = None,
     roi_class: str | Sequence[str] = (),
-    formats: Sequence[str] = ("geojson",),
+    formats: str | Sequence[str] = ("geojson",),
     seconds: float = 6.0,
     on_slide: OnSlide = lambda _: None,
     steps: Steps | None = None,
@@ -60,7 +60,7 @@ def plan_slides(
         As `segment_slide` takes them.
     roi, roi_class : optional
         As `segment_slides` takes them: only the windows that these regions need are counted.
-    formats : sequence of str
+    formats : str or sequence of str
         What would be written, by ending.
     seconds : float
         How long to measure this machine.
@@ -108,7 +108,7 @@ def plan_slides(
         roi=None if roi is None else one_path("roi", roi),
         roi_class=roi_class,
     )
-    names = [Path(f"{name}") for name in (f"slide.{each}" for each in in_order(formats))]
+    names = [Path(f"{name}") for name in (f"slide.{each}" for each in in_order(several(formats)))]
     found = gather_slides([*locations("slides", slides)])
     return run(
         dict.fromkeys([each.slide for each in found.slides], names),

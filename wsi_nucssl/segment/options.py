@@ -14,7 +14,7 @@ from wsi_nucssl.export.selection import ALL, Selection
 from wsi_nucssl.models.devices import Device
 from wsi_nucssl.mpp import GivenMpp
 from wsi_nucssl.slide.part import PartChoice
-from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, require_method
 
 Origin = Literal["qupath", "level0"]
 
@@ -97,6 +97,7 @@ class SegmentOptions:
             one_of(name, getattr(self, name), allowed)
         GivenMpp.parse(self.mpp, self.force_mpp)
         PartChoice(self.scene, self.focus)
+        require_method(self.tissue)
         object.__setattr__(self, "roi_class", class_names(self.roi_class))
         if self.roi_class and self.roi is None:
             raise UsageError("⟨roi_class⟩ names regions of no file", remedy="Give the file with ⟨roi⟩")

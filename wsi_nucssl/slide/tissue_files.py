@@ -10,7 +10,7 @@ from wsi_nucssl.files import sha256_file
 from wsi_nucssl.locations import Location
 from wsi_nucssl.slide.annotation_files import is_one_file, one_for_several, own_path, placed_paths
 from wsi_nucssl.slide.base import Slide
-from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES, choose_method, no_method, require_method
 
 
 def tissues_by_place(method: str, names: Mapping[Location, str]) -> dict[Location, str]:
@@ -43,20 +43,17 @@ def tissue_file(method: str, slide: Slide) -> Path:
     """
     path = own_path(_given(method), slide.path)
     if not path.is_file():
-        raise UsageError(f"⟨tissue⟩ {method} holds no {path.name}", remedy=_remedy())
+        raise UsageError(f"⟨tissue⟩ {method} holds no {path.name}", remedy=choose_method())
     return path
 
 
 def _given(method: str) -> Path:
     """The file or folder that is no name of `TISSUES`."""
+    require_method(method)
     path = Path(method)
     if path.is_file() or path.is_dir():
         return path
-    raise UsageError(f"⟨tissue⟩ {method!r} is neither a file nor a way to find tissue", remedy=_remedy())
-
-
-def _remedy() -> str:
-    return f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations"
+    raise no_method(method)
 
 
 def check_tissue(slides: Collection[Location], method: str, written: Path | None = None) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_nucssl.checks import shown
+from wsi_nucssl.errors import UsageError
 from wsi_nucssl.registry import Plugin, Registry
 
 FindTissue = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.bool_]]
@@ -30,3 +33,27 @@ TISSUES: Final[Registry[FindTissue]] = Registry(
     ),
 )
 DEFAULT_TISSUE: Final = "stain"
+
+
+def require_method(method: object) -> None:
+    """Refuse what is neither text nor a path, and so neither a name of `TISSUES` nor a file.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
+    if not isinstance(method, str | PathLike):
+        raise no_method(method)
+
+
+def no_method(method: object) -> UsageError:
+    """The error of what is neither a name of `TISSUES` nor a file."""
+    return UsageError(
+        f"⟨tissue⟩ {shown(method)} is neither a file nor a way to find tissue", remedy=choose_method()
+    )
+
+
+def choose_method() -> str:
+    """The remedy where tissue cannot be found as it was asked for."""
+    return f"Choose one of {', '.join(TISSUES.names)}, or a GeoJSON file of annotations"

@@ -27,7 +27,7 @@ from wsi_nucssl.slide import Canvas, Slide, identity, tissue_mask
 from wsi_nucssl.slide.description import MIN_TISSUE, TILE_PX
 from wsi_nucssl.slide.resolution import require_detail
 from wsi_nucssl.slide.tissue_files import tissue_record
-from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES
+from wsi_nucssl.slide.tissue_methods import DEFAULT_TISSUE, TISSUES, require_method
 from wsi_nucssl.threads import prefetch, thread_pool
 from wsi_nucssl.tiles.codecs import CODECS, CodecName
 from wsi_nucssl.tiles.metadata import StoreMetadata
@@ -69,6 +69,7 @@ class TileConfig:
         whole("tile_px", self.tile_px, 16, 16384)
         within("min_tissue", self.min_tissue, 0, 1)
         one_of("codec", self.codec, CODECS)
+        require_method(self.tissue)
 
 
 @dataclass(frozen=True, slots=True)
