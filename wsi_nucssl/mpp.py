@@ -88,7 +88,7 @@ def require_plausible(mpp: float, name: str = "mpp") -> None:
     UsageError
         It is no number, or lies outside 0.05 … 4.
     """
-    if as_number(mpp) is None:
+    if as_number(mpp) is None and not isinstance(mpp, float):  # what is not finite is outside
         raise UsageError(f"⟨{name}⟩ must be a number, not {shown(mpp)}", remedy=_REMEDY)
     if not is_plausible(mpp):
         raise UsageError(
