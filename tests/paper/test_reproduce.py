@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,32 +15,17 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from tests.train.tiny import scene
+from tests.paper.pretend import Pretend, table_of_ours
 from wsi_nucssl.benchmark.run import benchmark
-from wsi_nucssl.datasets import Dataset, open_dataset
-from wsi_nucssl.errors import OutputExists, SomeSlidesFailed, UsageError, WeightsError
-from wsi_nucssl.models.devices import Device
+from wsi_nucssl.datasets import Dataset
+from wsi_nucssl.errors import OutputExists, SomeSlidesFailed, UsageError
 from wsi_nucssl.paper.experiments import Experiment, Setup, Steps
 from wsi_nucssl.paper.reproduce import reproduce
-from wsi_nucssl.paper.run_scores import MeanScores, score_run
+from wsi_nucssl.paper.run_scores import score_run
 from wsi_nucssl.paper.tables import PAPER, Budget, Column, Row, Tables
-from wsi_nucssl.train.finetune_job import FinetuneJob
-from wsi_nucssl.train.pretrain_job import PretrainJob
 
 PAPERS = ("table1", "table2", "table3", "table4")
 OURS = ("pretraining", "decorrelation", "ablation", "architectures", "recipe")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    root = tmp_path_factory.mktemp("data")
-    for folder in ("images", "labels"):
-        (root / folder).mkdir()
-    for number in range(6):
-        for folder, pixels in zip(("images", "labels"), scene(number), strict=True):
-            large = pixels.astype(np.uint8).repeat(3, axis=0).repeat(3, axis=1)
-            (root / folder / f"{number}.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(large)))
-    return open_dataset(root)
 
 
 def test_the_papers_numbers_agree_with_what_its_text_says() -> None:
@@ -69,31 +53,6 @@ def test_no_row_changes_what_a_budget_spends(budget: Budget) -> None:
             assert pretrain.views.view_px == budget.pretrain.views.view_px
             for name in ("epochs", "crops_per_image", "batch_size", "precision"):
                 assert getattr(finetune, name) == getattr(budget.finetune, name)
-
-
-class Pretend:
-    """Steps that cost nothing: the AJI is a function of the seed."""
-
-    def __init__(self, fails: str = "") -> None:
-        self.fails = fails
-        self.jobs: dict[str, list[FinetuneJob]] = {}
-        self.steps = Steps(self.pretrain, self.finetune, self.score)
-
-    @property
-    def tuned(self) -> list[FinetuneJob]:
-        return [job for jobs in self.jobs.values() for job in jobs]
-
-    def pretrain(self, _job: PretrainJob, run: Path, _device: Device) -> Path:
-        return run / "encoder.safetensors"
-
-    def finetune(self, job: FinetuneJob, run: Path, _device: Device) -> None:
-        self.jobs.setdefault(run.name, []).append(job)
-        if job.encoder == self.fails:
-            raise WeightsError("cannot be fetched", remedy="Go online")
-
-    def score(self, run: Path, _dataset: Dataset, _test: Dataset | None, _device: Device) -> MeanScores:
-        aji = 0.6 + 0.01 * self.jobs[run.name][-1].seed
-        return {"aji": aji, "dice1": 0.8, "pixel_jaccard": 0.7, "hausdorff": 3.2}
 
 
 def three_seeds(path: Path) -> Path:
@@ -190,15 +149,6 @@ def test_what_is_not_there_is_refused_by_name(dataset: Dataset, tmp_path: Path) 
     config.write_text(yaml.safe_dump(content))
     with pytest.raises(UsageError, match="4 × 2 values"):
         reproduce("table3", dataset, tmp_path / "out", config=config)
-
-
-def table_of_ours(path: Path, *rows: dict[str, Any], metrics: Sequence[str] = ("aji",)) -> Path:
-    """A table without the paper's numbers, on settings that cost seconds."""
-    content = yaml.safe_load(PAPER.read_text())
-    ours = {"title": "Ours", "metrics": list(metrics), "rows": list(rows), "columns": [{"name": "all"}]}
-    content["budgets"]["smoke"]["pretrain_seed"] = 7
-    path.write_text(yaml.safe_dump({"budgets": content["budgets"], "tables": {"ours": ours}}))
-    return path
 
 
 def test_a_wrong_setting_is_refused_before_anything_runs(dataset: Dataset, tmp_path: Path) -> None:
@@ -315,75 +265,6 @@ def test_a_row_and_a_column_that_change_one_section_have_runs_of_their_own(
     assert (first.loss.dice, second.loss.dice) == (0.0, 0.0)
     assert (first.loss.class_weights, second.loss.class_weights) == ((1.0, 1.0, 1.5), (1.0, 1.0, 1.0))
     assert (first.crop_px, second.crop_px) == (192, 128)
-
-
-def test_a_row_that_costs_more_a_crop_sees_fewer(dataset: Dataset, tmp_path: Path) -> None:
-    pretend = Pretend()
-    config = table_of_ours(
-        tmp_path / "tables.yaml",
-        {"name": "plain", "strategy": "none"},
-        {"name": "fine", "strategy": "none", "arch": "liteunet0", "cost": 2.5},
-        {"name": "cheap", "strategy": "none", "arch": "resunet18x2", "cost": 0.8},
-        {"name": "dear", "strategy": "none", "arch": "resunet101", "cost": 60},
-        {"name": "same", "strategy": "none", "arch": "liteunet1x2", "cost": 1},
-    )
-    content = yaml.safe_load(config.read_text())
-    content["budgets"]["smoke"]["finetune"]["crops_per_image"] = 20
-    config.write_text(yaml.safe_dump(content))
-    reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config, steps=pretend.steps)
-    assert [job.recipe.crops_per_image for job in pretend.tuned] == [20, 8, 25, 1, 20]
-    content["tables"]["ours"]["rows"][1]["cost"] = 0
-    config.write_text(yaml.safe_dump(content))
-    with pytest.raises(UsageError, match="cost"):
-        reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config, steps=pretend.steps)
-
-
-def test_a_table_shows_what_is_there_so_far_column_by_column(dataset: Dataset, tmp_path: Path) -> None:
-    pretend = Pretend()
-    config = table_of_ours(
-        tmp_path / "tables.yaml",
-        {"name": "plain", "strategy": "none"},
-        {"name": "other", "strategy": "none", "finetune": {"boundary_px": 3}},
-    )
-    content = yaml.safe_load(config.read_text())
-    content["tables"]["ours"] |= {
-        "average": True,
-        "columns": [{"name": f"{i}", "fold": f"{i}/2"} for i in (1, 2)],
-    }
-    config.write_text(yaml.safe_dump(content))
-
-    (tmp_path / "runs").mkdir()  # as runs would make it
-
-    def stop_at_last(done: int, _total: int, _text: str) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    def run(**options: Any) -> str:
-        return reproduce(
-            "ours", dataset, tmp_path, budget="smoke", config=config, steps=pretend.steps, **options
-        )
-
-    with pytest.raises(KeyboardInterrupt):
-        run(on_experiment=stop_at_last)
-    told = (tmp_path / "ours.md").read_text()
-    assert "3 of 4 experiments so far" in told
-    assert "| plain | 60.00 | 60.00 | 60.00 |" in told
-    assert "| other | 60.00 | – | – |" in told
-    cells = json.loads((tmp_path / "ours.json").read_text())["cells"]
-    assert [[len(cell["scores"]) for cell in line] for line in cells] == [[1, 1], [1, 0]]
-    finished = run()
-    assert "so far" not in finished
-    assert "| other | 60.00 | 60.00 | 60.00 |" in finished
-
-
-@pytest.mark.parametrize("missing", ["rows", "columns"])
-def test_a_table_without_rows_or_columns_is_refused(dataset: Dataset, tmp_path: Path, missing: str) -> None:
-    config = table_of_ours(tmp_path / "tables.yaml", {"name": "plain", "strategy": "none"})
-    content = yaml.safe_load(config.read_text())
-    content["tables"]["ours"][missing] = []
-    config.write_text(yaml.safe_dump(content))
-    with pytest.raises(UsageError, match=missing):
-        reproduce("ours", dataset, tmp_path / "out", budget="smoke", config=config, steps=Pretend().steps)
 
 
 @pytest.mark.slow
